@@ -1,0 +1,51 @@
+# The same words by hand and in CI. `make help` lists them.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+PORT ?= 5000
+BIN := $(abspath $(VENV))/bin
+INSTALLED := $(VENV)/.installed
+
+# DVC starts the stages by the plain name `python`; nothing here reports home.
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint types ui lock clean
+
+help: ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(INSTALLED) ## make .venv from requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: $(INSTALLED) ## run the whole pipeline and print the results
+	dvc repro
+	@moclip results
+
+test: lint types ## set up, lint, check types, run the tests
+	python -m pytest
+
+lint: $(INSTALLED) ## ruff: rules and format
+	ruff check .
+	ruff format --check .
+
+types: $(INSTALLED) ## mypy
+	mypy
+
+ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
+	python -m stages.ui --port $(PORT)
+
+lock: $(INSTALLED) ## pin every package anew, for all platforms
+	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate \
+	  --custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
+
+clean: ## remove what runs leave behind, but neither videos nor DVC's cache
+	rm -rf .work .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -1,0 +1,36 @@
+"""Parameters of the frozen CLIP model and, for the demo, of its training."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from moclip.schema.base import Section
+
+
+class ClipParams(Section):
+    """Section `clip`: which weights, which prompts, which frame."""
+
+    model: str = Field(min_length=1, description="`demo`, or a model name of open_clip.")
+    pretrained: str | None = Field(description="open_clip's tag of the weights.")
+    checkpoint: str | None = Field(description="Local weights instead of a tag.")
+    prompts: str = Field(min_length=1, description="File of templates and phrases.")
+    frame: Literal["middle"]
+    batch_images: int = Field(ge=1, le=4096)
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> "ClipParams":
+        given = [self.pretrained, self.checkpoint].count(None)
+        if self.model == "demo" and given != 2:
+            raise ValueError("model demo is trained here: pretrained and checkpoint must be null")
+        if self.model != "demo" and given != 1:
+            raise ValueError("name the weights either by pretrained or by checkpoint, not both")
+        return self
+
+
+class DemoClipParams(Section):
+    """Section `demo_clip`: training of the tiny CLIP of the demo on captioned stills."""
+
+    stills: int = Field(ge=64, le=1_000_000)
+    epochs: int = Field(ge=1, le=1000)
+    lr: float = Field(gt=0, le=1)
+    batch_images: int = Field(ge=2, le=4096)

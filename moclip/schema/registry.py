@@ -1,0 +1,44 @@
+"""All sections of the parameters with their models: the one list of what params.yaml may hold."""
+
+from typing import Any
+
+from moclip.errors import ParamsError
+from moclip.schema.base import validated
+from moclip.schema.clip import ClipParams, DemoClipParams
+from moclip.schema.data import DataParams, DemoParams
+from moclip.schema.evaluate import EvaluateParams
+from moclip.schema.motion import MotionParams
+from moclip.schema.run import Heads, Seed, Splits
+from moclip.schema.training import HeadParams, MotionNetParams
+
+MODELS: dict[str, Any] = {
+    "seed": Seed,
+    "splits": Splits,
+    "heads": Heads,
+    "data": DataParams,
+    "demo": DemoParams,
+    "motion": MotionParams,
+    "motion_net": MotionNetParams,
+    "clip": ClipParams,
+    "demo_clip": DemoClipParams,
+    "fusion": HeadParams,
+    "evaluate": EvaluateParams,
+}
+
+
+def check_all(params: dict[str, Any]) -> None:
+    """Validate a whole parameters file.
+
+    Raises:
+        ParamsError: a section is unknown or missing, or a value breaks a rule; all of them are named.
+    """
+    faults = [f"parameter '{name}': no such section" for name in params if name not in MODELS]
+    for name, model in MODELS.items():
+        try:
+            if name not in params:
+                raise ParamsError(f"parameter '{name}': required, but missing")
+            validated(name, model, params[name])
+        except ParamsError as error:
+            faults.append(str(error))
+    if faults:
+        raise ParamsError("\n".join(faults))
