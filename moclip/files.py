@@ -91,7 +91,8 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
         StoreError: the file is missing or damaged, or lacks one of the names.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: of a torn archive, np.load would leave its own handle open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             absent = [name for name in names if name not in archive.files]
             if absent:
                 raise StoreError(f"{path}: lacks the array '{absent[0]}' (has {sorted(archive.files)})")
