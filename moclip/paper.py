@@ -1,0 +1,94 @@
+"""The paper's claims as data, and the settings of its published code (microa/MoCLIP-Lite 4eb23fb).
+
+Everything that a verdict needs to know of the paper stands here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PAPER = "MoCLIP-Lite, arXiv 2509.17084"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One figure of the paper; `head` is what it is about, None where it is no accuracy."""
+
+    statement: str
+    head: str | None
+    value: float
+    unit: str
+    where: str
+    protocol: str
+
+
+CLAIMS = (
+    Claim(
+        statement="Zero-shot CLIP, top-1 on UCF101",
+        head="zero_shot",
+        value=65.0,
+        unit="%",
+        where="abstract",
+        protocol="OpenAI ViT-B/32, one random frame a video, 12 templates",
+    ),
+    Claim(
+        statement="Motion vectors alone, top-1 on UCF101",
+        head="motion_only",
+        value=66.5,
+        unit="%",
+        where="abstract",
+        protocol="EfficientNet-B0, best epoch chosen on the test list, 25 segments x 10 crops",
+    ),
+    Claim(
+        statement="Fusion of both, top-1 on UCF101",
+        head="fusion",
+        value=89.2,
+        unit="%",
+        where="abstract",
+        protocol="frozen features, MLP of 512, best epoch chosen on the test list",
+    ),
+    Claim(
+        statement="Trainable parameters of the fusion head",
+        head=None,
+        value=0.97,
+        unit="M",
+        where="text",
+        protocol="1792-512-101; leaves out the motion network, trained before it",
+    ),
+    Claim(
+        statement="Cost of one video",
+        head=None,
+        value=16.9,
+        unit="GFLOPs",
+        where="text",
+        protocol="breakdown not given",
+    ),
+)
+
+# Test videos by split in the official lists: with fewer, a result is a part's.
+UCF101_TEST_VIDEOS: Mapping[int, int] = {1: 3783, 2: 3734, 3: 3696}
+UCF101_CLASSES = 101
+
+# Parameters as the published code ran; a run's departures from them stand beside its verdict.
+SETTINGS: Mapping[str, object] = {
+    "motion.source": "reencoded",
+    "motion.accumulate": "gop",
+    "motion_net.arch": "efficientnet_b0",
+    "motion_net.pretrained": True,
+    "motion_net.input_px": 224,
+    "motion_net.bound_px": 20.0,
+    "motion_net.segments": 3,
+    "motion_net.eval_segments": 25,
+    "motion_net.epochs": 200,
+    "motion_net.batch_videos": 80,
+    "motion_net.lr": 0.01,
+    "motion_net.weight_decay": 0.0001,
+    "motion_net.select": "test",
+    "clip.pretrained": "openai",
+    "clip.frame": "random",
+    "fusion.hidden": 512,
+    "fusion.dropout": 0.5,
+    "fusion.epochs": 100,
+    "fusion.lr": 0.0001,
+    "fusion.batch_videos": 64,
+    "fusion.select": "test",
+}

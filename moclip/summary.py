@@ -1,0 +1,215 @@
+"""Metrics of all heads and splits to one table: means, spreads, intervals, paired differences.
+
+Two spreads are kept apart. The standard deviation over splits says how results vary between
+trainings on different lists. The interval says how the mean would vary with other test videos,
+the trained networks left as they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from moclip.errors import DataError, StoreError
+from moclip.files import read_json
+from moclip.metrics import Metrics, bootstrap_means_pct, paired_hits, percentile_interval
+from moclip.paper import UCF101_CLASSES, UCF101_TEST_VIDEOS
+from moclip.predictions import Outcomes
+from moclip.schema.run import Head
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One head on one split: its figures, and the outcomes that they were counted from."""
+
+    metrics: Metrics
+    outcomes: Outcomes
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: resamples of the groups, confidence level, seed."""
+
+    resamples: int
+    confidence_pct: float
+    seed: int
+
+    def interval(self, values: Mapping[int, np.ndarray], groups: Mapping[int, np.ndarray]) -> Json | None:
+        """Interval of the mean over splits of the mean of `values`, both by split, in percent.
+
+        Splits are drawn apart, so the caller sees to it that no video tests in two of them. None
+        where a split has a single group, from which no spread can be told.
+        """
+        if any(len(np.unique(groups[split])) < 2 for split in groups):
+            return None
+        draws = [bootstrap_means_pct(values[k], groups[k], self.resamples, (self.seed, k)) for k in sorted(values)]
+        ends = percentile_interval(np.mean(draws, axis=0), self.confidence_pct)
+        return {"low": round(ends.low_pct, 4), "high": round(ends.high_pct, 4)}
+
+
+def read_metrics(path: Path, head: str, split: int) -> Metrics:
+    """Read the figures of one head on one split.
+
+    Raises:
+        StoreError: the file is missing, has other keys, or is about another head or split.
+    """
+    value = read_json(path)
+    names = {field.name for field in fields(Metrics)}
+    if not isinstance(value, dict) or set(value) != names:
+        raise StoreError(f"{path}: is no metrics file (needs exactly the keys {sorted(names)})")
+    metrics = Metrics(**value)
+    if (metrics.head, metrics.split) != (head, split):
+        about = f"head {metrics.head}, split {metrics.split}"
+        raise StoreError(f"{path}: is about {about}, not about head {head}, split {split}")
+    return metrics
+
+
+def is_complete(dataset: str, whole: bool, n_test: Mapping[int, int], n_classes: int) -> bool:
+    """Whether results may carry the data set's name.
+
+    Args:
+        dataset: Its name, as of `moclip.dataset.Dataset`.
+        whole: No listed video and no class was left out.
+        n_test: Test videos by split; for ucf101 they must be the official lists' counts.
+        n_classes: Classes to choose among.
+    """
+    if dataset != "ucf101":
+        return whole
+    official = {split: UCF101_TEST_VIDEOS[split] for split in n_test}
+    return whole and dict(n_test) == official and n_classes == UCF101_CLASSES
+
+
+def summarize(
+    dataset: str,
+    whole: bool,
+    results: Mapping[str, Mapping[int, Result]],
+    bootstrap: Bootstrap,
+) -> Json:
+    """The summary of a run, as plain values for JSON; splits are keys in text.
+
+    Args:
+        dataset: Its name, as of `moclip.dataset.Dataset`.
+        whole: No listed video and no class was left out.
+        results: By head, then by split; every head has the same splits and videos.
+        bootstrap: How intervals are made.
+
+    Raises:
+        DataError: heads disagree on videos, labels or classes.
+        StoreError: outcomes and figures of a head disagree.
+    """
+    first = next(iter(results.values()))
+    for head, by_split in results.items():
+        _check(head, by_split, first)
+    n_classes = next(iter(first.values())).metrics.n_classes
+    n_test = {split: result.metrics.n_test for split, result in first.items()}
+    drawable = bootstrap if _disjoint(first) else None
+    return {
+        "dataset": dataset,
+        "complete": is_complete(dataset, whole, n_test, n_classes),
+        "splits": sorted(first),
+        "n_classes": n_classes,
+        "confidence_pct": bootstrap.confidence_pct,
+        "resamples": bootstrap.resamples,
+        "heads": {head: _head(by_split, drawable) for head, by_split in results.items()},
+        "differences": {
+            f"{a}_minus_{b}": _difference(results[a], results[b], drawable) for a, b in contrasts(list(results))
+        },
+    }
+
+
+def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs worth a paired difference: fusion over each other head, CLIP probe over zero-shot."""
+    pairs = [("fusion", other) for other in heads if other != "fusion" and "fusion" in heads]
+    if {"clip_probe", "zero_shot"} <= set(heads):
+        pairs.append(("clip_probe", "zero_shot"))
+    return pairs
+
+
+def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result]) -> None:
+    if set(by_split) != set(first):
+        raise DataError(f"{head}: has splits {sorted(by_split)}, another head {sorted(first)}")
+    for split, result in by_split.items():
+        m, hits = result.metrics, result.outcomes.correct
+        if (len(hits), int(hits.sum())) != (m.n_test, m.correct):
+            raise StoreError(
+                f"{head}, split {split}: outcomes say {hits.sum()} of {len(hits)} videos, "
+                f"metrics {m.correct} of {m.n_test}; run the stage evaluate again"
+            )
+        if m.n_classes != first[split].metrics.n_classes:
+            raise DataError(f"{head}, split {split}: chooses among another number of classes")
+
+
+def _disjoint(by_split: Mapping[int, Result]) -> bool:
+    groups = [set(result.outcomes.groups.tolist()) for result in by_split.values()]
+    return len(set().union(*groups)) == sum(map(len, groups))
+
+
+def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
+    metrics = {split: result.metrics for split, result in sorted(by_split.items())}
+    hits = {split: result.outcomes.correct for split, result in by_split.items()}
+    groups = {split: result.outcomes.groups for split, result in by_split.items()}
+    return {
+        **{
+            key: _spread({split: getattr(m, key) for split, m in metrics.items()})
+            for key in ("top1_pct", "top5_pct", "mean_class_pct")
+        },
+        **{
+            key: {str(split): getattr(m, key) for split, m in metrics.items()}
+            for key in ("n_test", "n_groups", "correct")
+        },
+        "top1_interval_pct": {
+            "mean": bootstrap.interval(hits, groups) if bootstrap else None,
+            "per_split": {str(split): _ends(m) for split, m in metrics.items()},
+        },
+    }
+
+
+def _ends(m: Metrics) -> Json | None:
+    return None if m.top1_low_pct is None else {"low": m.top1_low_pct, "high": m.top1_high_pct}
+
+
+def _spread(by_split: Mapping[int, float]) -> Json:
+    """Mean and sample standard deviation (null for one split), beside the values themselves."""
+    values = list(by_split.values())
+    return {
+        "mean": round(float(np.mean(values)), 4),
+        "std": round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None,
+        "per_split": {str(split): value for split, value in by_split.items()},
+    }
+
+
+def _difference(first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
+    """Top-1 of `first` minus `second` on equal videos, in points: mean and interval."""
+    paired = {k: paired_hits(first[k].outcomes, second[k].outcomes) for k in first}
+    values = {split: difference for split, (_, difference) in paired.items()}
+    groups = {split: outcomes.groups for split, (outcomes, _) in paired.items()}
+    interval = bootstrap.interval(values, groups) if bootstrap else None
+    return {
+        **_spread({split: round(100.0 * float(values[split].mean()), 4) for split in sorted(values)}),
+        "interval": interval,
+        "significant": None if interval is None else not interval["low"] <= 0 <= interval["high"],
+    }
+
+
+def text_table(summary: Mapping[str, Any]) -> str:
+    """Top-1 by head and split with mean and spread, as plain text for a terminal."""
+    splits = [str(split) for split in summary["splits"]]
+    header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", "std", "test videos"]
+    rows = [_text_row(head, summary["heads"][head], splits) for head in get_args(Head) if head in summary["heads"]]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
+        for cells in (list(zip(row, widths, strict=True)) for row in [header, *rows])
+    ]
+    return "\n".join([f"data set: {summary['dataset']}", *(line.rstrip() for line in lines)])
+
+
+def _text_row(head: str, values: Mapping[str, Any], splits: Sequence[str]) -> list[str]:
+    top1 = values["top1_pct"]
+    counts = " + ".join(str(values["n_test"][split]) for split in splits)
+    figures = [*(top1["per_split"][split] for split in splits), top1["mean"], top1["std"]]
+    return [head, *("-" if figure is None else f"{figure:.1f}" for figure in figures), counts]
