@@ -1,0 +1,332 @@
+"""The MLflow view of a result: one parent run, one child run per head and split.
+
+The only file that imports MLflow. Files are the truth and the tracking store is a view of them, so
+`record` may run as often as it likes: a result that is there is left alone, one that is missing or
+was left half-written is made (again), whichever process comes first.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from moclip.errors import StoreError
+
+# MLflow reads these while it is imported. Nothing is reported to anyone, and a server that is down
+# is given up after seconds instead of minutes (unless the user has set it otherwise).
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DO_NOT_TRACK"] = "true"
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+)
+from mlflow.exceptions import MlflowException
+
+KEY_TAG = "moclip.result"
+KIND_TAG = "moclip.kind"
+COMPLETE_TAG = "moclip.complete"
+EXPERIMENT_TAG = "moclip.dvc_experiments"
+
+# MLflow's own limits: longer values are refused or cut by the server, larger requests refused.
+MAX_PARAM_CHARACTERS = 6000
+MAX_TAG_CHARACTERS = 8000
+PARAMS_PER_REQUEST = 100
+METRICS_PER_REQUEST = 1000
+LOCK_TIMEOUT_S = 120
+
+Point = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class Child:
+    """One head on one split: final metrics, and training curves as (epoch, value) points."""
+
+    head: str
+    split: int
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[Point]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one parent run shows; results with equal keys are the same result.
+
+    `data` maps the name of a data file to its digest, `environment` is JSON-able, `artifacts` are
+    files, and directories that keep their name.
+    """
+
+    dataset: str
+    key: str
+    variant: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    summary: Mapping[str, float]
+    children: Sequence[Child]
+    dvc_experiment: str | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs go: `artifacts` is None where a server chooses; all writers share `lock`."""
+
+    uri: str
+    artifacts: str | None
+    lock: Path
+
+    @property
+    def shown(self) -> str:
+        """The address without a password, for messages."""
+        return _without_password(self.uri)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The parent run of a result, and whether this call made it."""
+
+    run_id: str
+    created: bool
+
+
+def store_at(root: Path, uri: str | None = None) -> Store:
+    """The store for the repository `root`: SQLite inside it unless `uri` says otherwise.
+
+    A relative SQLite path counts from `root`, never from the working directory: a temporary copy of
+    the repository takes its database along when it is removed.
+    """
+    uri = uri or "sqlite:///mlflow.db"
+    prefix, _, path = uri.partition("sqlite:///")
+    if not prefix and path:
+        uri = f"sqlite:///{root / path}"
+    remote = uri.startswith(("http://", "https://"))
+    artifacts = None if remote else (root / "mlartifacts").as_uri()
+    return Store(uri, artifacts, root / "mlflow.db.lock")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested parameters as dotted names with text values; what is not text is written as JSON.
+
+    >>> flatten({"fusion": {"hidden": 256, "loss": "ce"}, "splits": [1, 2]})
+    {'fusion.hidden': '256', 'fusion.loss': 'ce', 'splits': '[1, 2]'}
+    """
+    flat: dict[str, str] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: int = 3) -> str:
+    """What a person would call this run: how it differs from the baseline, `base` if it does not.
+
+    >>> variant_name({"fusion.hidden": "256", "seed": "0"}, {"fusion.hidden": "64", "seed": "0"})
+    'fusion.hidden=256'
+    """
+    names = sorted(params.keys() | baseline.keys())
+    changed = [name for name in names if params.get(name) != baseline.get(name)]
+    shown = [f"{name}={_brief(params.get(name, 'absent'))}" for name in changed[:most]]
+    if len(changed) > most:
+        shown.append(f"{len(changed) - most} more")
+    return ", ".join(shown) or "base"
+
+
+def _brief(value: str, most: int = 40) -> str:
+    value = value.replace('"', "").replace(" ", "")
+    return value if len(value) <= most else value[: most - 1] + "…"
+
+
+def record(result: Result, store: Store) -> Recorded:
+    """Make sure that the store shows this result exactly once.
+
+    Runs that an interrupted call left behind are deleted first. Writers of one clone take turns,
+    which also covers the set-up of a fresh database: MLflow's fails where several begin at once.
+
+    Raises:
+        StoreError: a value is over MLflow's limits, an artifact is missing, or the store is down.
+    """
+    _check(result)
+    with _turn(store):
+        return _record(result, store)
+
+
+def prepare(store: Store) -> None:
+    """Set up a fresh database, so that the UI can open it while results come in."""
+    with _turn(store):
+        MlflowClient(tracking_uri=store.uri).search_experiments(max_results=1)
+
+
+@contextmanager
+def _turn(store: Store) -> Iterator[None]:
+    """Hold the lock of the store; what goes wrong inside becomes a message."""
+    store.lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(store.lock, timeout=LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise StoreError(
+            f"{store.lock}: held by another process for {LOCK_TIMEOUT_S} s; end that one, then run `dvc repro track`"
+        ) from error
+    except MlflowException as error:
+        raise StoreError(
+            f"MLflow at {store.shown} failed ({_first_line(error)}); all result files are safe: "
+            "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return _without_password(str(error).strip().partition("\n")[0][:300])
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def _check(result: Result) -> None:
+    for kind, values, most in (
+        ("parameter", result.params, MAX_PARAM_CHARACTERS),
+        ("tag", result.tags, MAX_TAG_CHARACTERS),
+    ):
+        for name, value in values.items():
+            if len(value) > most:
+                raise StoreError(
+                    f"{kind} '{name}': {len(value)} characters, MLflow stores at most {most}; move the value to a file"
+                )
+    for path in result.artifacts:
+        if not path.exists():
+            raise StoreError(f"artifact {path}: missing; run `dvc repro` to make it")
+
+
+def _record(result: Result, store: Store) -> Recorded:
+    client = MlflowClient(tracking_uri=store.uri)
+    experiment = _experiment(client, f"moclip-{result.dataset}", store.artifacts)
+    found = list(client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{result.key}'"))
+    complete = [run for run in found if COMPLETE_TAG in run.data.tags]
+    if complete:
+        _name_experiment(client, complete[0], result.dvc_experiment)
+        return Recorded(complete[0].info.run_id, created=False)
+    for run in found:
+        client.delete_run(run.info.run_id)
+    return Recorded(_create(client, experiment, result), created=True)
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = artifacts and f"{artifacts}/{name}"
+        return str(client.create_experiment(name, artifact_location=location))
+    # A name stays taken after a deletion in the UI, so a new result brings the experiment back.
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _name_experiment(client: MlflowClient, run: Run, dvc_experiment: str | None) -> None:
+    """Add a DVC experiment that came to a known result, so that it is found under its name too."""
+    names = run.data.tags.get(EXPERIMENT_TAG, "").split()
+    if dvc_experiment and dvc_experiment not in names:
+        client.set_tag(run.info.run_id, EXPERIMENT_TAG, " ".join([*names, dvc_experiment]))
+
+
+def _create(client: MlflowClient, experiment: str, result: Result) -> str:
+    tags = {**result.tags, KEY_TAG: result.key, "moclip.variant": result.variant}
+    parent_tags = {**tags, KIND_TAG: "result", EXPERIMENT_TAG: result.dvc_experiment or ""}
+    parent = _start(client, experiment, result.variant, parent_tags)
+    _log(client, parent, result.params, _metrics(result.summary))
+    for child in result.children:
+        _create_child(client, experiment, parent, result, child, tags)
+    _log_data(client, parent, result.data)
+    _log_artifacts(client, parent, result)
+    client.set_terminated(parent)
+    client.set_tag(parent, COMPLETE_TAG, "true")
+    return parent
+
+
+def _create_child(
+    client: MlflowClient,
+    experiment: str,
+    parent: str,
+    result: Result,
+    child: Child,
+    tags: Mapping[str, str],
+) -> None:
+    own = {
+        **tags,
+        KIND_TAG: "head",
+        "moclip.head": child.head,
+        "moclip.split": str(child.split),
+        "mlflow.parentRunId": parent,
+    }
+    name = f"{result.variant} / {child.head} / split {child.split}"
+    run = _start(client, experiment, name, own)
+    curves = [metric for name, points in child.curves.items() for metric in _metrics_of(name, points)]
+    # The UI's filters see a run's own parameters only, so children repeat them.
+    _log(client, run, result.params, [*_metrics(child.metrics), *curves])
+    _log_data(client, run, result.data)
+    client.set_terminated(run)
+
+
+def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    return str(client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+
+
+def _metrics(values: Mapping[str, float]) -> list[Metric]:
+    return [metric for name, value in values.items() for metric in _metrics_of(name, [(0, value)])]
+
+
+def _metrics_of(name: str, points: Iterable[Point]) -> list[Metric]:
+    now_ms = int(time.time() * 1000)
+    return [Metric(name, float(value), now_ms, step) for step, value in points]
+
+
+def _log(client: MlflowClient, run: str, params: Mapping[str, str], metrics: list[Metric]) -> None:
+    for few_params in _batches((Param(*item) for item in params.items()), PARAMS_PER_REQUEST):
+        client.log_batch(run, params=few_params)
+    for few_metrics in _batches(metrics, METRICS_PER_REQUEST):
+        client.log_batch(run, metrics=few_metrics)
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _log_data(client: MlflowClient, run: str, data: Mapping[str, str]) -> None:
+    inputs = [
+        DatasetInput(
+            Dataset(name=name, digest=digest, source_type="dvc", source=json.dumps({"path": name})),
+            tags=[InputTag("mlflow.data.context", "pipeline")],
+        )
+        for name, digest in data.items()
+    ]
+    if inputs:
+        client.log_inputs(run, datasets=inputs)
+
+
+def _log_artifacts(client: MlflowClient, run: str, result: Result) -> None:
+    for path in result.artifacts:
+        if path.is_dir():
+            client.log_artifacts(run, str(path), artifact_path=path.name)
+        else:
+            client.log_artifact(run, str(path))
+    client.log_dict(run, dict(result.environment), "environment.json")

@@ -1,0 +1,234 @@
+"""What the stage `track` reads (dvc.lock, metrics, histories of a small pipeline) and refuses."""
+
+import copy
+import hashlib
+import json
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from moclip.errors import StoreError
+from stages import _entry
+from stages._lock import Lock, read_lock
+from stages.track import numbers, read_result
+
+PARAMS = {"seed": 0, "splits": [1], "heads": ["zero_shot", "fusion"], "fusion": {"hidden": 64}}
+METRICS = {"top1_pct": 50.0, "top5_pct": 90.0, "mean_class_pct": 45.0, "n_test": 12}
+ARGS = Namespace(
+    lock=Path("dvc.lock"),
+    manifest=Path("data/manifest.csv"),
+    metrics=Path("results/metrics"),
+    history=Path("results/history"),
+    summary=Path("reports/summary.json"),
+    report=Path("reports/report.md"),
+    figures=Path("reports/figures"),
+)
+FILES = [Path(f"results/metrics/{head}_split1.json") for head in ("zero_shot", "fusion")]
+
+
+def item(path: str) -> dict[str, Any]:
+    return {"path": path, "hash": "md5", "md5": hashlib.md5(Path(path).read_bytes()).hexdigest()}
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def write_yaml(path: str, value: Any) -> None:
+    YAML(typ="safe", pure=True).dump(value, Path(path))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        monkeypatch.delenv(name, raising=False)
+    _entry.all_params.cache_clear()
+    summary = {
+        head: {
+            "top1_pct": {"mean": 50.0, "std": None, "per_split": {"1": 50.0}},
+            "n_test": {"1": 12},
+        }
+        for head in PARAMS["heads"]  # type: ignore[attr-defined]
+    }
+    write_yaml("params.yaml", PARAMS)
+    write("data/manifest.csv", "id\n")
+    write("code.py", "pass\n")
+    columns = "epoch,lr,train_loss,val_loss,val_top1_pct\n"
+    write("results/history/zero_shot_split1.csv", columns)
+    write("results/history/fusion_split1.csv", columns + "0,0.1,2.5,,\n1,0.1,1.5,2.0,40.0\n")
+    write("reports/report.md", "# Report\n")
+    write("reports/figures/a.svg", "<svg/>")
+    write("reports/summary.json", json.dumps({"dataset": "demo", "splits": [1], "heads": summary}))
+    for head in ("zero_shot", "fusion"):
+        write(f"preds/{head}/split1.npz", head)
+        write(f"results/metrics/{head}_split1.json", json.dumps(METRICS))
+    write_yaml("dvc.lock", {"schema": "2.0", "stages": lock_stages()})
+    return tmp_path
+
+
+def lock_stages() -> dict[str, Any]:
+    manifest, code = map(item, ("data/manifest.csv", "code.py"))
+    stages: dict[str, Any] = {
+        "download": {"params": {"params.yaml": {"seed": 0}}, "outs": [manifest]},
+        "zero_shot@1": {"deps": [manifest], "outs": [item("preds/zero_shot/split1.npz")]},
+        "train_fusion@1": {
+            "deps": [manifest, code],
+            "params": {"params.yaml": {"fusion": {"hidden": 64}}},
+            "outs": [item("preds/fusion/split1.npz")],
+        },
+        "report": {"outs": [item("reports/summary.json"), item("reports/report.md")]},
+        "track": {"deps": [item("reports/summary.json")]},
+    }
+    for head in ("zero_shot", "fusion"):
+        stages[f"evaluate@{head}-1"] = {
+            "deps": [item(f"preds/{head}/split1.npz"), code],
+            "outs": [item(f"results/{name}") for name in (f"metrics/{head}_split1.json", f"history/{head}_split1.csv")],
+        }
+    return stages
+
+
+def _stale_split(stages: dict[str, Any]) -> None:
+    stages["evaluate@fusion-2"] = copy.deepcopy(stages["evaluate@fusion-1"])
+    stages["evaluate@fusion-2"]["outs"][0]["path"] = "results/metrics/fusion_split2.json"
+    stages["evaluate@fusion-2"]["params"] = {"params.yaml": {"old": 1}}
+
+
+def _stale_renamed_stage(stages: dict[str, Any]) -> None:
+    stages["old_fusion"] = {
+        "params": {"params.yaml": {"old": 1}},
+        "outs": [{"path": "preds/fusion/split1.npz", "md5": "0" * 32}],
+    }
+
+
+def _track_and_report(stages: dict[str, Any]) -> None:
+    stages["track"] = {"deps": [], "params": {"params.yaml": {"x": 1}}}
+    stages["report"]["outs"][1]["md5"] = "0" * 32
+
+
+def _code(stages: dict[str, Any]) -> None:
+    for name in ("train_fusion@1", "evaluate@fusion-1"):
+        stages[name]["deps"][1]["md5"] = "0" * 32
+
+
+def _predictions(stages: dict[str, Any]) -> None:
+    stages["train_fusion@1"]["outs"][0]["md5"] = "1" * 32
+    stages["evaluate@fusion-1"]["deps"][0]["md5"] = "1" * 32
+
+
+def _params(stages: dict[str, Any]) -> None:
+    stages["train_fusion@1"]["params"]["params.yaml"]["fusion"]["hidden"] = 65
+
+
+def _upstream_params(stages: dict[str, Any]) -> None:
+    stages["download"]["params"]["params.yaml"]["seed"] = 1
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("edit", [_stale_split, _stale_renamed_stage, _track_and_report, _code])
+def test_key_ignores_what_is_not_the_result(edit: Callable[[dict[str, Any]], None]) -> None:
+    stages = lock_stages()
+    edit(stages)
+    assert stages != lock_stages()
+    assert Lock(stages).result_key(FILES) == Lock(lock_stages()).result_key(FILES)
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("edit", [_predictions, _params, _upstream_params])
+def test_key_changes_with_predictions_and_parameters(
+    edit: Callable[[dict[str, Any]], None],
+) -> None:
+    stages = lock_stages()
+    edit(stages)
+    assert Lock(stages).result_key(FILES) != Lock(lock_stages()).result_key(FILES)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_key_of_one_head_does_not_hang_on_the_parameters_of_another() -> None:
+    changed = lock_stages()
+    _params(changed)
+    assert Lock(changed).result_key(FILES[:1]) == Lock(lock_stages()).result_key(FILES[:1])
+    assert Lock(changed).result_key(FILES[:1]) != Lock(changed).result_key(FILES)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
+    result = read_result(ARGS)
+    assert result.dataset == "demo"
+    assert result.variant == "base"
+    assert result.params["fusion.hidden"] == "64"
+    assert result.summary == {"zero_shot/top1_pct_mean": 50.0, "fusion/top1_pct_mean": 50.0}
+    assert [(c.head, c.split, dict(c.metrics)) for c in result.children] == [
+        ("zero_shot", 1, METRICS),
+        ("fusion", 1, METRICS),
+    ]
+    assert result.children[0].curves == {}
+    assert result.children[1].curves["train_loss"] == [(0, 2.5), (1, 1.5)]
+    assert result.data == {"manifest.csv": item("data/manifest.csv")["md5"]}
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("path", [FILES[0], Path("results/history/fusion_split1.csv"), ARGS.summary])
+def test_file_that_the_lock_does_not_describe_is_refused(path: Path) -> None:
+    path.write_text("{}")
+    with pytest.raises(StoreError, match=rf"{path}: not what the pipeline wrote.*dvc repro"):
+        read_result(ARGS)
+    path.unlink()
+    with pytest.raises(StoreError, match=rf"{path}: missing"):
+        read_result(ARGS)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_metrics_file_without_a_required_number_is_refused() -> None:
+    FILES[0].write_text('{"top1_pct": 50.0}')
+    write_yaml("dvc.lock", {"stages": lock_stages()})
+    with pytest.raises(StoreError, match="lacks the number 'top5_pct'"):
+        read_result(ARGS)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_summary_of_other_heads_than_asked_for_is_refused() -> None:
+    write_yaml("params.yaml", PARAMS | {"heads": ["fusion"]})
+    with pytest.raises(StoreError, match=r"holds heads \['fusion', 'zero_shot'\].*asks for"):
+        read_result(ARGS)
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("text", ["", "schema: '2.0'\n", "a: [", "- 1\n"])
+def test_lock_that_is_none_is_refused(text: str) -> None:
+    write("dvc.lock", text)
+    with pytest.raises(StoreError, match="cannot be read as DVC's lock file"):
+        read_lock(ARGS.lock)
+
+
+def test_numbers_leaves_out_words_and_nulls_only() -> None:
+    tree = {"a": 1, "b": {"low_pct": 2.5, "word": "x"}, "c": None, "d": True}
+    assert numbers(tree) == {"a": 1, "b.low_pct": 2.5}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.test_provenance import git
+
+    git(workspace, "init", "-q")
+    git(workspace, "add", ".")
+    git(workspace, "commit", "-qm", "first")
+    base = git(workspace, "rev-parse", "HEAD")
+    write_yaml("params.yaml", PARAMS | {"fusion": {"hidden": 256}})
+    result = read_result(ARGS)
+    assert result.variant == "fusion.hidden=256"
+    assert result.tags == {"mlflow.source.git.commit": base, "moclip.git_dirty": "false"}
+    write("code.py", "changed\n")
+    git(workspace, "commit", "-qm", "second", "params.yaml")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", base)
+    _entry.all_params.cache_clear()
+    result = read_result(ARGS)
+    assert result.variant == "fusion.hidden=256"
+    assert result.tags["moclip.git_dirty"] == "true"
+    assert result.environment["changed_since_commit"] == ("code.py",)
