@@ -1,0 +1,115 @@
+"""dvc.lock as the record of what ran: which stage made a file, from what, and a result's key.
+
+While `dvc repro` runs, DVC rewrites dvc.lock after each stage, so a stage finds all those before it
+there. Entries of splits, heads and stages that are no longer asked for stay in the file: an entry
+counts only if it leads to a file that was asked for by name and matches it by content.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from moclip.errors import StoreError
+from moclip.files import fingerprint
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The stages of dvc.lock by name; paths are relative to the directory that holds the file."""
+
+    stages: Mapping[str, Any]
+
+    def outputs(self) -> set[str]:
+        """Every path that some stage, also a forgotten one, has written."""
+        return {out["path"] for stage in self.stages.values() for out in stage.get("outs", [])}
+
+    def checked(self, path: Path) -> Path:
+        """The path itself, after its bytes were held against the lock.
+
+        Raises:
+            StoreError: the file is missing, or is not what a stage of the lock has written.
+        """
+        self._maker(path.as_posix(), _md5(path))
+        return path
+
+    def digest(self, path: Path) -> str:
+        """MD5 of a file that a stage wrote, as DVC knows it; raises as `checked` does."""
+        self._maker(path.as_posix(), digest := _md5(path))
+        return digest
+
+    def result_key(self, files: Iterable[Path]) -> str:
+        """What the result in these files is, in 16 hexadecimal digits.
+
+        Two keys are equal when the stages that wrote the files wrote the same, read the same from
+        stages before them (predictions), and the parameters of all stages on the way there are the
+        same. Code, durations, names of stages and whatever else was once run do not enter.
+        """
+        makers = [self._maker(path.as_posix(), _md5(path)) for path in files]
+        made = {
+            item["path"]: item["md5"]
+            for name in makers
+            for item in [*self.stages[name].get("outs", []), *self._made_deps(name)]
+        }
+        params: dict[str, Any] = {}
+        for name in self._upstream(makers):
+            for section in self.stages[name].get("params", {}).values():
+                params |= section
+        return fingerprint(made, params)
+
+    def _upstream(self, names: Iterable[str]) -> list[str]:
+        """The named stages and all that they rest on, sorted."""
+        seen: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                waiting += [maker for dep in self._deps(name) for maker in self._makers(dep)]
+        return sorted(seen)
+
+    def _deps(self, name: str) -> list[Any]:
+        deps: list[Any] = self.stages[name].get("deps", [])
+        return deps
+
+    def _made_deps(self, name: str) -> list[Any]:
+        return [dep for dep in self._deps(name) if self._makers(dep)]
+
+    def _makers(self, item: Mapping[str, Any]) -> list[str]:
+        """Stages that wrote exactly this content to this path."""
+        return [
+            name
+            for name, stage in self.stages.items()
+            for out in stage.get("outs", [])
+            if (out["path"], out.get("md5")) == (item["path"], item.get("md5"))
+        ]
+
+    def _maker(self, path: str, md5: str) -> str:
+        makers = self._makers({"path": path, "md5": md5})
+        if not makers:
+            raise StoreError(f"{path}: not what the pipeline wrote (its MD5 is not in dvc.lock); run `dvc repro`")
+        return makers[-1]  # a renamed stage stands after its old name
+
+
+def read_lock(path: Path) -> Lock:
+    """Read dvc.lock.
+
+    Raises:
+        StoreError: the file is missing, is not YAML, or lists no stages.
+    """
+    try:
+        stages = YAML(typ="safe", pure=True).load(path)["stages"]
+    except (OSError, YAMLError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
+    return Lock(stages)
+
+
+def _md5(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise StoreError(f"{path}: missing or unreadable; run `dvc repro` to make it") from error

@@ -1,0 +1,31 @@
+"""CLIP features: one vector per video, one per class."""
+
+from moclip.clip import META, load_encoder
+from moclip.clip_cache import image_features
+from moclip.features import write_features
+from moclip.files import fingerprint, read_json, sha256_file, write_json
+from moclip.manifest import read_classes, read_manifest
+from moclip.prompts import read_prompts
+from moclip.schema.clip import ClipParams
+from moclip.schema.data import DataParams
+from stages._entry import arguments, data_root, run, section, work_directory
+
+
+def main() -> None:
+    args = arguments("manifest", "classes", "model", "prompts", "images", "texts", "scale")
+    clip, data = section("clip", ClipParams), section("data", DataParams)
+    encoder = load_encoder(args.model)
+    classes, prompts = read_classes(args.classes), read_prompts(args.prompts)
+    texts = encoder.class_features([prompts.of(name) for name in classes])
+    digest = fingerprint(read_json(args.model / META), sha256_file(args.manifest), clip.frame)
+    videos = list(read_manifest(args.manifest).values())
+    ids, images = image_features(
+        encoder, videos, data_root(data.root), work_directory(f"cache_clip-{digest}"), batch_images=clip.batch_images
+    )
+    write_features(args.images, ids, images)
+    write_features(args.texts, classes, texts)
+    write_json(args.scale, {"logit_scale": encoder.logit_scale})
+
+
+if __name__ == "__main__":
+    run(main)

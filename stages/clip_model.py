@@ -1,0 +1,36 @@
+"""The frozen CLIP as files: weights, configuration, preprocessing, digest."""
+
+import logging
+from pathlib import Path
+
+from moclip.clip import fetch, save_encoder
+from moclip.clip_training import CONFIG, IMAGE_PX, train_demo_clip
+from moclip.demo.stills import captioned_stills
+from moclip.schema.clip import ClipParams, DemoClipParams
+from moclip.schema.run import Seed
+from stages._entry import arguments, repository, run, section
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    args = arguments("out")
+    clip, demo = section("clip", ClipParams), section("demo_clip", DemoClipParams)
+    if clip.model == "demo":
+        make_demo(args.out, demo, section("seed", Seed))
+        return
+    checkpoint = None if clip.checkpoint is None else repository() / clip.checkpoint
+    model, config = fetch(clip.model, clip.pretrained, checkpoint)
+    save_encoder(args.out, model, config, {"model": clip.model, "weights": clip.pretrained or "checkpoint"})
+
+
+def make_demo(out: Path, demo: DemoClipParams, seed: int) -> None:
+    images, captions = captioned_stills(demo.stills, seed, IMAGE_PX)
+    model = train_demo_clip(
+        images, captions, demo, seed, lambda epoch, loss: log.info("epoch %d: loss %.3f", epoch, loss)
+    )
+    save_encoder(out, model, CONFIG, {"model": "demo", "weights": f"trained on {len(images)} generated stills"})
+
+
+if __name__ == "__main__":
+    run(main)

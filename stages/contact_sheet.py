@@ -1,0 +1,38 @@
+"""Stage `contact_sheet`: a test video of each class, a frame and the motion field at that frame."""
+
+from moclip.contact_sheet import Tile, chosen, draw_sheet, write_png
+from moclip.manifest import checked_path, read_classes, read_manifest, read_split
+from moclip.motion import field_at
+from moclip.motion_store import MotionStore
+from moclip.schema.data import DataParams
+from moclip.schema.motion import MotionParams
+from moclip.video import read_frames
+from stages._entry import arguments, data_root, run, section
+
+MOST_CLASSES = 12
+
+
+def main() -> None:
+    args = arguments("manifest", "classes", "split", "motion", "out")
+    root = data_root(section("data", DataParams).root)
+    motion = section("motion", MotionParams)
+    videos, classes = read_manifest(args.manifest), read_classes(args.classes)
+    store = MotionStore.open(args.motion)
+    tiles = []
+    for label, video_id in chosen(read_split(args.split), MOST_CLASSES):
+        grid, middle = store.clip(video_id), videos[video_id].frames // 2
+        tiles.append(
+            Tile(
+                title=classes[label],
+                frame=read_frames(checked_path(root, videos[video_id]), [middle])[0],
+                field_px=field_at(grid, [middle], motion.accumulate, motion.window_frames or 1)[0],
+                cell_px=grid.cell_px,
+                width_px=grid.width,
+                height_px=grid.height,
+            )
+        )
+    write_png(args.out, draw_sheet(tiles))
+
+
+if __name__ == "__main__":
+    run(main)

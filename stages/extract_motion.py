@@ -1,0 +1,25 @@
+"""Motion grids of every video, in few files."""
+
+import os
+
+from moclip.files import fingerprint, sha256_file
+from moclip.manifest import read_manifest
+from moclip.motion_extract import MotionOptions, VideoFile, extract
+from moclip.schema.data import DataParams
+from moclip.schema.motion import MotionParams
+from stages._entry import arguments, data_root, run, section, work_directory
+
+
+def main() -> None:
+    args = arguments("manifest", "out")
+    data, motion = section("data", DataParams), section("motion", MotionParams)
+    root = data_root(data.root)
+    videos = [VideoFile(video.id, root / video.path, video.sha256) for video in read_manifest(args.manifest).values()]
+    options = MotionOptions(motion.cell_px, motion.reference, motion.source)
+    stored = motion.model_dump(include={"source", "cell_px", "reference"})
+    work = work_directory(f"extract_motion-{fingerprint(sha256_file(args.manifest), stored)}")
+    extract(videos, args.out, work, options, jobs=os.cpu_count() or 1)
+
+
+if __name__ == "__main__":
+    run(main)

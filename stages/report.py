@@ -1,0 +1,40 @@
+"""Stage `report`: summary, class tables, outcomes and histories to report.md and its figures."""
+
+import os
+
+from moclip.files import atomic_path, read_json, sha256_file, write_text
+from moclip.history import read_history
+from moclip.predictions import read_class_rows, read_outcomes
+from moclip.provenance import package_versions
+from moclip.report import Inputs, draw, main_head, render, trained
+from moclip.schema.run import Heads, Splits
+from stages._entry import all_params, arguments, run, section
+
+
+def main() -> None:
+    args = arguments("summary", "per_class", "outcomes", "history", "manifest", "contact_sheet", "figures", "out")
+    heads: list[str] = list(section("heads", Heads))
+    splits: list[int] = list(section("splits", Splits))
+    shown = main_head(heads)
+    histories = {head: {k: read_history(args.history / f"{head}_split{k}.csv") for k in splits} for head in heads}
+    inputs = Inputs(
+        summary=read_json(args.summary),
+        params=all_params(),
+        class_rows={
+            head: {k: read_class_rows(args.per_class / f"{head}_split{k}.csv") for k in splits} for head in heads
+        },
+        outcomes={k: read_outcomes(args.outcomes / f"{shown}_split{k}.csv") for k in splits},
+        histories={head: by_split for head, by_split in histories.items() if trained(by_split)},
+        contact_sheet=os.path.relpath(args.contact_sheet, args.out.parent),
+        digests={args.manifest.name: sha256_file(args.manifest)},
+        versions=package_versions(),
+    )
+    with atomic_path(args.figures) as directory:
+        directory.mkdir()
+        drawn = draw(inputs, directory)
+    at = os.path.relpath(args.figures, args.out.parent)
+    write_text(args.out, render(inputs, {chart: f"{at}/{name}" for chart, name in drawn.items()}))
+
+
+if __name__ == "__main__":
+    run(main)

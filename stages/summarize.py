@@ -1,0 +1,30 @@
+"""Stage `summarize`: figures and outcomes of the active heads and splits, to one summary."""
+
+from moclip.files import read_json, write_json
+from moclip.predictions import read_outcomes
+from moclip.schema.evaluate import EvaluateParams
+from moclip.schema.run import Heads, Seed, Splits
+from moclip.summary import Bootstrap, Result, read_metrics, summarize
+from stages._entry import arguments, run, section
+
+
+def main() -> None:
+    args = arguments("dataset", "metrics", "outcomes", "out")
+    evaluate, seed = section("evaluate", EvaluateParams), section("seed", Seed)
+    dataset = read_json(args.dataset)
+    results: dict[str, dict[int, Result]] = {
+        head: {
+            split: Result(
+                read_metrics(args.metrics / f"{head}_split{split}.json", head, split),
+                read_outcomes(args.outcomes / f"{head}_split{split}.csv"),
+            )
+            for split in section("splits", Splits)
+        }
+        for head in section("heads", Heads)
+    }
+    bootstrap = Bootstrap(**evaluate.model_dump(), seed=seed)
+    write_json(args.out, summarize(dataset["name"], dataset["complete"], results, bootstrap))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,23 @@
+"""Zero-shot CLIP on the test part of one split."""
+
+from moclip.features import read_features
+from moclip.files import read_json
+from moclip.history import write_history
+from moclip.manifest import read_classes, read_split
+from moclip.zero_shot import zero_shot_logits
+from stages._entry import arguments, run
+from stages._results import members_of, write_test_predictions
+
+
+def main() -> None:
+    args = arguments("manifest", "classes", "split", "images", "texts", "scale", "history", "preds")
+    test = members_of(read_split(args.split), "test")
+    images = read_features(args.images).of([member.id for member in test])
+    texts = read_features(args.texts).of(read_classes(args.classes))
+    logits = zero_shot_logits(images, texts, read_json(args.scale)["logit_scale"])
+    write_history(args.history, [])  # nothing is trained
+    write_test_predictions(args.preds, test, logits, args.classes, args.manifest)
+
+
+if __name__ == "__main__":
+    run(main)
