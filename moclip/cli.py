@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from moclip import motion_command
 from moclip.errors import MoclipError
 
 
@@ -31,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("summary", type=Path, nargs="?", default=Path("reports/summary.json"))
     results.add_argument("--report", type=Path, default=Path("reports/report.md"), help="named below the table")
     results.set_defaults(run=_results)
+    motion_command.add_arguments(motion := commands.add_parser("motion", help="write or draw the motion of videos"))
+    motion.set_defaults(run=motion_command.run)
     return parser
 
 

@@ -27,7 +27,7 @@ META = "meta.json"
 class Encoder:
     """A frozen CLIP with the preprocessing and the tokenizer that belong to it."""
 
-    model: Frozen
+    model: Frozen[CLIP]
     preprocess: Any
     tokenize: Any
     logit_scale: float

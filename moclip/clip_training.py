@@ -40,7 +40,7 @@ def train_demo_clip(
     seed: int,
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> open_clip.CLIP:
-    """Contrastive training; captions that stand several times in a batch share their target.
+    """Contrastive training from random weights.
 
     Args:
         images: Stills, uint8 (n, 64, 64, 3).
@@ -72,12 +72,15 @@ def train_demo_clip(
 
 
 def contrastive_loss(model: open_clip.CLIP, pixels: Tensor, tokens: Tensor) -> Tensor:
-    """Symmetric cross-entropy in which equal captions are equally right, a scalar."""
+    """Symmetric cross-entropy of matching stills and captions, a scalar.
+
+    Captions that stand several times in a batch need no shared targets: equal captions have equal
+    features, and the sum over them is the same either way.
+    """
     image = functional.normalize(model.encode_image(pixels), dim=1)
     text = functional.normalize(model.encode_text(tokens), dim=1)
     logits = model.logit_scale.exp() * image @ text.T
-    same = (tokens[:, None] == tokens[None]).all(dim=2).float()
-    target = same / same.sum(dim=1, keepdim=True)
+    target = torch.arange(len(logits))
     loss: Tensor = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
     return loss
 

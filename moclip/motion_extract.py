@@ -10,13 +10,12 @@ import multiprocessing
 import os
 import tempfile
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -236,17 +235,14 @@ def _read(finished: Path) -> MotionGrid:
 
 def _spread(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, _Outcome]]:
     """Outcomes as they come from `jobs` processes; a video that kills its process is found and named."""
-    waiting = iter(tasks)
+    waiting = deque(tasks)
     flying: dict[Future[_Outcome], _Task] = {}
     pool = _pool(jobs)
     try:
-        while True:
-            for task in islice(waiting, _QUEUED_PER_JOB * jobs - len(flying)):
-                flying[pool.submit(_work, task)] = task
-            if not flying:
-                return
+        while waiting or flying:
+            _submit(pool, waiting, flying, _QUEUED_PER_JOB * jobs)
             done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+            if not flying or any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 suspects = list(flying.values())
                 flying.clear()
                 pool = _pool(jobs)
@@ -255,6 +251,16 @@ def _spread(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, _Outcome
                 yield flying.pop(future), future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, waiting: deque[_Task], flying: dict[Future[_Outcome], _Task], most: int) -> None:
+    """Hand on tasks until `most` are under way; none to a pool that has lost a process."""
+    while waiting and len(flying) < most:
+        try:
+            future = pool.submit(_work, waiting[0])
+        except BrokenProcessPool:
+            return
+        flying[future] = waiting.popleft()
 
 
 def _in_own_process(task: _Task) -> _Outcome:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedSeq
 
 from moclip.errors import ParamsError
 from moclip.files import write_text
@@ -72,7 +73,9 @@ def _merge(whole: Any, part: Mapping[str, Any], prefix: str) -> None:
             whole[key] = value
 
 
-def _merge_list(whole: list[Any], part: list[Any]) -> None:
-    # In place and item by item: the comment above the next key hangs on the list's last item.
-    if whole != part:
-        whole[:] = part
+def _merge_list(whole: CommentedSeq, part: list[Any]) -> None:
+    # In place: what stands above the next key hangs on the list's last item.
+    trailing = whole.ca.items.pop(len(whole) - 1, None)
+    whole[:] = part
+    if trailing is not None:
+        whole.ca.items[len(part) - 1] = trailing

@@ -11,6 +11,8 @@ from ruamel.yaml import YAML, YAMLError
 from moclip.errors import ParamsError
 from moclip.schema.base import Section
 
+_WORD_BREAK = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[a-z])|[\W_]+")
+
 
 class _File(Section):
     templates: list[str] = Field(min_length=1)
@@ -44,7 +46,7 @@ def words(class_name: str) -> str:
     >>> words("BoxingPunchingBag")
     'boxing punching bag'
     """
-    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", class_name)).lower() or class_name
+    return _WORD_BREAK.sub(" ", class_name).strip().lower() or class_name
 
 
 def read_prompts(path: Path) -> Prompts:

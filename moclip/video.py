@@ -157,6 +157,7 @@ def stream_motion(path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYT
         count = 0
         for frame in video.frames():
             run.add(frame)
+            del frame  # or the collection in `frames` would find it alive
             count += 1
             if count > most_frames:
                 video.refuse(f"more than {most_frames} frames of this size", "Cut it into clips")
@@ -255,6 +256,7 @@ class _Video:
                 self._check(frame, count)
                 count += 1
                 yield frame
+            frame = None  # one that is still held would move to an older generation, and stay
             if packets % _COLLECT_EVERY == 0:
                 gc.collect(0)
         if count == 0:
@@ -407,3 +409,4 @@ def _open(path: Path, options: dict[str, str]) -> Iterator[_Video]:
         raise VideoError(f"{path}: {reason}. {_COPY_AGAIN}, or convert it.") from error
     with container:
         yield _Video(path, container, options)
+    gc.collect(1)

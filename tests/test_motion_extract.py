@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moclip import motion, video
+from moclip import motion, motion_extract, video
 from moclip.errors import ParamsError, VideoError
 from moclip.files import sha256_file
 from moclip.motion_extract import MotionOptions, VideoFile, extract, read_grid
@@ -209,6 +211,23 @@ def test_a_video_that_crashes_its_process_is_named_and_the_others_are_finished(v
     asked = [*videos[:3], VideoFile("crash", CrashingPath("crash.avi")), *videos[3:]]
     with pytest.raises(VideoError, match=r"1 of 13 videos(.|\n)*crash.avi: its decoder crashes"):
         extract(asked, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=2)
+    assert len(grids(tmp_path / "work")) == CLIPS
+
+
+def test_a_pool_that_is_lost_before_it_gets_work_is_replaced(videos, tmp_path, monkeypatch):
+    pools = []
+    make = motion_extract._pool
+
+    def broken_first(jobs: int) -> ProcessPoolExecutor:
+        pools.append(make(jobs))
+        if len(pools) == 1:
+            with pytest.raises(BrokenProcessPool):
+                pools[0].submit(os._exit, 1).result()
+        return pools[-1]
+
+    monkeypatch.setattr(motion_extract, "_pool", broken_first)
+    extract(videos, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=2)
+    assert len(pools) == 2
     assert len(grids(tmp_path / "work")) == CLIPS
 
 

@@ -1,6 +1,8 @@
+import gc
 import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -145,6 +147,20 @@ def test_a_run_of_b_frames_alone_does_not_grow_without_end(tmp_path, monkeypatch
     monkeypatch.setattr(video, "MOST_CHUNKS", 1)
     lengths = [len(run.state) for run in video.stream_motion(path, chunk_bytes=1)]
     assert lengths == [1] * 20
+
+
+def test_pictures_do_not_pile_up_in_memory(tmp_path):
+    path = encode(tmp_path / "long.avi", scrolling(200, 1, 0))
+
+    def held() -> int:
+        return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+
+    gc.collect()
+    most = 0
+    for _ in video.stream_motion(path, chunk_bytes=20_000):
+        most = max(most, held())
+    assert 0 < most < 40
+    assert held() == 0
 
 
 def test_frames_come_back_exactly_by_their_place(tmp_path):

@@ -21,14 +21,17 @@ class Head(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
-        )
+        self.inputs = nn.Linear(inputs, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.outputs = nn.Linear(hidden, classes)
 
     def config(self) -> dict[str, int]:
         """Sizes of inputs, hidden layer and classes; the weights' own shapes follow from them."""
-        first, last = self.layers[0], self.layers[-1]
-        return {"inputs": first.in_features, "hidden": first.out_features, "classes": last.out_features}
+        return {
+            "inputs": self.inputs.in_features,
+            "hidden": self.inputs.out_features,
+            "classes": self.outputs.out_features,
+        }
 
     @torch.no_grad()
     def fit_inputs(self, features: Tensor) -> None:
@@ -39,7 +42,8 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (n, k) of features (n, d)."""
-        logits: Tensor = self.layers((features - self.mean) / self.scale)
+        hidden = self.inputs((features - self.mean) / self.scale).relu()
+        logits: Tensor = self.outputs(self.dropout(hidden))
         return logits
 
 

@@ -1,0 +1,113 @@
+"""Imports point one way: stages, then moclip, then libraries; and each heavy library has its few doors."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.imports import ROOT, closure
+
+MOCLIP = sorted(path.relative_to(ROOT) for path in (ROOT / "moclip").rglob("*.py"))
+STAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").glob("*.py"))
+NAMES = frozenset(path.as_posix() for path in MOCLIP)
+
+# Who may import what.
+DOORS = {
+    "av": {"moclip/video.py", "moclip/reencode.py", "moclip/demo/encode.py", "moclip/motion_view.py"},
+    "open_clip": {"moclip/clip.py", "moclip/clip_training.py"},
+    "mlflow": {"moclip/track.py"},
+    "timm": {"moclip/models/motion.py"},
+    "matplotlib": {"moclip/figures.py", "moclip/contact_sheet.py", "moclip/motion_view.py"},
+}
+NUMPY_ONLY = ("moclip/splits.py", "moclip/sampling.py", "moclip/motion.py", "moclip/metrics.py")
+LIGHT_STAGES = ("evaluate", "summarize", "zero_shot", "extract_motion")
+HEAVY = ("torch", "mlflow", "open_clip", "timm", "sklearn", "matplotlib")
+
+
+def libraries(path: Path) -> set[str]:
+    """Top names of all that a file imports, also inside functions."""
+    return {name.split(".")[0] for name in _imports(ast.parse((ROOT / path).read_text(encoding="utf-8")))}
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def importers(library: str) -> set[str]:
+    return {path.as_posix() for path in MOCLIP if library in libraries(path)}
+
+
+def test_the_walk_sees_the_project():
+    assert {"moclip/video.py", "moclip/models/motion.py", "moclip/demo/spec.py"} <= NAMES
+    assert Path("stages/evaluate.py") in STAGES
+    assert "moclip/video.py" in importers("av")
+
+
+@pytest.mark.parametrize("path", MOCLIP, ids=str)
+def test_library_knows_neither_stages_nor_dvc(path):
+    assert libraries(path).isdisjoint({"stages", "dvc", "tests", "benchmarks"})
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_heavy_libraries_come_in_by_their_doors_alone(library):
+    assert importers(library) <= DOORS[library]
+
+
+@pytest.mark.parametrize("library", ["av", "open_clip", "mlflow", "timm"])
+def test_stages_leave_heavy_libraries_to_the_library(library):
+    assert [path for path in STAGES if library in libraries(path)] == []
+
+
+@pytest.mark.parametrize("path", NUMPY_ONLY)
+def test_core_needs_numpy_alone(path):
+    allowed = {*sys.stdlib_module_names, "numpy", "moclip"}
+    assert libraries(Path(path)) <= allowed
+    reached = {name for file in closure(Path(path)) for name in libraries(file)}
+    assert reached <= allowed | {"av"}, "the decoder's frame states are the one thing that motion shares with it"
+
+
+@pytest.mark.parametrize("path", [path for path in [*MOCLIP, *STAGES] if path.name == "__init__.py"], ids=str)
+def test_package_files_are_empty(path):
+    """A re-export would tie every stage to every file."""
+    assert (ROOT / path).read_text() == ""
+
+
+# The command is a person's: its defaults name the files that a person edits.
+KNOWS_PATHS = {"moclip/cli.py"}
+
+
+@pytest.mark.parametrize("path", MOCLIP, ids=str)
+def test_library_names_no_file_of_the_pipeline(path):
+    """Paths live in dvc.yaml and come in by arguments; docstrings may speak of them."""
+    if path.as_posix() in KNOWS_PATHS:
+        return
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+    ]
+    named = [text for text in texts for name in ("params.yaml", "dvc.yaml", "data/", "preds/") if name in text]
+    assert named == []
+
+
+def test_light_stages_start_without_heavy_libraries():
+    """In one fresh process: an import of torch alone takes longer than these stages work."""
+    program = "\n".join(
+        [
+            "import importlib, sys",
+            f"for name in {LIGHT_STAGES}:",
+            "    importlib.import_module(f'stages.{name}')",
+            f"    print(name, *[heavy for heavy in {HEAVY} if heavy in sys.modules])",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == list(LIGHT_STAGES)
