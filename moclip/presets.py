@@ -28,7 +28,8 @@ def apply_preset(name: str, directory: Path, params: Path) -> None:
     known = list_presets(directory)
     if name not in known:
         raise ParamsError(f"preset {name!r}: no such preset; there are {', '.join(known) or 'none'}")
-    yaml = _round_trip()
+    yaml = YAML()  # its defaults are how `dvc exp run -S` writes; comments are kept
+    yaml.width = 4096
     whole = _load(yaml, params)
     _merge(whole, _load(YAML(typ="safe", pure=True), directory / f"{name}.yaml"), "")
     text = StringIO()
@@ -39,16 +40,6 @@ def apply_preset(name: str, directory: Path, params: Path) -> None:
 
 def _purpose(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
-
-
-def _round_trip() -> YAML:
-    yaml = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 4096
-    yaml.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    return yaml
 
 
 def _load(yaml: YAML, path: Path) -> Any:
