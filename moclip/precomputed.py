@@ -70,11 +70,11 @@ def read_precomputed(path: Path) -> Precomputed:
         texts = _features(path, arrays, "class", "text")
     if texts.values.shape[1] != width:
         raise StoreError(f"{path}: 'feat' has {width} columns and 'text' {texts.values.shape[1]}; must be equal")
-    scale = float(arrays.get("logit_scale", LOGIT_SCALE))
-    if not 0 < scale < float("inf"):
-        raise StoreError(f"{path}: 'logit_scale' must be a positive number, is {scale}")
+    scale = arrays.get("logit_scale", np.array(LOGIT_SCALE))
+    if scale.shape or scale.dtype.kind not in "fiu" or not 0 < scale < np.inf:
+        raise StoreError(f"{path}: 'logit_scale' must be one positive number, is {scale}")
     lengths = np.linalg.norm(texts.values, axis=1, keepdims=True)
-    return Precomputed(images, Features(texts.name, texts.ids, texts.values / lengths), scale)
+    return Precomputed(images, Features(texts.name, texts.ids, texts.values / lengths), float(scale))
 
 
 def _features(path: Path, arrays: Mapping[str, np.ndarray], ids: str, values: str) -> Features:

@@ -14,14 +14,13 @@ COMMIT = "c0ffee" + "0" * 34
 class Hub(ThreadingHTTPServer):
     """Repositories as files by `org/name/file`; large files are sent from another path, as by the hub's CDN.
 
-    `fault`: "" (none), "503" (every answer), "stall" (no answer), "private" (401), "damage" (a byte is changed on the way).
+    `fault`: "" (none), "stall" (no answer), "private" (401), "damage" (a byte is changed on the way).
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files, self.fault = dict(files), ""
         self.requests: list[str] = []
-        self.agents: set[str] = set()
         self.closing = threading.Event()
 
     @property
@@ -41,12 +40,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.requests.append(f"{self.command} {self.path}")
-        self.server.agents.add(self.headers.get("User-Agent", ""))
         if self.server.fault == "stall":
             self.server.closing.wait(30)
             self.close_connection = True
-        elif self.server.fault == "503":
-            self._send(503)
         elif self.server.fault == "private":
             self._send(401, {"X-Error-Code": "RepoNotFound"})
         elif self.path.startswith("/cdn/"):
