@@ -216,6 +216,8 @@ def archive(path: Path) -> Path:
     """OpenAI's form: a TorchScript program, with extras beside the weights."""
     model = tiny()
     model.register_buffer("input_resolution", torch.tensor(64))
+    del model.attn_mask  # OpenAI's has none among its weights
+    model.attn_mask = None
     inputs = torch.zeros(1, 3, 64, 64), torch.zeros(1, 24, dtype=torch.long)
     torch.jit.trace(model, inputs, check_trace=False).save(str(path))
     return path

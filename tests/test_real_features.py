@@ -103,7 +103,7 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
     metrics = json.loads((cached / "metrics.json").read_text())
     print(f"clip_probe on {metrics['n_test']} videos of unseen groups: top-1 {metrics['top1_pct']:.2f} %")  # noqa: T201
     assert metrics["n_test"] > 900
-    assert metrics["top1_pct"] > 80
+    assert metrics["top1_pct"] > 75
 
 
 def test_zero_shot_on_them_is_refused_for_what_they_lack(cached):
