@@ -14,7 +14,8 @@ COMMIT = "c0ffee" + "0" * 34
 class Hub(ThreadingHTTPServer):
     """Repositories as files by `org/name/file`; large files are sent from another path, as by the hub's CDN.
 
-    `fault`: "" (none), "stall" (no answer), "private" (401), "damage" (a byte is changed on the way).
+    `fault`: "" (none), "stall" (no answer), "private" (401), "damage" (a byte is changed on the way), "cut" (the first
+    body breaks off in the middle).
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -39,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        self.server.requests.append(f"{self.command} {self.path}")
+        self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".rstrip())
         if self.server.fault == "stall":
             self.server.closing.wait(30)
             self.close_connection = True
@@ -67,13 +68,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, content: bytes) -> None:
         if self.server.fault == "damage":
             content = content[:-1] + bytes([content[-1] ^ 1])
-        self._send(200, {}, content)
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        span = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        self._send(206 if start else 200, span, content[start:])
 
     def _send(self, status: int, headers: Mapping[str, str] = {}, content: bytes = b"") -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
+        if self.command == "GET" and self.server.fault == "cut" and content:
+            self.server.fault, self.close_connection = "", True
+            content = content[: len(content) // 2]
         if self.command == "GET":
             self.wfile.write(content)
 
