@@ -11,6 +11,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+export HF_HUB_DISABLE_TELEMETRY := 1
 # Threads that wait in a busy loop rob the other process on a small machine: 3 x slower was seen with two trainings.
 export OMP_WAIT_POLICY := PASSIVE
 

@@ -1,4 +1,4 @@
-"""The only file that imports CLIP: weights in and out, and the encoder together with its preprocessing."""
+"""CLIP as a directory of files, and the encoder together with its preprocessing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
 from PIL import Image
 from torch import Tensor, nn
 
-from moclip.errors import ParamsError, StoreError
+from moclip.errors import StoreError
 from moclip.files import atomic_path, read_json, sha256_file, write_json
 from moclip.models.frozen import Frozen
 from moclip.models.store import write_weights
@@ -66,50 +66,12 @@ def build(config: Mapping[str, Any]) -> CLIP:
     return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"]))
 
 
-def fetch(name: str, pretrained: str | None, checkpoint: Path | None) -> tuple[nn.Module, dict[str, Any]]:
-    """A published model by open_clip's name, with weights by tag or from a local file.
-
-    Returns:
-        The model, and its configuration in the form of `open_clip_config.json`.
+def save_encoder(directory: Path, model: nn.Module, config: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Write weights, configuration and what is known of them as one directory, atomically, and try it out.
 
     Raises:
-        ParamsError: no such model or tag, weights and activation that do not belong together, or
-            weights that cannot be had.
+        StoreError: a first batch of images or texts gives features of another shape, or that are not finite.
     """
-    model_config = open_clip.get_model_config(name)
-    if model_config is None:
-        raise ParamsError(f"parameter 'clip.model': open_clip knows no {name!r}; see open_clip.list_models()")
-    if pretrained is not None:
-        _check_tag(name, pretrained, model_config)
-    source = pretrained if checkpoint is None else str(checkpoint)
-    if checkpoint is not None and not checkpoint.is_file():
-        raise ParamsError(f"parameter 'clip.checkpoint': {checkpoint} is not a file")
-    try:
-        model = open_clip.create_model(name, pretrained=source, require_pretrained=True, weights_only=True)
-    except Exception as error:  # hub, network and torch each raise their own kinds
-        raise ParamsError(
-            f"CLIP {name}: weights {source!r} cannot be loaded ({type(error).__name__}: {error}). Without a network, "
-            "fetch the weights elsewhere and set clip.checkpoint to the file (and clip.pretrained to null)."
-        ) from error
-    preprocess = {key: value for key, value in open_clip.get_model_preprocess_cfg(model).items() if value is not None}
-    return model, {"model_cfg": model_config, "preprocess_cfg": preprocess}
-
-
-def _check_tag(name: str, tag: str, model_config: Mapping[str, Any]) -> None:
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag not in tags:
-        raise ParamsError(f"parameter 'clip.pretrained': {name} has no weights {tag!r}; it has {tags}")
-    wanted = bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False))
-    if wanted != bool(model_config.get("quick_gelu", False)):
-        raise ParamsError(
-            f"CLIP {name} with weights {tag!r}: the weights were trained {'with' if wanted else 'without'} QuickGELU "
-            f"and the model is built {'without' if wanted else 'with'} it; choose the model name "
-            f"{'ending in -quickgelu' if wanted else 'without -quickgelu'}"
-        )
-
-
-def save_encoder(directory: Path, model: nn.Module, config: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Write weights, configuration and what is known of them as one directory, atomically."""
     with atomic_path(directory) as temporary:
         temporary.mkdir()
         write_weights(temporary / WEIGHTS, model)
@@ -117,20 +79,31 @@ def save_encoder(directory: Path, model: nn.Module, config: Mapping[str, Any], m
         facts = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "sha256": sha256_file(temporary / WEIGHTS),
+            "config_sha256": sha256_file(temporary / CONFIG),
         }
         write_json(temporary / META, {**meta, **facts})
+        _try_out(load_encoder(temporary), config["model_cfg"]["embed_dim"])
+
+
+def _try_out(encoder: Encoder, width: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), dtype=np.uint8)
+    features = {"image": encoder.images(list(frames)), "text": encoder.texts(["a person", "a ball"])}
+    for kind, values in features.items():
+        if values.shape != (2, width):
+            raise StoreError(f"CLIP's {kind} features of a first batch are {values.shape}, must be {(2, width)}")
 
 
 def load_encoder(directory: Path) -> Encoder:
     """The frozen encoder of a directory that `save_encoder` wrote.
 
     Raises:
-        StoreError: a file is missing or torn, or the weights are not those that were written.
+        StoreError: a file is missing or torn, or not the one that was written.
     """
     meta = read_json(directory / META)
-    weights = directory / WEIGHTS
-    if not weights.is_file() or sha256_file(weights) != meta.get("sha256"):
-        raise StoreError(f"{weights}: not the weights that {META} describes; run the stage clip_model again")
+    for name, key in ((WEIGHTS, "sha256"), (CONFIG, "config_sha256")):
+        path = directory / name
+        if not path.is_file() or sha256_file(path) != meta.get(key):
+            raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
     location = f"local-dir:{directory.resolve()}"
     model, preprocess = open_clip.create_model_from_pretrained(location)
     return Encoder(

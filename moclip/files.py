@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,8 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
         np.savez(handle, allow_pickle=False, **arrays)
 
 
-def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Read the named arrays of an npz file; pickle is never loaded.
+def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Read the named arrays of an npz file, and the optional ones that it has; pickle is never loaded.
 
     Raises:
         StoreError: the file is missing or damaged, or lacks one of the names.
@@ -96,7 +96,7 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
             absent = [name for name in names if name not in archive.files]
             if absent:
                 raise StoreError(f"{path}: lacks the array '{absent[0]}' (has {sorted(archive.files)})")
-            return {name: archive[name] for name in names}
+            return {name: archive[name] for name in (*names, *optional) if name in archive.files}
     except StoreError:
         raise
     except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged archive

@@ -1,10 +1,13 @@
 """CLIP features: one vector per video, one per class."""
 
+from typing import Any
+
 from moclip.clip import META, load_encoder
 from moclip.clip_cache import image_features
 from moclip.features import write_features
 from moclip.files import fingerprint, read_json, sha256_file, write_json
 from moclip.manifest import read_classes, read_manifest
+from moclip.precomputed import load_precomputed
 from moclip.prompts import read_prompts
 from moclip.schema.clip import ClipParams
 from moclip.schema.data import DataParams
@@ -13,7 +16,16 @@ from stages._entry import arguments, data_root, run, section, work_directory
 
 def main() -> None:
     args = arguments("manifest", "classes", "model", "prompts", "images", "texts", "scale")
-    clip, data = section("clip", ClipParams), section("data", DataParams)
+    clip = section("clip", ClipParams)
+    if clip.precomputed is None:
+        encode(args, clip)
+    else:
+        select(args)
+
+
+def encode(args: Any, clip: ClipParams) -> None:
+    """Features by the encoder, of the videos themselves."""
+    data = section("data", DataParams)
     encoder = load_encoder(args.model)
     classes, prompts = read_classes(args.classes), read_prompts(args.prompts)
     texts = encoder.class_features([prompts.of(name) for name in classes])
@@ -25,6 +37,16 @@ def main() -> None:
     write_features(args.images, ids, images)
     write_features(args.texts, classes, texts)
     write_json(args.scale, {"logit_scale": encoder.logit_scale})
+
+
+def select(args: Any) -> None:
+    """Features that somebody already had; without text features, no class gets one."""
+    found = load_precomputed(args.model)
+    ids, classes = list(read_manifest(args.manifest)), read_classes(args.classes)
+    texts = found.texts_of(classes)
+    write_features(args.images, ids, found.images_of(ids))
+    write_features(args.texts, classes[: len(texts)], texts)
+    write_json(args.scale, {"logit_scale": found.logit_scale})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""The frozen CLIP as files: weights, configuration, preprocessing, digest."""
+"""The frozen CLIP as files: weights, configuration, preprocessing, digest. Or somebody's features in its place."""
 
 import logging
 from pathlib import Path
 
-from moclip.clip import fetch, save_encoder
+from moclip.clip import save_encoder
 from moclip.clip_training import CONFIG, IMAGE_PX, train_demo_clip
+from moclip.clip_weights import fetch
 from moclip.demo.stills import captioned_stills
+from moclip.precomputed import save_precomputed
 from moclip.schema.clip import ClipParams, DemoClipParams
 from moclip.schema.run import Seed
 from stages._entry import arguments, repository, run, section
@@ -18,10 +20,13 @@ def main() -> None:
     clip, demo = section("clip", ClipParams), section("demo_clip", DemoClipParams)
     if clip.model == "demo":
         make_demo(args.out, demo, section("seed", Seed))
-        return
-    checkpoint = None if clip.checkpoint is None else repository() / clip.checkpoint
-    model, config = fetch(clip.model, clip.pretrained, checkpoint)
-    save_encoder(args.out, model, config, {"model": clip.model, "weights": clip.pretrained or "checkpoint"})
+    elif clip.precomputed is not None:
+        save_precomputed(args.out, repository() / clip.precomputed, {"model": clip.model})
+    else:
+        checkpoint = None if clip.checkpoint is None else repository() / clip.checkpoint
+        found = fetch(clip.model, clip.pretrained, checkpoint)
+        weights = clip.pretrained or "checkpoint"
+        save_encoder(args.out, found.model, found.config, {"model": clip.model, "weights": weights, **found.source})
 
 
 def make_demo(out: Path, demo: DemoClipParams, seed: int) -> None:

@@ -1,6 +1,9 @@
 """Zero-shot CLIP on the test part of one split."""
 
-from moclip.features import read_features
+from pathlib import Path
+
+from moclip.errors import StoreError
+from moclip.features import Features, read_features
 from moclip.files import read_json
 from moclip.history import write_history
 from moclip.manifest import read_classes, read_split
@@ -13,10 +16,25 @@ def main() -> None:
     args = arguments("manifest", "classes", "split", "images", "texts", "scale", "history", "preds")
     test = members_of(read_split(args.split), "test")
     images = read_features(args.images).of([member.id for member in test])
-    texts = read_features(args.texts).of(read_classes(args.classes))
+    texts = text_features(args.texts).of(read_classes(args.classes))
     logits = zero_shot_logits(images, texts, read_json(args.scale)["logit_scale"])
     write_history(args.history, [])  # nothing is trained
     write_test_predictions(args.preds, test, logits, args.classes, args.manifest)
+
+
+def text_features(path: Path) -> Features:
+    """Text features of the classes.
+
+    Raises:
+        StoreError: there are none, as with precomputed image features alone.
+    """
+    texts = read_features(path)
+    if not len(texts.ids):
+        raise StoreError(
+            f"{path}: holds no text features, because clip.precomputed lacks the arrays 'class' and 'text'; zero_shot "
+            "needs them. Add them, or take zero_shot out of `heads` and run `dvc repro track`, which leaves it out"
+        )
+    return texts
 
 
 if __name__ == "__main__":

@@ -108,6 +108,8 @@ REFUSALS = [
     ("motion.accumulate", "gop", r"parameter 'motion': .*window_frames is .*null otherwise"),
     ("motion_net.pretrained", True, r"parameter 'motion_net': .*pretrained needs arch: efficientnet_b0"),
     ("clip.pretrained", "openai", r"parameter 'clip': .*model demo is trained here"),
+    ("clip.precomputed", "features.npz", r"parameter 'clip': .*model demo is trained here"),
+    ("clip.checkpoint", "", r"parameter 'clip\.checkpoint': String should have at least 1 character"),
     ("clip.model", "ViT-B-32", r"parameter 'clip': .*name the weights either by pretrained or by checkpoint"),
 ]
 

@@ -12,18 +12,19 @@ class ClipParams(Section):
 
     model: str = Field(min_length=1, description="`demo`, or a model name of open_clip.")
     pretrained: str | None = Field(description="open_clip's tag of the weights.")
-    checkpoint: str | None = Field(description="Local weights instead of a tag.")
+    checkpoint: str | None = Field(min_length=1, description="Local weights instead of a tag.")
+    precomputed: str | None = Field(min_length=1, description="Features by video id, instead of any weights.")
     prompts: str = Field(min_length=1, description="File of templates and phrases.")
     frame: Literal["middle"]
     batch_images: int = Field(ge=1, le=4096)
 
     @model_validator(mode="after")
-    def _one_source_of_weights(self) -> "ClipParams":
-        given = [self.pretrained, self.checkpoint].count(None)
-        if self.model == "demo" and given != 2:
-            raise ValueError("model demo is trained here: pretrained and checkpoint must be null")
+    def _one_source(self) -> "ClipParams":
+        given = 3 - [self.pretrained, self.checkpoint, self.precomputed].count(None)
+        if self.model == "demo" and given != 0:
+            raise ValueError("model demo is trained here: pretrained, checkpoint and precomputed must be null")
         if self.model != "demo" and given != 1:
-            raise ValueError("name the weights either by pretrained or by checkpoint, not both")
+            raise ValueError("name the weights either by pretrained or by checkpoint, or the features by precomputed")
         return self
 
 

@@ -1,0 +1,108 @@
+"""A model hub on loopback that speaks as much of the Hugging Face Hub's protocol as a download needs."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+COMMIT = "c0ffee" + "0" * 34
+
+
+class Hub(ThreadingHTTPServer):
+    """Repositories as files by `org/name/file`; large files are sent from another path, as by the hub's CDN.
+
+    `fault`: "" (none), "stall" (no answer), "private" (401), "damage" (a byte is changed on the way), "cut" (the first
+    body breaks off in the middle).
+    """
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files, self.fault = dict(files), ""
+        self.requests: list[str] = []
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".rstrip())
+        if self.server.fault == "stall":
+            self.server.closing.wait(30)
+            self.close_connection = True
+        elif self.server.fault == "private":
+            self._send(401, {"X-Error-Code": "RepoNotFound"})
+        elif self.path.startswith("/cdn/"):
+            self._send_file(self.server.files[self.path.removeprefix("/cdn/")])
+        else:
+            self._resolve()
+
+    def _resolve(self) -> None:
+        repository, _, name = self.path.lstrip("/").partition("/resolve/main/")
+        key = f"{repository}/{name}"
+        if not any(known.startswith(f"{repository}/") for known in self.server.files):
+            self._send(404, {"X-Error-Code": "RepoNotFound"})
+        elif key not in self.server.files:
+            self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        else:
+            content = self.server.files[key]
+            etag = f'"{hashlib.sha256(content).hexdigest()}"'
+            linked = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": etag, "X-Linked-Size": str(len(content))}
+            # Another name for the same host: the hub's large files come from another host, too.
+            self._send(302, {**linked, "Location": f"{self.server.url.replace('127.0.0.1', 'localhost')}/cdn/{key}"})
+
+    def _send_file(self, content: bytes) -> None:
+        if self.server.fault == "damage":
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        span = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        self._send(206 if start else 200, span, content[start:])
+
+    def _send(self, status: int, headers: Mapping[str, str] = {}, content: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET" and self.server.fault == "cut" and content:
+            self.server.fault, self.close_connection = "", True
+            content = content[: len(content) // 2]
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are kept, not printed."""
+
+
+@contextmanager
+def serving(files: Mapping[str, bytes]) -> Iterator[Hub]:
+    hub = Hub(files)
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.closing.set()
+        hub.shutdown()
+        hub.server_close()
+        thread.join()
+
+
+def hub_environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
+    """For a process of its own: the hub library reads its environment once, at import."""
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", **more}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    return inherited | own
