@@ -15,10 +15,12 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
+import rarfile
 from tqdm import tqdm
 
 from moclip.errors import DataError
@@ -31,6 +33,7 @@ MAX_TOTAL_BYTES = 200 << 30
 MAX_RATIO = 200  # of what comes out to what went in; videos hardly shrink, lists do by 20
 _SMALL_BYTES = 16 << 20  # so much may come out of any archive: a ratio says little of a small one
 _RAR_MAGIC = b"Rar!\x1a\x07"
+_RAR_TOOLS = ("bsdtar", "unrar", "unar", "7z", "7zz")
 _NESTED = re.compile(r"\.(zip|rar|r\d\d|7z|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|cab|iso|jar)$", re.IGNORECASE)
 
 Choose = Callable[[str], PurePosixPath | None]
@@ -70,7 +73,7 @@ def extract(archive: Archive, target: Path, choose: Choose, *, progress: bool = 
     """Write the chosen members below `target` and return how many; files that are there are replaced.
 
     Args:
-        archive: From `open_archive` or `Zip`.
+        archive: From `open_archive`, or a `Zip` over a `RangeFile`.
         target: Folder to write below; made if absent.
         choose: A member's place below `target`, or None to leave it out. It sees names of files that passed the checks.
         progress: Show a bar.
@@ -179,7 +182,8 @@ def _stage(
         total=len(places), initial=len(places) - len(waiting), desc="extract", unit="file", disable=not show
     ) as bar:
         for name, blocks in archive.contents(set(waiting)) if waiting else ():
-            _write(staging / places[name], blocks, entries[name], archive.name)
+            with _readable(archive.name, name):
+                _write(staging / places[name], blocks, entries[name], archive.name)
             bar.update()
     for name, place in places.items():
         if not (staging / place).is_file():
@@ -196,15 +200,17 @@ def _is_whole(path: Path, entry: Entry) -> bool:
 def _write(path: Path, blocks: Iterable[bytes], entry: Entry, archive: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    written = 0
+    written, crc = 0, 0
     with temporary.open("wb") as handle:
         for block in blocks:
-            written += len(block)
+            written, crc = written + len(block), zlib.crc32(block, crc)
             if written > entry.size:
                 raise ArchiveError(f"{archive}: member {entry.name!r} holds more than the {entry.size} bytes it claims")
             handle.write(block)
     if written != entry.size:
         raise ArchiveError(f"{archive}: member {entry.name!r} ends after {written} of {entry.size} bytes")
+    if entry.crc is not None and crc != entry.crc:
+        raise ArchiveError(f"{archive}: member {entry.name!r} is damaged (its checksum differs); fetch it again")
     temporary.replace(path)
 
 
@@ -238,9 +244,8 @@ class Zip:
             yield info.orig_filename, self._blocks(info)
 
     def _blocks(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        with _readable(self.name, info.orig_filename), self._zip.open(info) as member:
-            while block := member.read(BLOCK_BYTES):
-                yield block
+        with self._zip.open(info) as member:
+            yield from _read_on(member)
 
     def _spans(self) -> dict[int, tuple[int, int]]:
         """By its start, where each member lies with its header: up to the next one, or to the directory."""
@@ -259,148 +264,146 @@ def _zip_kind(info: zipfile.ZipInfo) -> str:
     return "folder" if info.is_dir() else "file"
 
 
-class _readable:  # noqa: N801 (a context manager, used as a function)
+_DAMAGE = (
+    *(zipfile.BadZipFile, rarfile.Error, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError),
+)
+
+
+@contextmanager
+def _readable(archive: str, member: str | None = None) -> Iterator[None]:
     """Turn the many errors of a damaged archive into one that names it."""
-
-    def __init__(self, archive: str, member: str | None = None) -> None:
-        self._where = archive if member is None else f"{archive}: member {member!r}"
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        damage = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
-        if isinstance(error, damage) and not isinstance(error, DataError):
-            raise ArchiveError(
-                f"{self._where}: cannot be read ({error}); it is damaged, cut short or no archive: fetch it again"
-            ) from error
+    try:
+        yield
+    except _DAMAGE as error:
+        where = archive if member is None else f"{archive}: member {member!r}"
+        raise ArchiveError(
+            f"{where}: cannot be read ({error}); it is damaged, cut short or of an unknown kind: fetch it again"
+        ) from error
 
 
-class LibarchiveRar:
-    """A RAR archive through the system's libarchive."""
+class Rar:
+    """A RAR archive: the library rarfile reads its headers, and one of several readers unpacks, which are not trusted.
 
-    def __init__(self, path: Path, libarchive: Any) -> None:
+    Names, sizes and checksums are those of the headers; what comes out is held against them here, since libarchive
+    does not check the sums of RAR members.
+    """
+
+    def __init__(self, path: Path) -> None:
+        require_rar(str(path))
         self.name = str(path)
         self.packed_bytes = path.stat().st_size
         self._path = path
-        self._library = libarchive
+        with _readable(self.name), rarfile.RarFile(path, part_only=True) as archive:
+            self._infos = archive.infolist()
 
     def entries(self) -> list[Entry]:
         """All members by their headers."""
-        found = []
-        encrypted = self._library.ffi.ffi("entry_is_encrypted", [self._library.ffi.c_archive_entry_p], int)
-        for member in self._members():
-            kind = "file" if member.isreg else "folder" if member.isdir else "other"
-            name = _text(self.name, member.pathname)
-            found.append(Entry(name, member.size or 0, kind, bool(encrypted(member._entry_p)), None))
-        return found
+        return [
+            Entry(info.filename, info.file_size or 0, _rar_kind(info), bool(info.needs_password()), info.CRC)
+            for info in self._infos
+        ]
 
     def contents(self, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """Names and bytes, in one pass."""
-        for member in self._members():
+        """Names and bytes: in one pass by libarchive or bsdtar, else member by member by unrar, unar or 7z."""
+        with _readable(self.name):
+            if library := _libarchive():
+                yield from _by_libarchive(self._path, library, chosen)
+            elif tool := shutil.which("bsdtar"):
+                yield from _by_bsdtar(self._path, tool, chosen)
+            else:
+                yield from _by_rarfile(self._path, chosen)
+
+
+def _by_libarchive(path: Path, library: Any, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    with _translated(library), library.file_reader(str(path)) as reader:
+        for member in reader:
             if member.pathname in chosen:
-                yield member.pathname, self._blocks(member)
+                yield member.pathname, _libarchive_blocks(member, library)
 
-    def _members(self) -> Iterator[Any]:
+
+def _libarchive_blocks(member: Any, library: Any) -> Iterator[bytes]:
+    with _translated(library):
+        yield from member.get_blocks()
+
+
+@contextmanager
+def _translated(library: Any) -> Iterator[None]:
+    try:
+        yield
+    except library.ArchiveError as error:
+        raise OSError(f"libarchive: {error}") from error
+
+
+def _by_bsdtar(path: Path, tool: str, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The tool turns the archive into a tar stream, and writes nothing itself."""
+    command = [tool, "-c", "-f", "-", "-P", "--format", "pax", f"@{path.resolve()}"]
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as process,
+    ):
         try:
-            with self._library.file_reader(str(self._path)) as reader:
-                yield from reader
-        except self._library.ArchiveError as error:
-            raise _damaged(self.name, error) from error
-
-    def _blocks(self, member: Any) -> Iterator[bytes]:
-        try:
-            yield from member.get_blocks()
-        except self._library.ArchiveError as error:
-            raise _damaged(f"{self.name}: member {member.pathname!r}", error) from error
-
-
-class BsdtarRar:
-    """A RAR archive through the tool bsdtar, which turns it into a tar stream; nothing is written by the tool."""
-
-    def __init__(self, path: Path, tool: str) -> None:
-        self.name = str(path)
-        self.packed_bytes = path.stat().st_size
-        self._command = [tool, "-c", "-f", "-", "-P", "--format", "pax", f"@{path.resolve()}"]
-
-    def entries(self) -> list[Entry]:
-        """All members, by a pass over the stream."""
-        return [Entry(member.name, member.size, _tar_kind(member), False, None) for member, _ in self._members()]
-
-    def contents(self, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """Names and bytes, in one pass."""
-        for member, tar in self._members():
-            if member.name in chosen and (file := tar.extractfile(member)):
-                yield member.name, iter(lambda file=file: file.read(BLOCK_BYTES), b"")  # type: ignore[misc]
-
-    def _members(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-        with (
-            tempfile.TemporaryFile() as complaints,
-            subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=complaints) as process,
-        ):
-            try:
-                with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
-                    for member in tar:
-                        yield member, tar
-                process.communicate()  # the padding at the end
-            except (tarfile.TarError, OSError) as error:
-                raise _damaged(self.name, error) from error
-            finally:
-                process.kill()  # no effect on one that has ended
-            if process.returncode:
-                complaints.seek(0)
-                raise _damaged(self.name, complaints.read().decode(errors="replace").strip())
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                for member in tar:
+                    if member.name in chosen and (file := tar.extractfile(member)):
+                        yield member.name, _read_on(file)
+            process.communicate()  # the padding at the end
+        finally:
+            process.kill()  # no effect on one that has ended
+        if process.returncode:
+            complaints.seek(0)
+            raise OSError(complaints.read().decode(errors="replace").strip())
 
 
-def _tar_kind(member: tarfile.TarInfo) -> str:
-    return "file" if member.isreg() else "folder" if member.isdir() else "other"
+def _by_rarfile(path: Path, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    with rarfile.RarFile(path, part_only=True) as archive:
+        for info in archive.infolist():
+            if info.filename in chosen:
+                with archive.open(info) as member:
+                    yield info.filename, _read_on(member)
 
 
-def _text(archive: str, name: str | bytes | None) -> str:
-    if not isinstance(name, str):
-        raise ArchiveError(f"{archive}: member {name!r} has a name that is no text; the archive is refused")
-    return name
+def _read_on(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(BLOCK_BYTES):
+        yield block
 
 
-def _damaged(where: str, error: object) -> ArchiveError:
-    return ArchiveError(f"{where}: cannot be read ({error}); it is damaged, cut short, encrypted or of an unknown kind")
+def _rar_kind(info: Any) -> str:
+    return "file" if info.is_file() else "folder" if info.is_dir() else "other"
 
 
-def open_archive(path: Path) -> Archive:
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
     """A local zip or RAR archive, told by its first bytes.
 
     Raises:
         ArchiveError: it is neither, or RAR without anything here that reads it.
     """
     try:
-        with path.open("rb") as handle:
-            start = handle.read(8)
+        handle = path.open("rb")
     except OSError as error:
         raise ArchiveError(f"data.archive: {path} cannot be read ({error})") from error
-    if start.startswith(_RAR_MAGIC):
-        return _rar(path)
-    if not start.startswith(b"PK"):
-        raise ArchiveError(f"{path}: is neither a zip nor a RAR archive")
-    return Zip(str(path), path.open("rb"), path.stat().st_size)
+    with handle:
+        start = handle.read(8)
+        if start.startswith(_RAR_MAGIC):
+            yield Rar(path)
+        elif start.startswith(b"PK"):
+            yield Zip(str(path), handle, path.stat().st_size)
+        else:
+            raise ArchiveError(f"{path}: is neither a zip nor a RAR archive")
 
 
 def require_rar(name: str) -> None:
-    """Make sure that RAR archives can be read here.
+    """Make sure that RAR archives can be unpacked here.
 
     Raises:
-        ArchiveError: nothing reads them; says what to install, and what needs no such thing.
+        ArchiveError: nothing unpacks them; says what to install, and what needs no such thing.
     """
-    if _libarchive() is None and shutil.which("bsdtar") is None:
+    if _libarchive() is None and not any(map(shutil.which, _RAR_TOOLS)):
         raise ArchiveError(
-            f"{name}: nothing here reads RAR; install bsdtar (package libarchive-tools or bsdtar), or libarchive with "
-            "`pip install libarchive-c`; or set data.archive: thumos, the zip of the same videos, which needs nothing"
+            f"{name}: nothing here unpacks RAR; install bsdtar (package libarchive-tools or bsdtar), unrar or unar, or "
+            "libarchive with `pip install libarchive-c`; or set data.archive: thumos, the zip of the same videos, "
+            "which needs nothing"
         )
-
-
-def _rar(path: Path) -> Archive:
-    require_rar(str(path))
-    library = _libarchive()
-    return BsdtarRar(path, str(shutil.which("bsdtar"))) if library is None else LibarchiveRar(path, library)
 
 
 def _libarchive() -> Any:

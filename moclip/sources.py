@@ -92,8 +92,11 @@ def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) ->
         base = PurePosixPath(name).name
         return PurePosixPath(base) if base in missing else None
 
-    count = extract(open_archive(path), root / LISTS, place)
-    remove(path)
+    try:
+        with open_archive(path) as archive:
+            count = extract(archive, root / LISTS, place)
+    finally:
+        remove(path)
     if count < len(missing):
         raise DataError(f"{source.lists_url or LISTS_URL}: lacks some of {missing}, which are the lists of UCF101")
 
@@ -106,14 +109,14 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
         return
     log.info("%s: %d of %d wanted videos are missing; bringing them", root, len(missing), len(wanted))
     if source.archive not in URLS:
-        _take(open_archive(Path(source.archive)), root, every, missing)
+        with open_archive(Path(source.archive)) as archive:
+            _take(archive, root, every, missing)
         return
     url = source.url or URLS[source.archive]
     if source.part and source.archive == OFFICIAL:
         raise DataError("data.archive: official is a RAR archive, which cannot be read in parts; use thumos for a part")
     if source.part:
-        remote = Remote(url, ca_bundle=source.ca_bundle, patience=patience)
-        with RangeFile(remote) as file:
+        with Remote(url, ca_bundle=source.ca_bundle, patience=patience) as remote, RangeFile(remote) as file:
             _take(Zip(url, file, file.size), root, every, missing)
         log.info("%s: moved %.1f MB for %d videos", url, remote.moved_bytes / 1e6, len(missing))
         return
@@ -123,7 +126,8 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
     if not path.is_file():
         download(url, path, ca_bundle=source.ca_bundle, patience=patience)
     try:
-        _take(open_archive(path), root, every, missing)
+        with open_archive(path) as archive:
+            _take(archive, root, every, missing)
     finally:
         # Its members are out and were checked; or else it is no use, and the next try fetches it again.
         remove(path)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -28,7 +28,7 @@ from moclip.files import read_json, remove, write_json
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 18
-_WINDOW_BYTES = 8 << 20
+WINDOW_BYTES = 8 << 20
 _TAIL_BYTES = 4096
 _SPARE_BYTES = 64 << 20  # left free on the disk beside what arrives
 _REDIRECTS = 10
@@ -103,6 +103,12 @@ class Remote:
         self._session = requests.Session()
         self._session.max_redirects = _REDIRECTS
         self._verify: str | bool = str(ca_bundle) if ca_bundle else True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._session.close()
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, bytes) from `start` to `stop`, going on where a cut left off.
@@ -287,10 +293,13 @@ def download(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part, note = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json")
-    remote = Remote(url, ca_bundle=ca_bundle, patience=patience, version=_noted(note, part, url))
-    start = part.stat().st_size if remote.version else 0
-    with part.open("r+b" if remote.version else "wb") as handle:
-        if remote.version is None or start != remote.version.size:
+    known = _noted(note, part, url)
+    start = part.stat().st_size if known else 0
+    with (
+        Remote(url, ca_bundle=ca_bundle, patience=patience, version=known) as remote,
+        part.open("r+b" if known else "wb") as handle,
+    ):
+        if known is None or start != known.size:
             _receive(remote, handle, note, start, progress)
         handle.flush()
         os.fsync(handle.fileno())
@@ -346,10 +355,9 @@ class RangeFile(io.RawIOBase):
     Inside the spans of `plan`, which are about to be read in order, bytes are fetched in windows ahead of the reader.
     """
 
-    def __init__(self, remote: Remote, *, window_bytes: int = _WINDOW_BYTES) -> None:
+    def __init__(self, remote: Remote) -> None:
         super().__init__()
         self._remote = remote
-        self._window_bytes = window_bytes
         self._spans: list[tuple[int, int]] = []
         self._position = 0
         self._held = (0, b"")
@@ -387,14 +395,14 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer from the current place, as far as bytes are at hand or one fetch brings them."""
-        want = min(len(buffer), self.size - self._position)
-        if want <= 0:
-            return 0
-        block = self._at_hand(want) or self._fetched(want)
-        buffer[: len(block)] = block
-        self._position += len(block)
-        return len(block)
+        """Fill a buffer from the current place; it is filled to the end of the file, as readers of archives expect."""
+        want, filled = min(len(buffer), self.size - self._position), 0
+        while filled < want:
+            block = self._at_hand(want - filled) or self._fetched(want - filled)
+            buffer[filled : filled + len(block)] = block
+            filled += len(block)
+            self._position += len(block)
+        return max(0, filled)
 
     def _at_hand(self, want: int) -> bytes:
         for start, block in (self._held, self._tail):
@@ -407,7 +415,7 @@ class RangeFile(io.RawIOBase):
         stop = self._position + want
         for first, last in self._spans:
             if first <= self._position < last:
-                stop = min(last, self._position + self._window_bytes)
+                stop = min(last, self._position + WINDOW_BYTES)
         if self._position < self._tail[0]:
             stop = min(stop, self._tail[0])
         self._held = self._fetch(self._position, stop)
