@@ -210,7 +210,9 @@ def _write(path: Path, blocks: Iterable[bytes], entry: Entry, archive: str) -> N
     if written != entry.size:
         raise ArchiveError(f"{archive}: member {entry.name!r} ends after {written} of {entry.size} bytes")
     if entry.crc is not None and crc != entry.crc:
-        raise ArchiveError(f"{archive}: member {entry.name!r} is damaged (its checksum differs); fetch it again")
+        raise ArchiveError(
+            f"{archive}: member {entry.name!r} is damaged (its checksum differs); remove the archive and fetch it again"
+        )
     temporary.replace(path)
 
 
@@ -277,7 +279,8 @@ def _readable(archive: str, member: str | None = None) -> Iterator[None]:
     except _DAMAGE as error:
         where = archive if member is None else f"{archive}: member {member!r}"
         raise ArchiveError(
-            f"{where}: cannot be read ({error}); it is damaged, cut short or of an unknown kind: fetch it again"
+            f"{where}: cannot be read ({error}); it is damaged, cut short or of an unknown kind; "
+            "remove it and fetch it again"
         ) from error
 
 

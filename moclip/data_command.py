@@ -120,7 +120,7 @@ def _containers(videos: Mapping[str, "Video"], root: Path) -> dict[str, "Contain
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    tasks = sorted(videos)
+    tasks, root = sorted(videos), root.resolve()  # workers may have been started in another directory
     results: Iterable[Any] = Parallel(n_jobs=-1, return_as="generator")(
         delayed(_container)(root / videos[stem].path) for stem in tasks
     )

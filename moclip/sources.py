@@ -115,7 +115,7 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
     url = source.url or URLS[source.archive]
     if source.part and source.archive == OFFICIAL:
         raise DataError("data.archive: official is a RAR archive, which cannot be read in parts; use thumos for a part")
-    if source.part:
+    if source.archive == THUMOS and (source.part or 2 * len(missing) < len(every)):
         with Remote(url, ca_bundle=source.ca_bundle, patience=patience) as remote, RangeFile(remote) as file:
             _take(Zip(url, file, file.size), root, every, missing)
         log.info("%s: moved %.1f MB for %d videos", url, remote.moved_bytes / 1e6, len(missing))
@@ -125,12 +125,9 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
     path = root / f"{source.archive}.archive"
     if not path.is_file():
         download(url, path, ca_bundle=source.ca_bundle, patience=patience)
-    try:
-        with open_archive(path) as archive:
-            _take(archive, root, every, missing)
-    finally:
-        # Its members are out and were checked; or else it is no use, and the next try fetches it again.
-        remove(path)
+    with open_archive(path) as archive:
+        _take(archive, root, every, missing)
+    remove(path)  # its members are out and were checked; kept on any error, for it may be good and was long in coming
 
 
 def _take(archive: Archive, root: Path, every: Mapping[str, Listed], missing: Mapping[str, Listed]) -> None:

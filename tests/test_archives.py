@@ -154,7 +154,11 @@ def test_overlapping_members_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0.2, 0.9, 0.999])
 def test_truncated_zip_is_refused(tmp_path: Path, keep: float) -> None:
     data = make_zip(GOOD, zipfile.ZIP_STORED)
-    refused(tmp_path, data[: int(len(data) * keep)], "damaged, cut short or of an unknown kind: fetch it again")
+    refused(
+        tmp_path,
+        data[: int(len(data) * keep)],
+        "damaged, cut short or of an unknown kind; remove it and fetch it again",
+    )
 
 
 def test_changed_byte_is_refused(tmp_path: Path) -> None:

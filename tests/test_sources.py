@@ -132,6 +132,23 @@ def test_part_of_a_rar_is_refused_before_anything_moves(site: Site, tmp_path: Pa
     assert not [path for path, _ in site.asked if path == "/v.rar"]
 
 
+def test_disk_too_small_to_extract_keeps_the_archive(
+    site: Site, layout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, need_bytes: int) -> None:
+        if folder.name == f".{VIDEOS}.part":
+            raise TransferError("make room")
+
+    monkeypatch.setattr("moclip.archives.require_space", full)
+    with pytest.raises(TransferError, match="make room"):
+        fetch_ucf101(tmp_path, source(site), patience=QUICK)
+    monkeypatch.undo()
+    asked = len(site.asked)
+    fetch_ucf101(tmp_path, source(site), patience=QUICK)
+    assert len(site.asked) == asked
+    assert videos(tmp_path) == videos(layout)
+
+
 def test_official_archive_needs_a_reader_before_it_is_fetched(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +182,22 @@ def test_archive_that_disagrees_with_the_lists(site: Site, layout: Path, tmp_pat
     site.files["/v.zip"] = zipped({name: data for name, data in files.items() if data is not None})
     with pytest.raises(ArchiveError, match=message):
         fetch_ucf101(tmp_path, source(site), patience=QUICK)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".fetch.lock", LISTS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".fetch.lock", "thumos.archive", LISTS]
+    asked = len(site.asked)
+    with pytest.raises(ArchiveError, match=message):
+        fetch_ucf101(tmp_path, source(site), patience=QUICK)
+    assert len(site.asked) == asked, "what was long in coming is neither thrown away nor fetched again"
+
+
+def test_few_missing_videos_are_brought_by_ranges(site: Site, layout: Path, tmp_path: Path) -> None:
+    fetch_ucf101(tmp_path, source(site), patience=QUICK)
+    gone = sorted((tmp_path / VIDEOS).rglob("*.avi"))[::50]
+    for path in gone:
+        path.unlink()
+    before = site.sent_bytes
+    fetch_ucf101(tmp_path, source(site), patience=QUICK)
+    assert videos(tmp_path) == videos(layout)
+    assert site.sent_bytes - before < len(site.files["/v.zip"]) / 10
 
 
 def test_names_in_other_capitals_are_stored_as_listed(site: Site, layout: Path, tmp_path: Path) -> None:
