@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from moclip import motion_command
+from moclip import data_command, motion_command
 from moclip.errors import MoclipError
 
 
@@ -34,6 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     results.set_defaults(run=_results)
     motion_command.add_arguments(motion := commands.add_parser("motion", help="write or draw the motion of videos"))
     motion.set_defaults(run=motion_command.run)
+    data = commands.add_parser("data", help="check the videos against their manifest, or say what they look like")
+    data_command.add_arguments(
+        data, manifest=Path("data/manifest.csv"), splits=Path("data/splits"), params=Path("params.yaml")
+    )
+    data.set_defaults(run=data_command.run)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
 from moclip.errors import DataError, MoclipError
-from moclip.files import sha256_file
+from moclip.files import fingerprint, sha256_file
 from moclip.manifest import Video
 from moclip.splits import (
     Listed,
@@ -20,13 +20,20 @@ from moclip.splits import (
     group_of,
     hold_out,
     read_class_index,
+    read_flags,
     read_list,
+    scene_of,
 )
 from moclip.video import probe
 
 SPLITS = (1, 2, 3)
 LISTS = "ucfTrainTestlist"
+LIST_FILES = ("classInd.txt", *(f"{part}list{split:02d}.txt" for part in ("train", "test") for split in SPLITS))
 VIDEOS = "UCF-101"
+UCF101_CLASSES = 101
+UCF101_COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # train and test videos of the official lists
+HMDB51_LISTS = "testTrainMulti_7030_splits"
+HMDB51_VIDEOS = "hmdb51_org"
 SUFFIXES = frozenset([".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"])
 
 
@@ -52,58 +59,187 @@ class Dataset:
     test: dict[int, list[str]]
 
 
-def find_ucf101(base: Path, name: str, *, classes: Sequence[str] | None = None, present: bool = False) -> Dataset:
+def listed_videos(
+    base: Path, *, classes: Sequence[str] | None = None, clips_per_class: int | None = None
+) -> dict[str, Listed]:
+    """Videos that the lists in `base` name, by id; of each class as many as `spread` draws, if a number is given."""
+    return _by_id(_Lists(base, classes, clips_per_class).every())
+
+
+class _Lists:
+    """Class index and lists in UCF101's form, cut down to the chosen classes and to so many clips of each."""
+
+    def __init__(self, base: Path, classes: Sequence[str] | None, clips_per_class: int | None) -> None:
+        folder = base / LISTS
+        self.index = read_class_index(folder / "classInd.txt")
+        self.chosen = _chosen(self.index, classes)
+        self.train, self.test = (_read_lists(folder, part, self.index, self.chosen) for part in ("train", "test"))
+        self.whole = len(self.chosen) == len(self.index) and clips_per_class is None
+        self.left_out: set[str] = set()
+        if clips_per_class is not None:
+            every = {video.id: video.class_name for video in self.every()}
+            kept = spread(every, clips_per_class)
+            self.left_out = every.keys() - kept
+            for lists in (self.train, self.test):
+                for split in SPLITS:
+                    lists[split] = [video for video in lists[split] if video.id in kept]
+
+    def every(self) -> list[Listed]:
+        return [video for split in SPLITS for video in [*self.train[split], *self.test[split]]]
+
+
+def spread(class_of: Mapping[str, str], clips_per_class: int) -> set[str]:
+    """So many ids of each class, drawn by a hash of the name: the same for all, and over all groups."""
+    by_class: dict[str, list[str]] = {}
+    for stem, name in class_of.items():
+        by_class.setdefault(name, []).append(stem)
+    order = {stem: fingerprint(stem) for stem in class_of}
+    return {stem for stems in by_class.values() for stem in sorted(stems, key=order.__getitem__)[:clips_per_class]}
+
+
+def find_ucf101(
+    base: Path,
+    name: str,
+    *,
+    classes: Sequence[str] | None = None,
+    clips_per_class: int | None = None,
+    present: bool = False,
+) -> Dataset:
     """Read a folder in UCF101's layout: videos below `UCF-101`, class index and lists beside it.
 
     Args:
         base: Folder that holds `UCF-101` and `ucfTrainTestlist`.
         name: What the results are called; a part is called `<name> (part)`.
         classes: Take only these classes; None takes all of the index.
+        clips_per_class: Take so many clips of each class, as `spread` draws them; None takes all.
         present: Take the listed videos that are there, instead of refusing an incomplete folder.
 
     Raises:
         DataError: lists and folder disagree, with counts and the first name concerned.
     """
-    index = read_class_index(base / LISTS / "classInd.txt")
-    chosen = _chosen(index, classes)
-    train, test = (_read_lists(base / LISTS, part, index, chosen) for part in ("train", "test"))
-    listed = _by_id(video for split in SPLITS for video in [*train[split], *test[split]])
-    files = _video_files(base / VIDEOS, chosen)
-    _refuse_gaps(base / VIDEOS, listed, files, present)
+    lists = _Lists(base, classes, clips_per_class)
+    return _of_lists(base / VIDEOS, name, lists, lambda video: group_of(*_names(video)), present)
+
+
+def _of_lists(base: Path, name: str, lists: _Lists, group: Callable[[Listed], str], present: bool) -> Dataset:
+    listed = _by_id(lists.every())
+    files = {stem: path for stem, path in _video_files(base, lists.chosen).items() if stem not in lists.left_out}
+    _refuse_gaps(base, listed, files, present)
     clips = {
-        video.id: Clip(video.id, video.class_name, group_of(*_names(video)), files[video.id])
+        video.id: Clip(video.id, video.class_name, group(video), files[video.id])
         for video in listed.values()
         if video.id in files
     }
-    complete = len(clips) == len(listed) and len(chosen) == len(index)
+    complete = len(clips) == len(listed) and lists.whole
     return Dataset(
         name if complete else f"{name} (part)",
         complete,
-        chosen,
+        lists.chosen,
         clips,
-        {split: _ids(train[split], clips) for split in SPLITS},
-        {split: _ids(test[split], clips) for split in SPLITS},
+        {split: _ids(lists.train[split], clips) for split in SPLITS},
+        {split: _ids(lists.test[split], clips) for split in SPLITS},
     )
 
 
-def find_folder(base: Path, *, classes: Sequence[str] | None, group_pattern: str, seed: int) -> Dataset:
-    """Read one folder of videos per class; test parts are drawn from the seed and keep groups whole.
+def check_official(dataset: Dataset) -> None:
+    """Hold what passes for the whole of UCF101 against the published numbers of its lists.
+
+    Raises:
+        DataError: classes, or a split's videos, are other in number.
+    """
+    if not dataset.complete:
+        return
+    if len(dataset.classes) != UCF101_CLASSES:
+        raise DataError(f"data.source ucf101: the class index has {len(dataset.classes)} classes, UCF101 has 101")
+    for split, counts in UCF101_COUNTS.items():
+        found = len(dataset.train[split]), len(dataset.test[split])
+        if found != counts:
+            raise DataError(
+                f"data.source ucf101: split {split} lists {found[0]} training and {found[1]} test videos, the official "
+                f"lists {counts[0]} and {counts[1]}; bring the official lists back"
+            )
+
+
+def find_hmdb51(
+    base: Path, *, classes: Sequence[str] | None = None, clips_per_class: int | None = None, present: bool = False
+) -> Dataset:
+    """Read a folder in HMDB51's layout: `hmdb51_org/<class>/*.avi`, lists in `testTrainMulti_7030_splits`.
+
+    A list `<class>_test_split<k>.txt` flags each video of its class: 1 trains, 2 tests, 0 is unused in that split.
+    There is no class index: classes are in alphabetical order. HMDB51 names no groups either; the stem without its
+    last `_<number>` is taken for one, since that number counts the clips of a scene. Clips of one film in other scenes
+    are not kept together by it.
+
+    Raises:
+        DataError: lists and folder disagree, with counts and the first name concerned.
+    """
+    folder = base / HMDB51_LISTS
+    pattern = re.compile(r"(.+)_test_split([123])\.txt")
+    found = {(m[1], int(m[2])): path for path in folder.glob("*.txt") if (m := pattern.fullmatch(path.name))}
+    index = sorted({name for name, _ in found})
+    if len(index) < 2:
+        raise DataError(f"{folder}: needs <class>_test_split<k>.txt for two classes at least, k from 1 to 3")
+    if gaps := [f"{name}_test_split{k}.txt" for name in index for k in SPLITS if (name, k) not in found]:
+        raise DataError(f"{folder}: {len(gaps)} lists are missing, first {gaps[0]}")
+    chosen = _chosen(index, classes)
+    flags = {split: {name: read_flags(found[name, split]) for name in chosen} for split in SPLITS}
+    listed = _by_id(Listed(stem, name) for split in SPLITS for name in chosen for stem in flags[split][name])
+    kept = spread({stem: video.class_name for stem, video in listed.items()}, clips_per_class or len(listed))
+    files = _video_files(base / HMDB51_VIDEOS, chosen)
+    files = {stem: path for stem, path in files.items() if stem in kept or stem not in listed}
+    _refuse_gaps(base / HMDB51_VIDEOS, {stem: listed[stem] for stem in sorted(kept)}, files, present)
+    clips = {
+        stem: Clip(stem, listed[stem].class_name, scene_of(stem), files[stem]) for stem in sorted(kept) if stem in files
+    }
+    complete = len(clips) == len(listed) and len(chosen) == len(index)
+    parts = {
+        flag: {
+            split: [
+                stem
+                for stem, video in listed.items()
+                if stem in clips and flags[split][video.class_name].get(stem) == flag
+            ]
+            for split in SPLITS
+        }
+        for flag in (1, 2)
+    }
+    return Dataset("hmdb51" if complete else "hmdb51 (part)", complete, chosen, clips, parts[1], parts[2])
+
+
+def find_folder(
+    base: Path,
+    *,
+    classes: Sequence[str] | None,
+    clips_per_class: int | None = None,
+    group_pattern: str,
+    seed: int,
+    present: bool = False,
+) -> Dataset:
+    """Read one folder of videos per class; lists beside them in UCF101's form split, else tests are drawn by the seed.
 
     A group is named by the first capture of `group_pattern` in the file's stem. Equal names are one
     group even across classes: that may be coarser than needed, but never lets a recording leak.
 
     Raises:
-        DataError: fewer than two classes, a stem without group or used twice, or too few groups.
+        DataError: fewer than two classes, a stem without group or used twice, too few groups, or lists and folder
+            disagree.
     """
+    name = f"folder {base.name}"
+    if (base / LISTS).is_dir():
+        lists = _Lists(base, classes, clips_per_class)
+        return _of_lists(base, name, lists, lambda video: _group_by(group_pattern, video.id), present)
     folders = [path.name for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
     if len(folders) < 2:
         raise DataError(f"{base}: needs one folder of videos per class, two at least; has {folders}")
     chosen = _chosen(folders, classes)
     files = _video_files(base, chosen)
+    if clips_per_class is not None:
+        kept = spread({stem: path.parent.name for stem, path in files.items()}, clips_per_class)
+        files = {stem: path for stem, path in files.items() if stem in kept}
     clips = {stem: Clip(stem, path.parent.name, _group_by(group_pattern, stem), path) for stem, path in files.items()}
     test = _draw_tests(clips, seed)
     train = {split: [stem for stem in clips if stem not in set(test[split])] for split in SPLITS}
-    return Dataset(f"folder {base.name}", True, chosen, clips, train, test)
+    return Dataset(name, True, chosen, clips, train, test)
 
 
 def assign_parts(dataset: Dataset, val_groups: int, seed: int) -> dict[int, list[Member]]:

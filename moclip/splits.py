@@ -76,6 +76,35 @@ def group_of(video_id: str, class_name: str) -> str:
     return f"{class_name}_{match[1]}"
 
 
+def read_flags(path: Path) -> dict[str, int]:
+    """Flags by id of one of HMDB51's lists (`file.avi 1` a line): 1 trains, 2 tests, 0 is unused in this split.
+
+    Raises:
+        DataError: a line has another form, or a video stands twice.
+    """
+    flags: dict[str, int] = {}
+    for line in _lines(path):
+        match = re.fullmatch(r"([^/\s]+)\.avi\s+([012])", line)
+        if not match:
+            raise DataError(f"{path}: {line!r} is not of the form file.avi 0|1|2")
+        if match[1] in flags:
+            raise DataError(f"{path}: {match[1]} is listed twice; remove one of the lines")
+        flags[match[1]] = int(match[2])
+    return flags
+
+
+def scene_of(video_id: str) -> str:
+    """The stem of an HMDB51 clip without its last number, which counts the clips of one scene.
+
+    Raises:
+        DataError: the id does not end in a number.
+    """
+    match = re.fullmatch(r"(.+)_\d+", video_id)
+    if not match:
+        raise DataError(f"{video_id}: not of the form <scene>_<number>, so it has no group")
+    return match[1]
+
+
 def hold_out(train: Mapping[str, tuple[int, str]], groups_per_class: int, seed: Sequence[int]) -> set[str]:
     """Ids of the train list to validate on: whole groups, drawn per class, never all of a class.
 

@@ -34,7 +34,7 @@ VECTOR_CODECS = NEAREST_REFERENCE_CODECS | {"h264", "snow"}
 _LOST_IN_B_FRAMES = "mpeg4"
 
 # Script-like formats (HLS, concat) are left out: they would open other files than the one that was named.
-_CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,hevc,ivf,nut"
+CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,hevc,ivf,nut"
 # PyAV 18 ties a frame and its side data in a cycle, so that only the garbage collector gives pictures
 # back to the decoder: without this a 4K film would hold gigabytes, and a small one decodes 10 % slower.
 _COLLECT_EVERY = 16
@@ -402,7 +402,7 @@ def _open(path: Path, options: dict[str, str]) -> Iterator[_Video]:
         container = av.open(
             f"file:{path}",
             metadata_errors="ignore",
-            container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
         )
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"is no video container that is read here ({error})"

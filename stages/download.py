@@ -1,15 +1,31 @@
 """Find or generate the videos, measure each one, and draw up manifest, class order and splits."""
 
 from pathlib import Path
+from typing import TypedDict
 
-from moclip.dataset import SPLITS, Dataset, assign_parts, find_folder, find_ucf101, measure
+from moclip.dataset import (
+    SPLITS,
+    Dataset,
+    assign_parts,
+    check_official,
+    find_folder,
+    find_hmdb51,
+    find_ucf101,
+    measure,
+)
 from moclip.demo.dataset import generator_digest, write_demo
 from moclip.demo.spec import DemoSpec
 from moclip.files import fingerprint, write_json
 from moclip.manifest import write_classes, write_manifest, write_split
 from moclip.schema.data import DataParams, DemoParams
 from moclip.schema.run import Seed
-from stages._entry import arguments, data_root, run, section
+from moclip.sources import URLS, Ucf101Source, fetch_ucf101
+from stages._entry import arguments, data_root, repository, run, section
+
+
+class Part(TypedDict):
+    classes: list[str] | None
+    clips_per_class: int | None
 
 
 def main() -> None:
@@ -27,16 +43,35 @@ def main() -> None:
 
 
 def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:
+    part: Part = {"classes": data.classes, "clips_per_class": data.clips_per_class}
     present = data.subset == "present"
     match data.source:
         case "demo":
             base = root / demo_folder(demo, seed)
             write_demo(base, demo_spec(demo, seed))
-            return find_ucf101(base, "demo", classes=data.classes)
+            return find_ucf101(base, "demo", **part)
         case "ucf101":
-            return find_ucf101(root, "ucf101", classes=data.classes, present=present)
+            if data.archive is not None:
+                fetch_ucf101(root, archive_source(data))
+            dataset = find_ucf101(root, "ucf101", **part, present=present)
+            check_official(dataset)
+            return dataset
+        case "hmdb51":
+            return find_hmdb51(root, **part, present=present)
         case "folder":
-            return find_folder(root, classes=data.classes, group_pattern=data.group_pattern, seed=seed)
+            return find_folder(root, **part, group_pattern=data.group_pattern, seed=seed, present=present)
+
+
+def archive_source(data: DataParams) -> Ucf101Source:
+    archive = str(data.archive)
+    return Ucf101Source(
+        archive=archive if archive in URLS else str(repository() / archive),
+        url=data.url,
+        lists_url=data.lists_url,
+        ca_bundle=repository() / data.ca_bundle if data.ca_bundle else None,
+        classes=data.classes,
+        clips_per_class=data.clips_per_class,
+    )
 
 
 def demo_spec(demo: DemoParams, seed: int) -> DemoSpec:

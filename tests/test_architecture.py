@@ -16,7 +16,13 @@ NAMES = frozenset(path.as_posix() for path in MOCLIP)
 
 # Who may import what.
 DOORS = {
-    "av": {"moclip/video.py", "moclip/reencode.py", "moclip/demo/encode.py", "moclip/motion_view.py"},
+    "av": {
+        "moclip/video.py",
+        "moclip/container.py",
+        "moclip/reencode.py",
+        "moclip/demo/encode.py",
+        "moclip/motion_view.py",
+    },
     "open_clip": {"moclip/clip.py", "moclip/clip_training.py", "moclip/clip_weights.py"},
     "huggingface_hub": {"moclip/hub.py"},
     "mlflow": {"moclip/track.py"},

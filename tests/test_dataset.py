@@ -7,7 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moclip.dataset import SPLITS, Clip, Dataset, assign_parts, find_folder, find_ucf101, measure
+from moclip.dataset import (
+    HMDB51_LISTS,
+    HMDB51_VIDEOS,
+    LISTS,
+    SPLITS,
+    VIDEOS,
+    Clip,
+    Dataset,
+    assign_parts,
+    check_official,
+    find_folder,
+    find_hmdb51,
+    find_ucf101,
+    listed_videos,
+    measure,
+    spread,
+)
 from moclip.demo.spec import classes
 from moclip.errors import DataError
 from moclip.files import sha256_file
@@ -244,6 +260,90 @@ def test_folder_source_refusals(tmp_path, content, message):
         find_folder(make_folder(tmp_path / "data", content), classes=None, group_pattern=PATTERN, seed=0)
 
 
+def test_folder_with_lists_follows_them(layout):
+    base = layout / VIDEOS
+    shutil.move(layout / LISTS, base / LISTS)
+    found = find_folder(base, classes=None, group_pattern=r"^v_(.+_g\d+)_", seed=0)
+    assert (found.name, found.complete) == ("folder UCF-101", True)
+    assert found.classes == ["YoYo", "Archery", "Punch"], "the class index gives the order"
+    assert found.test[3] == ["v_YoYo_g03_c01", "v_YoYo_g06_c01", "v_Archery_g03_c01", "v_Punch_g03_c01"]
+    assert found.clips["v_Punch_g02_c01"].group == "Punch_g02"
+    video(layout, "YoYo", 2).unlink()
+    with pytest.raises(DataError, match="1 of 15 listed videos are missing"):
+        find_folder(base, classes=None, group_pattern=PATTERN, seed=0)
+    part = find_folder(base, classes=None, group_pattern=PATTERN, seed=0, present=True)
+    assert (part.name, part.complete) == ("folder UCF-101 (part)", False)
+
+
+def test_folder_source_takes_so_many_clips_of_each_class(tmp_path):
+    base = make_folder(tmp_path, {"run": stems("run", 9, 1), "jump": stems("jump", 12, 1)})
+    found = find_folder(base, classes=None, clips_per_class=6, group_pattern=PATTERN, seed=0)
+    assert sorted(clip.class_name for clip in found.clips.values()) == ["jump"] * 6 + ["run"] * 6
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from("abc")), st.integers(1, 5))
+def test_spread_draws_so_many_of_each_class_and_grows(class_of, count):
+    few, more = spread(class_of, count), spread(class_of, count + 1)
+    assert few <= more <= set(class_of)
+    for name in set(class_of.values()):
+        of_class = {stem for stem, other in class_of.items() if other == name}
+        assert len(few & of_class) == min(count, len(of_class))
+
+
+def make_hmdb51(base: Path, classes: tuple[str, ...] = ("kick", "brush_hair")) -> Path:
+    """Each class has five scenes of two clips; the last is unused, the first trains, the others test."""
+    (base / HMDB51_LISTS).mkdir(parents=True)
+    for name in classes:
+        (base / HMDB51_VIDEOS / name).mkdir(parents=True)
+        for split in SPLITS:
+            lines = ""
+            for scene in range(5):
+                flag = 0 if scene == 4 else 2 if scene == split else 1
+                for clip in range(2):
+                    stem = f"Film_#{scene}_{name}_u_nm_np1_fr_goo_{clip}"
+                    lines += f"{stem}.avi {flag} \r\n"
+                    (base / HMDB51_VIDEOS / name / f"{stem}.avi").touch()
+            (base / HMDB51_LISTS / f"{name}_test_split{split}.txt").write_text(lines)
+    return base
+
+
+def test_hmdb51_by_its_flags(tmp_path):
+    found = find_hmdb51(make_hmdb51(tmp_path))
+    assert (found.name, found.complete, found.classes) == ("hmdb51", True, ["brush_hair", "kick"])
+    assert len(found.clips) == 20
+    splits = assign_parts(found, 1, 0)
+    for split, members in splits.items():
+        assert [member.part for member in members].count("test") == 4
+        assert {found.clips[m.id].group for m in members if m.part == "test"} == {
+            f"Film_#{split}_{name}_u_nm_np1_fr_goo" for name in found.classes
+        }
+        assert not [member for member in members if "#4" in member.id], "flag 0 is in no part"
+
+
+def test_part_of_hmdb51_is_called_so(tmp_path):
+    base = make_hmdb51(tmp_path, ("kick", "run", "wave"))
+    found = find_hmdb51(base, classes=["wave", "kick"])
+    assert (found.name, found.classes, len(found.clips)) == ("hmdb51 (part)", ["kick", "wave"], 20)
+    assert find_hmdb51(base, clips_per_class=3).name == "hmdb51 (part)"
+    assert len(find_hmdb51(base, clips_per_class=3).clips) == 9
+    next((base / HMDB51_VIDEOS / "run").glob("*.avi")).unlink()
+    assert len(find_hmdb51(base, present=True).clips) == 29
+    with pytest.raises(DataError, match=r"1 of 30 listed videos are missing, first run/Film_#"):
+        find_hmdb51(base)
+
+
+def test_hmdb51_refusals(tmp_path):
+    base = make_hmdb51(tmp_path)
+    (base / HMDB51_VIDEOS / "kick" / "other_0.avi").touch()
+    with pytest.raises(DataError, match=r"1 videos are in no list, first .*other_0\.avi"):
+        find_hmdb51(base)
+    (base / HMDB51_LISTS / "kick_test_split2.txt").unlink()
+    with pytest.raises(DataError, match=r"1 lists are missing, first kick_test_split2\.txt"):
+        find_hmdb51(base)
+    with pytest.raises(DataError, match="for two classes at least"):
+        find_hmdb51(tmp_path / "absent")
+
+
 def test_measure_describes_each_file(demo_folder):
     found = find_ucf101(demo_folder, "demo")
     assert found.classes == classes()
@@ -288,6 +388,26 @@ def test_official_lists_of_ucf101(real_ucf101):
         listed = [read_list(folder / f"{part}list{split:02d}.txt", index) for part in ("train", "test")]
         assert tuple(map(len, listed)) == counts
         assert not {video.id for video in listed[0]} & {video.id for video in listed[1]}
+
+
+def test_whole_data_set_is_held_against_the_official_numbers(real_ucf101, layout):
+    with pytest.raises(DataError, match=r"source ucf101: the class index has 3 classes, UCF101 has 101"):
+        check_official(find_ucf101(layout, "ucf101"))
+    check_official(find_ucf101(layout, "ucf101", clips_per_class=1))
+    index = read_class_index(real_ucf101 / LISTS / "classInd.txt")
+    parts = {
+        part: {k: [v.id for v in read_list(real_ucf101 / LISTS / f"{part}list0{k}.txt", index)] for k in SPLITS}
+        for part in ("train", "test")
+    }
+    whole = Dataset("ucf101", True, index, {}, parts["train"], parts["test"])
+    check_official(whole)
+    with pytest.raises(DataError, match=r"split 2 lists 9585 training and 3734 test videos, .* 9586 and 3734"):
+        check_official(replace(whole, train=parts["train"] | {2: parts["train"][2][1:]}))
+    assert len(listed_videos(real_ucf101)) == 13320
+    part = listed_videos(real_ucf101, clips_per_class=20)
+    assert len(part) == 2020
+    groups = {stem.split("_")[2] for stem, video in part.items() if video.class_name == "YoYo"}
+    assert len(groups) > 8, "over many groups, so that no split lacks a class"
 
 
 def test_real_clips_as_a_whole_are_refused_and_as_a_part_are_found(real_ucf101):

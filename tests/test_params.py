@@ -101,7 +101,11 @@ REFUSALS = [
     ("heads", ["fusions"], r"parameter 'heads\.0': Input should be .*'fusion' \(value 'fusions'\)"),
     ("data.classes", ["YoYo"], r"parameter 'data\.classes': .*at least two classes, each named once"),
     ("data.classes", ["A", "B", "A"], r"parameter 'data\.classes': .*each named once"),
+    ("data.clips_per_class", 0, r"parameter 'data\.clips_per_class': .*greater than or equal to 1 \(value 0\)"),
+    ("data.url", "ftp://host/a.zip", r"parameter 'data\.url': String should match pattern"),
     # keys that must agree
+    ("data.archive", "thumos", r"parameter 'data': .*archive goes with source: ucf101"),
+    ("data.url", "https://host/a.zip", r"parameter 'data': .*url is a mirror of archive: official or thumos"),
     ("data.group_pattern", "_(g", r"parameter 'data\.group_pattern': .*not a regular expression"),
     ("data.group_pattern", r"_g\d+_", r"parameter 'data\.group_pattern': .*exactly one capture group, has 0"),
     ("motion.window_frames", None, r"parameter 'motion': .*window_frames is a number with accumulate: window"),

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moclip.errors import DataError
-from moclip.splits import Listed, Member, check_disjoint, group_of, hold_out, read_class_index, read_list
+from moclip.splits import (
+    Listed,
+    Member,
+    check_disjoint,
+    group_of,
+    hold_out,
+    read_class_index,
+    read_flags,
+    read_list,
+    scene_of,
+)
 
 CLASSES = ["HandstandPushups", "YoYo"]
 
@@ -126,3 +137,30 @@ def test_group_in_two_parts_is_refused():
     check_disjoint("split 2", members, {"a": "g1", "b": "g2", "c": "g3"})
     with pytest.raises(DataError, match="split 2: group g1 stands in both train and test"):
         check_disjoint("split 2", members, {"a": "g1", "b": "g2", "c": "g1"})
+
+
+def test_flags_of_an_hmdb51_list(tmp_path):
+    path = tmp_path / "kick_test_split1.txt"
+    path.write_bytes(b"#20_Rhythm_(x)_kick_u_0.avi 1 \r\nb_kick_1.avi 2\r\nc_kick_0.avi 0\r\n\r\n")
+    assert read_flags(path) == {"#20_Rhythm_(x)_kick_u_0": 1, "b_kick_1": 2, "c_kick_0": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.avi 3\n", "'a.avi 3' is not of the form file.avi 0|1|2"),
+        ("a.avi\n", "is not of the form"),
+        ("kick/a.avi 1\n", "is not of the form"),
+        ("a.avi 1\na.avi 2\n", "a is listed twice"),
+    ],
+)
+def test_flags_that_break_a_rule(tmp_path, text, message):
+    (tmp_path / "l.txt").write_text(text)
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_flags(tmp_path / "l.txt")
+
+
+def test_scene_is_the_stem_without_its_last_number():
+    assert scene_of("April_09_brush_hair_u_nm_np1_ba_goo_12") == "April_09_brush_hair_u_nm_np1_ba_goo"
+    with pytest.raises(DataError, match="video: not of the form <scene>_<number>"):
+        scene_of("video")

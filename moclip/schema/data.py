@@ -1,9 +1,9 @@
 """Parameters of the videos: where they come from, which of them, and what is held out for validation."""
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from moclip.schema.base import Section
 
@@ -11,12 +11,20 @@ from moclip.schema.base import Section
 class DataParams(Section):
     """Section `data`: read by the stage `download`."""
 
-    source: Literal["demo", "ucf101", "folder"]
+    source: Literal["demo", "ucf101", "hmdb51", "folder"]
+    archive: str | None = Field(
+        min_length=1,
+        description="Where ucf101 is brought from: `official`, `thumos` or a local zip or RAR; null: it is there.",
+    )
+    url: str | None = Field(pattern="^https?://", description="Mirror to use instead of the archive's own address.")
+    lists_url: str | None = Field(pattern="^https?://", description="Mirror of the train/test lists zip.")
+    ca_bundle: str | None = Field(min_length=1, description="PEM file of certificates to trust; never none.")
     root: str = Field(min_length=1, description="Directory of the videos; relative to the repository.")
     subset: Literal["full", "present"] = Field(
         description="`full` refuses a folder that lacks listed videos; `present` takes what is there."
     )
     classes: list[str] | None = Field(description="Only these classes, in class-index order.")
+    clips_per_class: int | None = Field(ge=1, description="So many clips of each class; null takes all.")
     val_groups: int = Field(ge=0, le=12, description="Groups per class of the train list held out.")
     group_pattern: str = Field(
         description="Regular expression whose group 1 is the group in a file stem (source `folder`)."
@@ -39,6 +47,14 @@ class DataParams(Section):
         if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
             raise ValueError("needs at least two classes, each named once; null takes all")
         return classes
+
+    @model_validator(mode="after")
+    def _archive_is_of_ucf101(self) -> Self:
+        if self.archive is not None and self.source != "ucf101":
+            raise ValueError("archive goes with source: ucf101; the other sources take a folder (archive: null)")
+        if self.url is not None and self.archive not in ("official", "thumos"):
+            raise ValueError("url is a mirror of archive: official or thumos; it does nothing here, set it to null")
+        return self
 
 
 class DemoParams(Section):

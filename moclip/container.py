@@ -1,0 +1,57 @@
+"""What a video file says of itself without being decoded: who encoded it, and where its key frames are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from moclip.errors import VideoError
+from moclip.video import CONTAINERS
+
+
+@dataclass(frozen=True)
+class Container:
+    """Traits of one file.
+
+    Attributes:
+        codec_tag: Four letters that the encoder signs with: `xvid` and `XVID` are two encoders.
+        b_frames: Whether the stream may hold B-frames.
+        audio: Whether there is sound.
+        gop_frames: Longest run of frames from one key frame to the next, or to the end.
+    """
+
+    codec_tag: str
+    b_frames: bool
+    audio: bool
+    gop_frames: int
+
+
+def read_container(path: Path) -> Container:
+    """Read a file's traits from its headers and packets.
+
+    Raises:
+        VideoError: no video, or one that cannot be read.
+    """
+    try:
+        with av.open(
+            f"file:{path}",
+            metadata_errors="ignore",
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+        ) as file:
+            if not file.streams.video:
+                raise VideoError(f"{path}: has no video stream")
+            stream = file.streams.video[0]
+            keys = [packet.is_keyframe for packet in file.demux(stream) if packet.size]
+            return Container(
+                codec_tag=stream.codec_context.codec_tag.rstrip("\0 "),
+                b_frames=bool(stream.codec_context.has_b_frames),
+                audio=bool(file.streams.audio),
+                gop_frames=_longest_run(keys),
+            )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be read as a video ({error})") from error
+
+
+def _longest_run(keys: list[bool]) -> int:
+    starts = [index for index, key in enumerate(keys) if key] or [0]
+    return max(stop - start for start, stop in zip(starts, [*starts[1:], len(keys)], strict=True))

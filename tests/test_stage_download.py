@@ -1,0 +1,80 @@
+"""The stage `download` on sources that come over the network, from real videos to manifest and splits."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from moclip.dataset import LISTS, VIDEOS
+from moclip.errors import DataError
+from moclip.manifest import read_manifest, read_split
+from stages import _entry, download
+from tests.imports import ROOT
+from tests.servers import Site, serving
+
+
+def run_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, **data: Any) -> None:
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    params["data"] |= {"source": "ucf101", "root": "videos", "val_groups": 0} | data
+    YAML().dump(params, folder / "params.yaml")
+    _entry.all_params.cache_clear()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    words = ["--manifest", "m.csv", "--classes", "c.csv", "--splits", "splits", "--dataset", "d.json"]
+    monkeypatch.setattr("sys.argv", ["download", *words])
+    download.main()
+
+
+def zipped(base: Path, prefix: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(path for path in base.rglob("*") if path.is_file()):
+            archive.write(path, f"{prefix}/{path.name}")
+    return buffer.getvalue()
+
+
+def test_part_of_a_remote_zip_becomes_manifest_and_splits(
+    demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(path.name for path in (demo_folder / VIDEOS).iterdir())[:2]
+    files = {"/v.zip": zipped(demo_folder / VIDEOS, "UCF101"), "/l.zip": zipped(demo_folder / LISTS, "lists")}
+    with serving(Site(files)) as site:
+        given = {"archive": "thumos", "url": f"{site.url}/v.zip", "lists_url": f"{site.url}/l.zip", "classes": names}
+        run_stage(tmp_path, monkeypatch, **given)
+    assert '"name": "ucf101 (part)"' in (tmp_path / "d.json").read_text()
+    videos = read_manifest(tmp_path / "m.csv")
+    assert {video.class_name for video in videos.values()} == set(names)
+    assert len(videos) == len(read_split(tmp_path / "splits/split2.csv")) == 6
+    assert all(video.frames == 12 for video in videos.values())
+
+
+def test_local_archive_is_found_beside_the_project_and_other_lists_are_not_called_ucf101(
+    demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.zip").write_bytes(zipped(demo_folder / VIDEOS, "UCF-101"))
+    with serving(Site({"/l.zip": zipped(demo_folder / LISTS, "lists")})) as site:
+        with pytest.raises(DataError, match="the class index has 12 classes, UCF101 has 101"):
+            run_stage(tmp_path, monkeypatch, archive="mine.zip", lists_url=f"{site.url}/l.zip")
+        run_stage(tmp_path, monkeypatch, archive="mine.zip", lists_url=f"{site.url}/l.zip", clips_per_class=2)
+    assert len(read_manifest(tmp_path / "m.csv")) == 24
+
+
+def test_real_clips_are_a_part(real_ucf101: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_stage(tmp_path, monkeypatch, root=str(real_ucf101), subset="present")
+    assert '"name": "ucf101 (part)"' in (tmp_path / "d.json").read_text()
+    assert len(read_manifest(tmp_path / "m.csv")) == 128
+
+
+def test_real_clips_pass_verification_and_their_audit_names_the_encoder(
+    real_ucf101: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from moclip.cli import main
+
+    run_stage(tmp_path, monkeypatch, root=str(real_ucf101), subset="present", classes=["Punch", "YoYo", "HorseRace"])
+    options = ["--manifest", "m.csv", "--root", str(real_ucf101)]
+    assert main(["data", "verify", *options]) == 0
+    assert main(["data", "audit", *options, "--splits", "splits"]) == 0
+    assert "mpeg4/xvid" in capsys.readouterr().out
