@@ -5,6 +5,7 @@ Clips of one group are cut from one recording and share its encoder, so associat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,10 +50,14 @@ class Association:
 
 @dataclass(frozen=True)
 class Audit:
-    """`by_class` has a row per split, part and class; `parts` a row per split and part."""
+    """`by_class` has a row per split, part and class; `parts` a row per split and part.
+
+    `encoders` has a row per class and a column per encoder family, and counts groups.
+    """
 
     by_class: pd.DataFrame
     parts: pd.DataFrame
+    encoders: pd.DataFrame
     associations: list[Association]
 
     @property
@@ -65,6 +70,18 @@ class Audit:
             for found in self.associations
             if found.suspicious
         ]
+
+    def summary(self) -> dict[str, Any]:
+        """What a report shows, as plain values: counts of groups by encoder and class, associations, warnings."""
+        return {
+            "encoders": {str(name): row.to_dict() for name, row in self.encoders.iterrows()},
+            "parts": self.parts.to_dict("records"),
+            "associations": [
+                {**asdict(found), "cramers_v": round(found.cramers_v, 4), "shuffled_v": round(found.shuffled_v, 4)}
+                for found in self.associations
+            ],
+            "warnings": self.warnings,
+        }
 
 
 def audit(
@@ -90,6 +107,7 @@ def audit(
     return Audit(
         by_class=_described(rows, ["split", "part", "class_name"]),
         parts=_described(rows, ["split", "part"]),
+        encoders=_crossed(table),
         associations=[found for trait in TRAITS if (found := _associate(table, trait, seed)) is not None],
     )
 
@@ -102,6 +120,11 @@ def _table(videos: Mapping[str, Video], containers: Mapping[str, Container]) -> 
     table["size"] = table["width"].astype(str) + "x" + table["height"].astype(str)
     table["gop"] = pd.cut(table["gop_frames"], _GOP_BOUNDS, labels=_GOP_NAMES).astype(str)
     return table
+
+
+def _crossed(table: pd.DataFrame) -> pd.DataFrame:
+    groups = table[["class_name", "encoder", "group"]].drop_duplicates()
+    return pd.crosstab(groups["class_name"], groups["encoder"])
 
 
 def _described(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

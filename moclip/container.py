@@ -1,11 +1,14 @@
 """What a video file says of itself without being decoded: who encoded it, and where its key frames are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from joblib import Parallel, delayed
+from tqdm import tqdm
 
-from moclip.errors import VideoError
+from moclip.errors import DataError, VideoError
 from moclip.video import CONTAINERS
 
 
@@ -50,6 +53,27 @@ def read_container(path: Path) -> Container:
             )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be read as a video ({error})") from error
+
+
+def read_containers(paths: Mapping[str, Path], *, jobs: int = -1) -> dict[str, Container]:
+    """Traits of many files by video id, in parallel over files.
+
+    Raises:
+        DataError: lists every file that cannot be read, with its reason.
+    """
+    tasks = sorted(paths)
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_outcome)(paths[stem]) for stem in tasks)
+    found = dict(zip(tasks, tqdm(results, total=len(tasks), desc="audit", unit="video"), strict=True))
+    if bad := [fault for fault in found.values() if isinstance(fault, str)]:
+        raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad))
+    return found
+
+
+def _outcome(path: Path) -> Container | str:
+    try:
+        return read_container(path)
+    except VideoError as error:
+        return str(error)
 
 
 def _longest_run(keys: list[bool]) -> int:

@@ -2,14 +2,13 @@
 
 import argparse
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from moclip.errors import DataError, MoclipError, ParamsError
+from moclip.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
-    from moclip.container import Container
     from moclip.manifest import Video
 
 log = logging.getLogger(__name__)
@@ -100,13 +99,16 @@ def _refuse(faults: list[str], summary: str) -> None:
 
 def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) -> None:
     from moclip.audit import audit
+    from moclip.container import read_containers
     from moclip.files import write_text
     from moclip.manifest import read_split
 
     splits = {int(path.stem[-1]): read_split(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
-    found = audit(videos, _containers(videos, root), splits)
+    root = root.resolve()  # workers may have been started in another directory
+    containers = read_containers({stem: root / video.path for stem, video in videos.items()})
+    found = audit(videos, containers, splits)
     print(found.parts.to_string(index=False))
     for one in found.associations:
         print(f"{one.trait:9} Cramer's V {one.cramers_v:.2f} (shuffled: 95 % below {one.shuffled_v:.2f})")
@@ -114,28 +116,6 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
         print(f"warning: {warning}")
     if args.csv:
         write_text(args.csv, found.by_class.to_csv(index=False, lineterminator="\n"))
-
-
-def _containers(videos: Mapping[str, "Video"], root: Path) -> dict[str, "Container"]:
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    tasks, root = sorted(videos), root.resolve()  # workers may have been started in another directory
-    results: Iterable[Any] = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(_container)(root / videos[stem].path) for stem in tasks
-    )
-    found = dict(zip(tasks, tqdm(results, total=len(tasks), desc="audit", unit="video"), strict=True))
-    _refuse([fault for fault in found.values() if isinstance(fault, str)], "videos cannot be read")
-    return found
-
-
-def _container(path: Path) -> "Container | str":
-    from moclip.container import read_container
-
-    try:
-        return read_container(path)
-    except MoclipError as error:
-        return str(error)
 
 
 def _root(params: Path) -> Path:

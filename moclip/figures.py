@@ -7,6 +7,7 @@ a dark page. Colours are of Okabe and Ito's palette, which colour-blind readers 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.style
@@ -24,6 +25,7 @@ BLUE, SKY, ORANGE, VERMILLION, GREEN, GREY = (
     "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#767676",
 )  # fmt: skip
 HEAD_COLOURS = {"zero_shot": SKY, "motion_only": ORANGE, "clip_probe": BLUE, "fusion": GREEN}
+_FAMILY_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, GREY)
 _SPLIT_LINES = ("-", "--", ":")
 _STYLE = {
     "axes.axisbelow": True,
@@ -105,6 +107,29 @@ def gain_chart(path: Path, gains_pct: Mapping[str, float], most: int = 12) -> No
         if left_out := len(ordered) - len(shown):
             axes.axhline(most - 0.5, color=GREY, linestyle=":", linewidth=1.2)
             axes.set_title(f"{most} classes from each end; {left_out} between are left out")
+
+
+def encoder_chart(path: Path, groups: Mapping[str, Mapping[str, int]], most: int = 40) -> None:
+    """Share of each class's groups by encoder family: a bar a class, pure classes at both ends."""
+    families = list(next(iter(groups.values())))
+    share = {name: [row[family] / sum(row.values()) for family in families] for name, row in groups.items()}
+    ordered = sorted(share, key=lambda name: ([-part for part in share[name]], name))
+    step = max(1, -(-len(ordered) // most))
+    shown = ordered[::step]
+    with _chart(path, height_in=1.5 + 0.2 * len(shown)) as figure:
+        axes = figure.subplots()
+        rows, start = np.arange(len(shown))[::-1], np.zeros(len(shown))
+        for colour, family, column in zip(cycle(_FAMILY_COLOURS), families, np.transpose([share[n] for n in shown])):
+            axes.barh(rows, 100 * column, left=start, color=colour, height=0.75, label=family)
+            start += 100 * column
+        axes.set_yticks(rows, shown)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(-0.7, len(shown) - 0.3)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("groups of the class by encoder family, in %")
+        if step > 1:
+            axes.set_title(f"every {step}th of {len(ordered)} classes, in order of their shares")
+        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
 
 
 def _label_bars(axes: Axes, rows: np.ndarray, values: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from moclip.figures import (
     accuracy_chart,
     confusion_chart,
     curves_chart,
+    encoder_chart,
     gain_chart,
 )
 from moclip.history import Epoch
@@ -45,6 +46,7 @@ class Inputs:
     summary: as of `moclip.summary.summarize`; params: all parameters, nested;
     class_rows: by head, then split; outcomes: by split, of the `main_head`;
     histories: by head, then split, of the heads that are trained;
+    audit: as of `moclip.audit.Audit.summary`;
     contact_sheet: its address relative to the report, None without;
     digests: by file; versions: by package.
     """
@@ -54,6 +56,7 @@ class Inputs:
     class_rows: Mapping[str, Mapping[int, Sequence[ClassRow]]]
     outcomes: Mapping[int, Outcomes]
     histories: Mapping[str, Mapping[int, Sequence[Epoch]]]
+    audit: Json
     contact_sheet: str | None
     digests: Mapping[str, str]
     versions: Mapping[str, str]
@@ -93,7 +96,15 @@ def draw(inputs: Inputs, directory: Path) -> dict[str, str]:
         drawn["curves"] = "curves.svg"
         titled = {HEADS[head][0]: inputs.histories[head] for head in _ordered(inputs.histories)}
         curves_chart(directory / drawn["curves"], titled)
+    if several_encoders(inputs.audit):
+        drawn["encoders"] = "encoders.svg"
+        encoder_chart(directory / drawn["encoders"], inputs.audit["encoders"])
     return drawn
+
+
+def several_encoders(audit: Json) -> bool:
+    """Whether the videos come from more than one encoder family, so that there is something to compare."""
+    return len({family for row in audit["encoders"].values() for family, count in row.items() if count}) > 1
 
 
 def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
@@ -124,6 +135,7 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
             confusions=frequent_confusions(list(inputs.outcomes.values()), 5),
             gains=recall_gains(inputs.class_rows),
             main=main_head(heads),
+            audit=inputs.audit,
             contact_sheet=inputs.contact_sheet,
             select={name: inputs.params[name]["select"] for name in ("motion_net", "fusion")},
             figures=figures,

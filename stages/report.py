@@ -12,7 +12,8 @@ from stages._entry import all_params, arguments, run, section
 
 
 def main() -> None:
-    args = arguments("summary", "per_class", "outcomes", "history", "manifest", "contact_sheet", "figures", "out")
+    files = ("summary", "per_class", "outcomes", "history", "manifest", "audit", "contact_sheet")
+    args = arguments(*files, "figures", "out")
     heads: list[str] = list(section("heads", Heads))
     splits: list[int] = list(section("splits", Splits))
     shown = main_head(heads)
@@ -25,6 +26,7 @@ def main() -> None:
         },
         outcomes={k: read_outcomes(args.outcomes / f"{shown}_split{k}.csv") for k in splits},
         histories={head: by_split for head, by_split in histories.items() if trained(by_split)},
+        audit=read_json(args.audit),
         contact_sheet=os.path.relpath(args.contact_sheet, args.out.parent),
         digests={args.manifest.name: sha256_file(args.manifest)},
         versions=package_versions(),

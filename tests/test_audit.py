@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 
 import pytest
@@ -73,3 +74,12 @@ def test_split_of_other_videos_is_refused() -> None:
     videos, containers, _ = made(lambda _, group: group % 2)
     with pytest.raises(DataError, match="other stands in a split, but not in the manifest"):
         audit(videos, containers, {1: [Member("other", 0, "train")]})
+
+
+def test_summary_is_plain_values_with_groups_by_encoder() -> None:
+    summary = audit(*made(lambda label, group: int(label == 1 or group == 9))).summary()
+    assert json.loads(json.dumps(summary)) == summary
+    mixed, pure = {"mpeg4/XVID": 1, "mpeg4/xvid": 9}, {"mpeg4/XVID": 10, "mpeg4/xvid": 0}
+    assert summary["encoders"] == {"C0": mixed, "C1": pure, "C2": mixed, "C3": mixed}
+    assert summary["warnings"][0].startswith("encoder and class go together")
+    assert {row["part"] for row in summary["parts"]} == {"train", "test"}

@@ -33,6 +33,14 @@ from moclip.schema.run import Head
 MINUS = "\N{MINUS SIGN}"
 ROOT = Path(__file__).parents[1]
 MEANS = {"zero_shot": 65.4, "motion_only": 60.0, "clip_probe": 82.5, "fusion": 89.0}
+AUDIT: dict[str, Any] = {
+    "encoders": {"Jump": {"mpeg4/XVID": 0, "mpeg4/xvid": 3}, "Run": {"mpeg4/XVID": 2, "mpeg4/xvid": 0}},
+    "parts": [],
+    "associations": [
+        {"trait": "encoder", "cramers_v": 1.0, "shuffled_v": 0.8, "single": 2, "classes": 2, "groups": 5},
+    ],
+    "warnings": ["encoder and class go together: Cramer's V 1.00"],
+}
 HISTORY = [Epoch(0, 0.1, 2.0, 2.0, 10.0), Epoch(1, 0.1, 1.0, 1.0, 50.0)]
 
 
@@ -99,6 +107,7 @@ def inputs(heads: list[str], **options: Any) -> Inputs:
         class_rows={head: {k: rows.get(head, []) for k in values["splits"]} for head in heads},
         outcomes={k: outcomes("RRJJ", "RJJJ") for k in values["splits"]},
         histories={name: dict.fromkeys(values["splits"], HISTORY) for name in heads if name != "zero_shot"},
+        audit=copy.deepcopy(AUDIT),
         contact_sheet="contact_sheet.png",
         digests={"manifest.csv": "ab" * 32},
         versions={"numpy": "2.4.6"},
@@ -289,3 +298,20 @@ def test_a_head_without_epochs_is_not_trained() -> None:
 def test_main_head_is_fusion_or_the_nearest_to_it() -> None:
     assert main_head(["fusion", "zero_shot"]) == "fusion"
     assert main_head(["motion_only", "zero_shot"]) == "motion_only"
+
+
+def test_traits_that_give_a_class_away_are_told_and_drawn(tmp_path: Path) -> None:
+    given = inputs(list(MEANS))
+    text = render(given, draw(given, tmp_path))
+    assert "| encoder | 1.00 | 0.80 | 2 of 2 |" in text
+    assert "- **Warning**: encoder and class go together" in text
+    assert (tmp_path / "encoders.svg").stat().st_size > 1000
+    assert "](encoders.svg)" in text
+
+
+def test_videos_that_are_all_alike_are_said_to_be(tmp_path: Path) -> None:
+    given = inputs(list(MEANS))
+    given.audit.update(associations=[], warnings=[], encoders={"Run": {"mpeg4/FMP4": 2}, "Jump": {"mpeg4/FMP4": 3}})
+    drawn = draw(given, tmp_path)
+    assert "encoders" not in drawn
+    assert "nothing there can tell the classes apart" in render(given, drawn)

@@ -70,7 +70,8 @@ def write_data(root: Path) -> None:
     write_manifest(root / "manifest.csv", measure(clips.values(), root / "data/videos", jobs=1))
     write_classes(root / "classes.csv", CLASSES)
     members = [Member(clip, i, "test") for i, clip in enumerate(clips)]
-    write_split(root / "split1.csv", members)
+    for split in (1, 2, 3):
+        write_split(root / f"splits/split{split}.csv", members)
     grids = ((name, rasterise(read_motion(clip.path), 8)) for name, clip in clips.items())
     write_store(root / "motion", grids, {})
     write_json(root / "dataset.json", {"name": "demo", "complete": True})
@@ -100,6 +101,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(json.dumps(params))
     write_data(root)
     write_logits(root)
+    succeed("audit", root, manifest="manifest.csv", splits="splits", by_class="audit.csv", out="audit.json")
+    assert json.loads((root / "audit.json").read_text())["warnings"] == []
     for head in HEADS:
         for split in (1, 3):
             name = f"{head}_split{split}"
@@ -124,7 +127,7 @@ SUMMARIZE = {"dataset": "dataset.json", "metrics": "metrics", "outcomes": "confu
 SHEET = {
     "manifest": "manifest.csv",
     "classes": "classes.csv",
-    "split": "split1.csv",
+    "split": "splits/split1.csv",
     "motion": "motion",
 }
 REPORT = {
@@ -132,6 +135,7 @@ REPORT = {
     "outcomes": "confusion",
     "history": "history",
     "manifest": "manifest.csv",
+    "audit": "audit.json",
 }
 
 
