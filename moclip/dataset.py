@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
 from moclip.errors import DataError, MoclipError
-from moclip.files import fingerprint, sha256_file
+from moclip.files import VIDEO_SUFFIXES, fingerprint, sha256_file
 from moclip.manifest import Video
 from moclip.splits import (
     Listed,
@@ -34,7 +34,6 @@ UCF101_CLASSES = 101
 UCF101_COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # train and test videos of the official lists
 HMDB51_LISTS = "testTrainMulti_7030_splits"
 HMDB51_VIDEOS = "hmdb51_org"
-SUFFIXES = frozenset([".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"])
 
 
 @dataclass(frozen=True)
@@ -322,7 +321,7 @@ def _video_files(base: Path, classes: Iterable[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name in classes:
         for path in sorted((base / name).glob("*")):
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in VIDEO_SUFFIXES:
                 continue
             if path.stem in files:
                 raise DataError(f"{path} and {files[path.stem]} have the same stem; rename one")

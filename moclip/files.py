@@ -13,6 +13,11 @@ import numpy as np
 
 from moclip.errors import StoreError
 
+# Endings by which a video is told from what lies beside it, such as lists and thumbnails.
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv".split()  # noqa: SIM905
+)
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

@@ -8,21 +8,6 @@ from moclip.errors import MoclipError, ParamsError, VideoError
 
 log = logging.getLogger(__name__)
 
-ENDINGS = (
-    ".3gp",
-    ".asf",
-    ".avi",
-    ".flv",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mp4",
-    ".mpeg",
-    ".mpg",
-    ".ts",
-    ".webm",
-    ".wmv",
-)
 _WRITES = {"out": ".npz", "png": ".png", "mp4": ".mp4"}
 
 
@@ -61,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
 def _folder(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from moclip.files import VIDEO_SUFFIXES
+
     root = args.video
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS)
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
-        raise VideoError(f"{root}: no videos in it (looked for {' '.join(ENDINGS)})")
+        raise VideoError(f"{root}: no videos in it (looked for {' '.join(sorted(VIDEO_SUFFIXES))})")
     failures, frames = [], 0
     with tqdm(paths, desc="motion", unit="video") as bar:
         for path in bar:
