@@ -128,7 +128,7 @@ def encoder_chart(path: Path, groups: Mapping[str, Mapping[str, int]], most: int
         axes.set_xlim(0, 100)
         axes.set_xlabel("groups of the class by encoder family, in %")
         if step > 1:
-            axes.set_title(f"every {step}th of {len(ordered)} classes, in order of their shares")
+            axes.set_title(f"{len(shown)} of {len(ordered)} classes, at equal steps in the order of their shares")
         figure.legend(loc="outside lower center", ncols=3, fontsize=9)
 
 
