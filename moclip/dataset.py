@@ -13,6 +13,7 @@ from tqdm import tqdm
 from moclip.errors import DataError, MoclipError
 from moclip.files import VIDEO_SUFFIXES, fingerprint, sha256_file
 from moclip.manifest import Video
+from moclip.paper import UCF101_CLASSES, UCF101_COUNTS
 from moclip.splits import (
     Listed,
     Member,
@@ -30,8 +31,6 @@ SPLITS = (1, 2, 3)
 LISTS = "ucfTrainTestlist"
 LIST_FILES = ("classInd.txt", *(f"{part}list{split:02d}.txt" for part in ("train", "test") for split in SPLITS))
 VIDEOS = "UCF-101"
-UCF101_CLASSES = 101
-UCF101_COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # train and test videos of the official lists
 HMDB51_LISTS = "testTrainMulti_7030_splits"
 HMDB51_VIDEOS = "hmdb51_org"
 
@@ -117,7 +116,7 @@ def find_ucf101(
         DataError: lists and folder disagree, with counts and the first name concerned.
     """
     lists = _Lists(base, classes, clips_per_class)
-    return _of_lists(base / VIDEOS, name, lists, lambda video: group_of(*_names(video)), present)
+    return _of_lists(base / VIDEOS, name, lists, lambda video: group_of(video.id, video.class_name), present)
 
 
 def _of_lists(base: Path, name: str, lists: _Lists, group: Callable[[Listed], str], present: bool) -> Dataset:
@@ -149,7 +148,9 @@ def check_official(dataset: Dataset) -> None:
     if not dataset.complete:
         return
     if len(dataset.classes) != UCF101_CLASSES:
-        raise DataError(f"data.source ucf101: the class index has {len(dataset.classes)} classes, UCF101 has 101")
+        raise DataError(
+            f"data.source ucf101: the class index has {len(dataset.classes)} classes, UCF101 has {UCF101_CLASSES}"
+        )
     for split, counts in UCF101_COUNTS.items():
         found = len(dataset.train[split]), len(dataset.test[split])
         if found != counts:
@@ -353,10 +354,6 @@ def _refuse_gaps(base: Path, listed: Mapping[str, Listed], files: Mapping[str, P
         raise DataError(
             f"{base}: {len(extra)} videos are in no list, first {files[extra[0]]}; remove them or mend the lists"
         )
-
-
-def _names(video: Listed) -> tuple[str, str]:
-    return video.id, video.class_name
 
 
 def _ids(listed: Iterable[Listed], clips: Mapping[str, Clip]) -> list[str]:

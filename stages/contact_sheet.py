@@ -4,6 +4,7 @@ from moclip.contact_sheet import Tile, chosen, draw_sheet, write_png
 from moclip.manifest import checked_path, read_classes, read_manifest, read_split
 from moclip.motion import field_at
 from moclip.motion_store import MotionStore
+from moclip.sampling import middle_frame
 from moclip.schema.data import DataParams
 from moclip.schema.motion import MotionParams
 from moclip.video import read_frames
@@ -20,7 +21,7 @@ def main() -> None:
     store = MotionStore.open(args.motion)
     tiles = []
     for label, video_id in chosen(read_split(args.split), MOST_CLASSES):
-        grid, middle = store.clip(video_id), videos[video_id].frames // 2
+        grid, middle = store.clip(video_id), middle_frame(videos[video_id].frames)
         tiles.append(
             Tile(
                 title=classes[label],
