@@ -14,6 +14,13 @@ export DO_NOT_TRACK := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 # Threads that wait in a busy loop rob the other process on a small machine: 3 x slower was seen with two trainings.
 export OMP_WAIT_POLICY := PASSIVE
+# `make repro QUIET=1` leaves results and errors; VERBOSE=1 adds details and the traceback of an error.
+ifdef QUIET
+export MOCLIP_QUIET := 1
+endif
+ifdef VERBOSE
+export MOCLIP_VERBOSE := 1
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test lint types ui lock clean
@@ -30,7 +37,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(INSTALLED) ## run the whole pipeline and print the results
-	dvc repro
+	dvc repro $(if $(QUIET),--quiet)
 	@moclip results
 
 test: lint types ## set up, lint, check types, run the tests

@@ -1,27 +1,40 @@
 """The command `moclip`: what a person does beside the pipeline. Each command imports what it needs, when it runs."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from moclip import data_command, motion_command
-from moclip.errors import MoclipError
+from moclip import console, data_command, motion_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; a refusal is one message on stderr and exit status 1."""
+    """Run one command and return its exit status; a refusal is one message on stderr and status 1."""
+    return console.run(lambda: _run(argv), more="--verbose")
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
-    try:
-        status: int = args.run(args)
-    except MoclipError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if hasattr(args, "verbosity"):
+        console.choose(args.verbosity)
+    console.set_up_logging("%(message)s")
+    status: int = args.run(args)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that takes --quiet and --verbose; its sub-parsers are of the same class, so both go anywhere."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Suppressed, for the default of a sub-parser would undo what stood before the command.
+        shared: dict[str, Any] = {"dest": "verbosity", "action": "store_const", "default": argparse.SUPPRESS}
+        self.add_argument("-q", "--quiet", const="quiet", help="no progress, only results and errors", **shared)
+        self.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
+    parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     preset = commands.add_parser("preset", help="list ready-made settings, or write one into params.yaml")
     preset.add_argument("name", nargs="?", help="preset to write; without one, all are listed")

@@ -8,6 +8,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 from collections import Counter, deque
@@ -22,13 +23,13 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from tqdm import tqdm
 
 from moclip import reencode, video
 from moclip.errors import ParamsError, VideoError
 from moclip.files import fingerprint, remove, sha256_file
 from moclip.motion import CELL_SIZES_PX, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion_store import MotionStore, write_store
+from moclip.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,8 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         waiting = [task for task in tasks if not _is_finished(task)]
         log.info("%d of %d videos were finished before", len(tasks) - len(waiting), len(tasks))
         _run(waiting, len(tasks), jobs)
-        write_store(out, ((task.video.id, _read(task.finished)) for task in tasks), made_by)
+        kept = Progress(tasks, desc="store", unit="video")
+        write_store(out, ((task.video.id, _read(task.finished)) for task in kept), made_by)
     counts = MotionStore.open(out).meta["counts"]
     return ExtractSummary(len(tasks), len(waiting), counts["frames"], counts["clipped_cells"])
 
@@ -165,13 +167,12 @@ def _run(tasks: Sequence[_Task], total: int, jobs: int) -> None:
     failures: dict[str, str] = {}
     frames = 0
     outcomes = ((task, _work(task)) for task in tasks) if jobs == 1 else _spread(tasks, jobs)
-    with tqdm(total=len(tasks), desc="motion", unit="video", disable=not tasks) as bar:
+    with Progress(total=len(tasks), desc="motion", unit="video", disable=not tasks) as bar:
         for task, outcome in outcomes:
             frames += outcome.frames
             if outcome.failure is not None:
                 failures[task.video.id] = outcome.failure
-            seconds = bar.format_dict["elapsed"] or 1.0
-            bar.set_postfix_str(f"{frames / seconds:.0f} frames/s, {len(failures)} bad", False)
+            bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
             bar.update()
     if failures:
         lines = [failures[task.video.id] for task in tasks if task.video.id in failures]
@@ -279,7 +280,8 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """A worker whose parent was killed would wait for work for ever; Ctrl-C is for the parent to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

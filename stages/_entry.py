@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML, YAMLError
 
-from moclip.errors import MoclipError, ParamsError
+from moclip import console
+from moclip.errors import ParamsError
 from moclip.schema.base import validated
 
 PARAMS_FILE = Path("params.yaml")
@@ -84,11 +85,9 @@ def work_directory(name: str) -> Path:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage: refusals print one message and exit with 1; anything else is a bug and shows its trace."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr, force=True)
+    """Run a stage: what goes wrong is one message and an exit status, see `moclip.console`."""
+    console.set_up_logging("%(name)s: %(message)s")
     start = time.perf_counter()
-    try:
-        main()
-    except MoclipError as error:
-        sys.exit(f"error: {error}")
+    if status := console.run(main, more="MOCLIP_VERBOSE=1"):
+        sys.exit(status)
     log.info("done in %.1f s", time.perf_counter() - start)
