@@ -7,6 +7,7 @@ reach commands that other programs start, such as DVC's stages.
 import errno
 import logging
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -76,11 +77,15 @@ def run(work: Callable[[], int | None], more: str) -> int:
         try:
             return work() or 0
         finally:
-            sys.stdout.flush()  # here, where a closed pipe can still be told from other faults
+            sys.stdout.flush()  # here, where a fault can still be handled
     except KeyboardInterrupt:
         return _end(INTERRUPTED, "interrupted")
     except BrokenPipeError as error:
-        return PIPE_CLOSED if _let_go_of_closed_output() else _bug(error, more)
+        if not _reader_is_gone():
+            return _bug(error, more)
+        # What is still buffered is written at the end of the process, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except MoclipError as error:
         return _end(REFUSED, f"error: {error}")
     except ModuleNotFoundError as error:
@@ -107,11 +112,8 @@ def _end(status: int, message: str) -> int:
     return status
 
 
-def _let_go_of_closed_output() -> bool:
-    """Whether the reader of standard output is gone, as with `| head`; then nothing more is written to it."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+def _reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more, as after `| head`."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # nothing to wait for: errors are always reported
+    return any(event & select.POLLERR for _, event in output.poll(0))

@@ -5,6 +5,7 @@ Whether it shows follows the logging level alone, so a program that says nothing
 
 import io
 import logging
+import os
 import sys
 from typing import Any
 
@@ -27,7 +28,7 @@ class Progress(tqdm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         shown = log.isEnabledFor(logging.INFO)
-        self.in_lines = not sys.stderr.isatty()
+        self.in_lines = not _has_room_for_a_bar()
         unit = options.get("unit", "it")
         if unit != "B":
             options["unit"] = f" {unit}"
@@ -50,3 +51,8 @@ class Progress(tqdm):
     def seconds(self) -> float:
         """Since the start; at least a millisecond, so that one can divide by it."""
         return max(float(self.format_dict["elapsed"]), 1e-3)
+
+
+def _has_room_for_a_bar() -> bool:
+    """Whether standard error is a terminal that states its width; some of CI state none."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0

@@ -1,9 +1,11 @@
 """Run a Python program as a person does: on a pseudo-terminal, whose screen text comes back."""
 
+import fcntl
 import os
 import pty
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,10 +21,11 @@ def on_terminal(
 ) -> tuple[int, str]:
     """Exit status, and all that was shown. `type_at` sees that after each piece and may answer with keys, once."""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 100))
     with subprocess.Popen(
         [sys.executable, *words],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **env},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -44,7 +47,4 @@ def on_terminal(
 
 
 def _take_terminal() -> None:
-    import fcntl
-    import termios
-
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

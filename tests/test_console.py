@@ -88,15 +88,19 @@ def test_ctrl_c_gives_one_line_and_status_130():
     assert shown.replace("^C", "").split() == ["ready", "interrupted"]
 
 
+PRESETS = ["preset", "--directory", str(ROOT / "presets")]
+
+
 @pytest.mark.parametrize(
-    "command", [["preset", "--directory", str(ROOT / "presets")], ["--help"], ["data", "verify", "--help"]]
+    ("unbuffered", "command"), [("", PRESETS), ("1", PRESETS), ("", ["--help"]), ("", ["data", "verify", "--help"])]
 )
-def test_a_reader_that_leaves_early_is_no_fault(command):
+def test_a_reader_that_leaves_early_is_no_fault(unbuffered, command):
     """As `| head`, whose end of the pipe is closed before the first line comes."""
     read, write = os.pipe()
     os.close(read)
     call = [sys.executable, "-c", "import sys; from moclip.cli import main; sys.exit(main())", *command]
-    done = subprocess.run(call, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(call, cwd=ROOT, env=env, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 

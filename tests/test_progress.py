@@ -62,13 +62,13 @@ def test_without_logging_set_up_nothing_is_shown(capfd):
 
 
 def test_work_that_breaks_off_says_how_far_it_came(caplog):
-    with (
-        caplog.at_level(logging.INFO),
-        pytest.raises(ZeroDivisionError),
-        Progress(total=7, initial=2, desc="store") as bar,
-    ):
-        bar.update(3)
-        raise ZeroDivisionError
+    def work() -> None:
+        with Progress(total=7, initial=2, desc="store") as bar:
+            bar.update(3)
+            raise ZeroDivisionError
+
+    with caplog.at_level(logging.INFO), pytest.raises(ZeroDivisionError):
+        work()
     (line,) = caplog.messages
     assert line.startswith("store: 5/7 it in 00:00")
 
