@@ -23,7 +23,7 @@ export MOCLIP_VERBOSE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint types ui lock clean
+.PHONY: help setup repro test lint types ui pictures lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -52,6 +52,9 @@ types: $(INSTALLED) ## mypy
 
 ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
 	python -m stages.ui --port $(PORT)
+
+pictures: $(INSTALLED) ## take the README's pictures of MLflow's pages, of the runs that are there
+	python -m stages.pictures --out docs/pictures
 
 lock: $(INSTALLED) ## pin every package anew, for all platforms
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate \
