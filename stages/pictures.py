@@ -26,7 +26,7 @@ from moclip.track import KIND_TAG
 from stages._entry import arguments, log, run
 
 COMPARED = 3
-WIDTH_PX = 1280
+WIDTH_PX = 1360
 WAIT_SECONDS = 60.0
 # Without these, Chromium calls home at every start.
 FLAGS = (
@@ -34,7 +34,7 @@ FLAGS = (
     "--disable-gpu --hide-scrollbars --headless=new"
 )
 # What is not about the runs: the assistant, and the tools of a chart, which hide its corner.
-HIDDEN = "[data-component-id^='mlflow.assistant'], .modebar { display: none !important }"
+HIDDEN = "[data-assistant-ui], .modebar { display: none !important }"
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,12 @@ def show_runs(driver: Any, address: str, chosen: Chosen) -> None:
     """The list of results, with a column for the mean accuracy of each head."""
     metrics = sorted(metric["key"] for metric in chosen.parents[0]["data"].get("metrics", []))
     shown = [key for key in metrics if key.endswith("/top1_pct_mean")] or metrics[:4]
+    columns = [f"metrics.`{key}`" for key in shown]
     # The page keeps its columns in the browser; it has no address for them.
     state = {
-        "selectedColumns": [f"metrics.`{key}`" for key in shown],
-        "columnWidths": {f"metrics.`{key}`": 190 for key in shown},
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": dict.fromkeys(columns, 175),
         "searchFilter": f"tags.`{KIND_TAG}` = 'result'",
     }
     page = f"MLflowLocalStorage-1.1-ExperimentPage-{json.dumps([chosen.experiment])}-ReactComponentState"
