@@ -1,11 +1,22 @@
 """The command `moclip`: what a person does beside the pipeline. Each command imports what it needs, when it runs."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moclip import console, data_command, motion_command
+from moclip import console, data_command, doctor, motion_command
+
+PLACES = doctor.Places(
+    params=Path("params.yaml"),
+    manifest=Path("data/manifest.csv"),
+    clip=Path("models/clip"),
+    models=Path("models"),
+    report=Path("reports/report.md"),
+    dvc_config=Path(".dvc/config"),
+    pipeline=(sys.executable, "-m", "stages.state"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         data, manifest=Path("data/manifest.csv"), splits=Path("data/splits"), params=Path("params.yaml")
     )
     data.set_defaults(run=data_command.run)
+    doctor.add_arguments(doc := commands.add_parser("doctor", help="what is there, what is missing, what comes next"))
+    doc.set_defaults(run=lambda args: doctor.run(args, PLACES))
     return parser
 
 

@@ -33,6 +33,12 @@ def hub_file(repository: str, names: Sequence[str]) -> Path:
     return path
 
 
+def cached_repositories() -> list[str]:
+    """Names of the model repositories of which something is on this machine."""
+    folders = Path(constants.HF_HUB_CACHE).glob("models--*")
+    return sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in folders)
+
+
 def _fetched(repository: str, names: Sequence[str]) -> Path:
     fault: Exception | None = None
     for name in names:
