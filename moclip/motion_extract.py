@@ -258,7 +258,8 @@ def _submit(pool: ProcessPoolExecutor, waiting: deque[_Task], flying: dict[Futur
     """Hand on tasks until `most` are under way; none to a pool that has lost a process."""
     while waiting and len(flying) < most:
         try:
-            future = pool.submit(_work, waiting[0])
+            with _deaf_to_ctrl_c():
+                future = pool.submit(_work, waiting[0])
         except BrokenProcessPool:
             return
         flying[future] = waiting.popleft()
@@ -267,7 +268,9 @@ def _submit(pool: ProcessPoolExecutor, waiting: deque[_Task], flying: dict[Futur
 def _in_own_process(task: _Task) -> _Outcome:
     with _pool(1) as pool:
         try:
-            return pool.submit(_work, task).result()
+            with _deaf_to_ctrl_c():
+                future = pool.submit(_work, task)
+            return future.result()
         except BrokenProcessPool:
             path = task.video.path
             return _Outcome(0, f"{path}: its decoder crashes. Leave it out of the lists.")
@@ -279,9 +282,18 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Workers that start here never see Ctrl-C, not even while they import: the parent sees it, and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever; Ctrl-C is for the parent to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker whose parent was killed would wait for work for ever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
