@@ -132,8 +132,8 @@ def run_costs(
 ) -> Json:
     """What the networks of this run cost, by head and video; null where it is not known.
 
-    Fields have the size that most videos give. A head's `trainable_parameters` are its own; with
-    `motion_network` it builds on that network as well, which is trained before it.
+    Fields have the size that most videos give. A head's `trainable_parameters` are its own, as the paper
+    counts; `trained_in_all` adds the trained networks that it builds on.
     """
     videos = list(videos)
     field = field_size(videos, motion, motion_net)
@@ -171,28 +171,26 @@ def _head_costs(
     clip: ClipCost | None, net: MotionCost, classes: int, inputs: int, hidden: int
 ) -> Mapping[str, Json | None]:
     motion_macs = inputs * net.input_macs
-    costs: dict[str, Json | None] = {"motion_only": _entry(net.parameters, motion_macs, True)}
+    costs: dict[str, Json | None] = {"motion_only": _entry(net.parameters, 0, motion_macs)}
     if clip is None:
-        return costs | dict.fromkeys(
-            ["zero_shot", "clip_probe", "linear_probe", "score_average", "motion_permuted", "fusion"]
-        )
+        return costs | dict.fromkeys(_ON_CLIP)
     probe, probe_macs = head_cost((clip.width,), hidden, classes)
     both, both_macs = head_cost((clip.width, net.width), hidden, classes)
     frame, linear = clip.frame_macs, clip.width * classes
-    fused = _entry(both, frame + motion_macs + both_macs, True)
-    return costs | {
-        "zero_shot": _entry(0, frame + linear, False),
-        "clip_probe": _entry(probe, frame + probe_macs, False),
-        "linear_probe": _entry(linear + classes, frame + linear, False),
-        "score_average": _entry(probe + 1, frame + probe_macs + motion_macs, True),
-        "motion_permuted": fused,
-        "fusion": fused,
-    }
+    fused = _entry(both, net.parameters, frame + motion_macs + both_macs)
+    entries = (
+        _entry(0, 0, frame + linear),
+        _entry(probe, 0, frame + probe_macs),
+        _entry(linear + classes, 0, frame + linear),
+        _entry(1, probe + net.parameters, frame + probe_macs + motion_macs),
+        fused,
+        fused,
+    )
+    return costs | dict(zip(_ON_CLIP, entries, strict=True))
 
 
-def _entry(parameters: int, macs: int, motion_network: bool) -> Json:
-    return {
-        "trainable_parameters": parameters,
-        "motion_network": motion_network,
-        "gmac_per_video": round(macs / GIGA, 6),
-    }
+_ON_CLIP = ("zero_shot", "clip_probe", "linear_probe", "score_average", "motion_permuted", "fusion")
+
+
+def _entry(own: int, below: int, macs: int) -> Json:
+    return {"trainable_parameters": own, "trained_in_all": own + below, "gmac_per_video": round(macs / GIGA, 6)}

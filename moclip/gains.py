@@ -127,15 +127,21 @@ def read_class_gains(path: Path) -> list[ClassGain]:
     """
     rows = read_csv(path, COLUMNS, may_be_empty=True)
     try:
-        return [
-            ClassGain(
-                row["class"],
-                *(int(row[name]) for name in COLUMNS[1:5]),
-                float(row["gain_points"]),
-                *(float(row[name]) if row[name] else None for name in COLUMNS[6:8]),
-                significant={"true": True, "false": False, "": None}[row["significant"]],
-            )
-            for row in rows
-        ]
+        return [_gain(row) for row in rows]
     except (ValueError, KeyError) as error:
         raise StoreError(f"{path}: holds a value of another kind ({error})") from error
+
+
+def _gain(row: Mapping[str, str]) -> ClassGain:
+    low, high = (float(row[name]) if row[name] else None for name in ("low_points", "high_points"))
+    return ClassGain(
+        name=row["class"],
+        n=int(row["n"]),
+        groups=int(row["groups"]),
+        first_correct=int(row["first_correct"]),
+        second_correct=int(row["second_correct"]),
+        gain_points=float(row["gain_points"]),
+        low_points=low,
+        high_points=high,
+        significant={"true": True, "false": False, "": None}[row["significant"]],
+    )

@@ -118,7 +118,8 @@ def summarize(
         "resamples": bootstrap.resamples,
         "heads": {head: _head(by_split, drawable) for head, by_split in results.items()},
         "differences": {
-            f"{a}_minus_{b}": _difference(results[a], results[b], drawable) for a, b in contrasts(list(results))
+            f"{a}_minus_{b}": _difference(results[a], results[b], bootstrap, drawable)
+            for a, b in contrasts(list(results))
         },
     }
 
@@ -183,15 +184,18 @@ def _spread(by_split: Mapping[int, float]) -> Json:
     }
 
 
-def _difference(first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
-    """Top-1 of `first` minus `second` on equal videos, in points: mean and interval."""
+def _difference(
+    first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap, pooled: Bootstrap | None
+) -> Json:
+    """Top-1 of `first` minus `second` on equal videos, in points, with intervals; `pooled` is that of the mean."""
     paired = {k: paired_hits(first[k].outcomes, second[k].outcomes) for k in first}
     values = {split: difference for split, (_, difference) in paired.items()}
     groups = {split: outcomes.groups for split, (outcomes, _) in paired.items()}
-    interval = bootstrap.interval(values, groups) if bootstrap else None
+    interval = pooled.interval(values, groups) if pooled else None
     return {
         **_spread({split: round(100.0 * float(values[split].mean()), 4) for split in sorted(values)}),
         "interval": interval,
+        "interval_per_split": {str(k): bootstrap.interval({k: values[k]}, {k: groups[k]}) for k in sorted(values)},
         "significant": None if interval is None else not interval["low"] <= 0 <= interval["high"],
     }
 
