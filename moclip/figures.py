@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from moclip.files import atomic_path
 from moclip.gains import ClassGain
@@ -111,7 +111,7 @@ def gain_chart(path: Path, gains: Sequence[ClassGain], most: int = 15) -> None:
         reach = max(high - low, 1.0)
         axes.set_xlim(low - 0.03 * reach, high + 0.03 * reach)
         for row, gain in zip(rows, shown, strict=True):  # in a column of their own, clear of the intervals
-            axes.annotate(f"{gain.gain_points:+.1f}", (1.0, row), xycoords=("axes fraction", "data"), fontsize=9,
+            axes.annotate(_signed(gain.gain_points), (1.0, row), xycoords=("axes fraction", "data"), fontsize=9,
                           xytext=(44, 0), textcoords="offset points", ha="right", va="center")  # fmt: skip
         axes.set_yticks(rows, [f"{gain.name} ({gain.n})" for gain in shown], fontsize=9)
         axes.tick_params(axis="y", length=0)
@@ -127,6 +127,10 @@ def gain_chart(path: Path, gains: Sequence[ClassGain], most: int = 15) -> None:
 
 
 _PALE = 0.35
+
+
+def _signed(value: float) -> str:
+    return "0.0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _gain_row(axes: Axes, row: int, gain: ClassGain) -> None:
@@ -158,18 +162,29 @@ def cost_chart(path: Path, points: Sequence[CostPoint]) -> None:
                 axes.plot([point.gmac] * 2, point.interval_pct, color=colour, linewidth=2, alpha=0.6)
             axes.plot(point.gmac, point.top1_pct, "o", color=colour, markersize=8, markeredgecolor="white")
         least, most = min(p.gmac for p in points), max(p.gmac for p in points)
-        axes.set_xlim(least / 1.6, most * (most / least) ** 0.35 * 2.2)  # room for the last labels
+        room = max((most / least) ** 0.55, 1.6)  # on both sides, for the labels
+        axes.set_xlim(least / room, most * room)
         axes.set_ylim(0, 104)
-        for point, y in zip(points, _apart([p.top1_pct for p in points], 6.0), strict=True):
-            axes.annotate(
-                f"{point.title} {point.top1_pct:.1f}", (point.gmac, point.top1_pct), (point.gmac * 1.15, y),
-                va="center", fontsize=9, arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkB": 5},
-            )  # fmt: skip
+        _label_points(axes, points)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.grid(which="both", axis="x", alpha=0.6)
-        axes.grid(axis="y")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid()
         axes.set_xlabel("multiply-adds of a video in 10\u2079 (logarithmic), all networks that the head needs")
         axes.set_ylabel("top-1 in %")
+
+
+def _label_points(axes: Axes, points: Sequence[CostPoint]) -> None:
+    """Name each point: to its left where another stands near on its right; labels of one side keep apart."""
+    crowded = {p.head for p in points if any(1.05 < other.gmac / p.gmac < 2.5 for other in points)}
+    for left in (True, False):
+        side = [p for p in points if (p.head in crowded) == left]
+        for point, y in zip(side, _apart([p.top1_pct for p in side], 5.0), strict=True):
+            axes.annotate(
+                f"{point.title} {point.top1_pct:.1f}", (point.gmac, point.top1_pct),
+                (point.gmac * (0.93 if left else 1.07), y), ha="right" if left else "left", va="center", fontsize=9,
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5},
+            )  # fmt: skip
 
 
 def _apart(values: Sequence[float], least: float) -> list[float]:
@@ -244,7 +259,7 @@ _COLUMNS = 4
 _CURVES = (
     ("train_loss", BLUE, "training"),
     ("val_loss", VERMILLION, "validation"),
-    ("val_top1_pct", VERMILLION, None),
+    ("val_top1_pct", VERMILLION, "validation"),
     ("test_top1_pct", BLACK, "test list, looked at by select: test"),
 )
 
@@ -273,8 +288,8 @@ def curves_chart(path: Path, histories: Mapping[str, Mapping[int, Sequence[Epoch
         for band in range(bands):
             grid[2 * band, 0].set_ylabel("loss (cross entropy)")
             grid[2 * band + 1, 0].set_ylabel("top-1 in %")
-        named = [axes.get_legend_handles_labels() for axes in grid.flat]
-        handles = {label: line for lines, labels in named for line, label in zip(lines, labels, strict=True)}
+        shown = {label for axes in grid.flat for label in axes.get_legend_handles_labels()[1]}
+        handles = {label: Line2D([], [], color=colour) for _, colour, label in _CURVES if label in shown}
         splits = sorted({split for by_split in histories.values() for split in by_split})
         if len(splits) > 1:
             handles |= {f"split {split}": Line2D([], [], color=GREY, linestyle=_line(split)) for split in splits}

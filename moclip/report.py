@@ -331,9 +331,11 @@ def _significance(significant: bool | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return "0.0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _span(interval: Json | None, signed: bool = False) -> str:
-    form = _signed if signed else _pct
-    return NO_VALUE if interval is None else f"{form(interval['low'])} to {form(interval['high'])}"
+    if interval is None:
+        return NO_VALUE
+    low, high = interval["low"], interval["high"]
+    return f"{_signed(low)} to {_signed(high)}" if signed else f"{_pct(low)}\N{EN DASH}{_pct(high)}"

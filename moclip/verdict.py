@@ -131,8 +131,8 @@ def _accuracy(claim: Claim, summary: Json, params: Json) -> Judged:
     if entry is None:
         return Judged(claim, "\N{EN DASH}", NOT_COMPARABLE, f"the head {claim.head} was not run")
     value, interval, n, of = _figure(entry)
-    span = f" ({interval['low']:.1f} to {interval['high']:.1f})" if interval else ""
-    ours = f"{value:.1f} %{span}, n = {n}, {of}"
+    span = f" ({interval['low']:.1f}\N{EN DASH}{interval['high']:.1f})" if interval else ""
+    ours = f"{value:.1f} %{span}, {n} videos, {of}"
     verdict, why = _compared(claim, summary, params, interval)
     return Judged(claim, ours, verdict, why, bool(leaks([str(claim.head)], params)))
 
@@ -149,7 +149,7 @@ def _figure(entry: Json) -> tuple[float, Json | None, int, str]:
 
 def _compared(claim: Claim, summary: Json, params: Json, interval: Json | None) -> tuple[str, str]:
     reasons = [] if is_tested(summary) else [data_title(summary)]
-    reasons += [f"`{key}` is {here}, the paper's {there}" for key, here, there in _unlike(claim, params)]
+    reasons += [f"`{key}` {here}, not {there}" for key, here, there in _unlike(claim, params)]
     if reasons:
         return NOT_COMPARABLE, "; ".join(reasons)
     if interval is None:
@@ -187,7 +187,8 @@ def _cost(claim: Claim, costs: Json) -> Judged:
         f"{one['inputs']} segments x {one['crops']} crops {one['gmac']:.1f} G" for one in in_code if one is not best
     )
     verdict = REPRODUCED if abs(off_pct) <= COST_TOLERANCE_PCT else NOT_REPRODUCED
-    return Judged(claim, ours, verdict, f"{off_pct:+.1f} %; the code's other test: {others}")
+    off = f"{abs(off_pct):.1f} % {'more' if off_pct > 0 else 'less'}"
+    return Judged(claim, ours, verdict, f"{off}; the code's other test: {others}")
 
 
 def _crops(count: int) -> str:
