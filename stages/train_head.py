@@ -14,6 +14,8 @@ from moclip.training import log_epoch
 from stages._entry import arguments, run, section
 from stages._results import write_test_predictions, write_val_predictions
 
+STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
+
 
 def main() -> None:
     args = arguments(
@@ -31,8 +33,8 @@ def main() -> None:
     params = section("fusion", HeadParams)
     torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer
     members, seed = read_split(args.split), section("seed", Seed)
-    cached = [read_features(path) for path in args.streams]  # CLIP, and motion after it
-    streams = streams_of(args.head, *cached, inputs=params.inputs, members=members, seed=(seed, args.number))
+    cached = {name: read_features(path) for name, path in zip(STREAMS, args.streams, strict=False)}
+    streams = streams_of(args.head, cached, params.inputs, members, (seed, args.number))
     parts = read_parts(streams, members)
     classes = len(read_classes(args.classes))
     head, history = train_head(parts, classes, params, (seed, args.head, args.number), log_epoch)
