@@ -42,15 +42,25 @@ from moclip.verdict import (
 HEADS: Mapping[str, tuple[str, str]] = {
     "zero_shot": ("zero-shot CLIP", "likeness to the class prompts; trained on no video"),
     "motion_only": ("motion alone", "the motion network's own classifier"),
-    "metadata_only": ("metadata alone", "logistic regression on what the container gives away: no pixel, no vector"),
-    "clip_probe": ("CLIP probe", "the fusion head on CLIP features alone; the paper lacks this control"),
-    "linear_probe": ("linear probe", "logistic regression on CLIP features"),
-    "score_average": ("score average", "late average of CLIP's and the motion network's probabilities"),
-    "motion_permuted": (
-        "permuted motion",
-        "fusion with each video given another's motion: what the wider head alone gives",
+    "metadata_only": (
+        "metadata alone",
+        "logistic regression on what the container gives away (encoder, frame rate, size, key frames, B-frames, "
+        "sound, length); it sees neither a pixel nor a vector",
     ),
-    "fusion": ("fusion", "the head on CLIP and motion features together"),
+    "clip_probe": (
+        "CLIP probe",
+        "the fusion head on CLIP features alone; the paper lacks this control",
+    ),
+    "linear_probe": ("linear CLIP probe", "logistic regression on the CLIP features, its C chosen on validation"),
+    "score_average": (
+        "score average",
+        "the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is trained",
+    ),
+    "motion_permuted": (
+        "fusion, foreign motion",
+        "the fusion head with motion features dealt out anew among the videos: what its size alone gives",
+    ),
+    "fusion": ("fusion", "the same head on CLIP and motion features together"),
 }
 CONFUSION_ROWS = 12
 NO_VALUE = "\N{EN DASH}"
