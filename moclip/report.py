@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from moclip.figures import (
@@ -19,6 +18,7 @@ from moclip.figures import (
     gain_chart,
 )
 from moclip.history import Epoch
+from moclip.markdown import NO_VALUE, environment, pct, span
 from moclip.paper import CLAIMS, PAPER, SETTINGS, Claim
 from moclip.predictions import ClassRow, Outcomes
 from moclip.summary import Json
@@ -34,7 +34,6 @@ HEADS: Mapping[str, tuple[str, str]] = {
     "fusion": ("fusion", "the same head on CLIP and motion features together"),
 }
 CONFUSION_ROWS = 12
-NO_VALUE = "\N{EN DASH}"
 _CONFUSION_EXTRA_COLUMNS = 3
 _OTHER = "any other"
 
@@ -114,7 +113,7 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
     on_ucf101 = inputs.params["data"]["source"] == "ucf101"
     intervals = [summary["heads"][head]["top1_interval_pct"]["mean"] for head in heads]
     return (
-        _environment()
+        environment()
         .get_template("report.md.j2")
         .render(
             summary=summary,
@@ -145,19 +144,6 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
             paper=PAPER,
         )
     )
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("moclip"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown of our own values, no HTML of anyone else's
-    )
-    environment.filters.update(pct=_pct, signed=_signed, span=_span, cell=_cell, significance=_significance)
-    return environment
 
 
 def data_title(summary: Json) -> str:
@@ -202,9 +188,9 @@ def _judge(claim: Claim, summary: Json) -> Judged:
     spans = [(interval["low"], interval["high"])] if interval else []
     spans += [(mean - std, mean + std)] if std is not None else []
     if not spans:
-        return Judged(claim, f"{_pct(mean)} %", "not tested")
+        return Judged(claim, f"{pct(mean)} %", "not tested")
     inside = any(low <= claim.value <= high for low, high in spans)
-    text = f"{_pct(mean)} %" + (f" ({_span(interval)})" if interval else "")
+    text = f"{pct(mean)} %" + (f" ({span(interval)})" if interval else "")
     return Judged(claim, text, "reproduced" if inside else "not reproduced")
 
 
@@ -341,25 +327,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _cell(text: str) -> str:
-    """Text that stays inside one cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _pct(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.1f}"
-
-
-def _significance(significant: bool | None) -> str:
-    return {True: "significant", False: "not significant", None: "not known"}[significant]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _span(interval: Json | None, signed: bool = False) -> str:
-    form = _signed if signed else _pct
-    return NO_VALUE if interval is None else f"{form(interval['low'])} to {form(interval['high'])}"
