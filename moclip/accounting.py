@@ -24,6 +24,7 @@ from moclip.motion import grid_shape
 from moclip.paper import CLIP_MODEL, COST_INPUTS, COST_PROTOCOLS, CROPS, SETTINGS, UCF101_CLASSES
 from moclip.reencode import HEIGHT, WIDTH
 from moclip.schema.clip import ClipParams
+from moclip.schema.controls import ScoreAverageParams
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import HeadParams, MotionNetParams
 
@@ -85,10 +86,11 @@ def motion_cost(arch: str, classes: int, field: tuple[int, int]) -> MotionCost:
         return MotionCost(net.classifier.in_features, trainable_parameters(net), macs)
 
 
-def head_cost(widths: Sequence[int], hidden: int, classes: int) -> tuple[int, int]:
-    """Trainable parameters, and multiply-adds of one video, of the MLP on streams of these widths."""
+def head_cost(widths: Mapping[str, int], classes: int, params: HeadParams) -> tuple[int, int]:
+    """Trainable parameters, and multiply-adds of one video, of the head on streams of these widths."""
     with torch.device("meta"):
-        return _cost_of(Head(sum(widths), hidden, classes, dropout=0.0), torch.empty(1, sum(widths)))
+        head = Head(widths, params.hidden, classes, normalisation=params.normalisation, combine=params.combine)
+        return _cost_of(head, torch.empty(1, sum(widths.values())))
 
 
 def _cost_of(module: nn.Module, example: Tensor) -> tuple[int, int]:
@@ -102,7 +104,9 @@ def paper_costs() -> Json:
     assert clip is not None, "open_clip knows ViT-B/32"
     motion = motion_cost(str(SETTINGS["motion_net.arch"]), UCF101_CLASSES, (side, side))
     hidden = int(str(SETTINGS["fusion.hidden"]))
-    parameters, head_macs = head_cost((clip.width, motion.width), hidden, UCF101_CLASSES)
+    with torch.device("meta"):
+        head = Head({"clip": clip.width, "motion": motion.width}, hidden, UCF101_CLASSES)
+        parameters, head_macs = _cost_of(head, torch.empty(1, clip.width + motion.width))
     protocols = [
         {
             "inputs": inputs,
@@ -129,6 +133,7 @@ def run_costs(
     motion: MotionParams,
     motion_net: MotionNetParams,
     fusion: HeadParams,
+    score_average: ScoreAverageParams,
 ) -> Json:
     """What the networks of this run cost, by head and video; null where it is not known.
 
@@ -139,6 +144,8 @@ def run_costs(
     field = field_size(videos, motion, motion_net)
     image, net = clip_cost(clip.model), motion_cost(motion_net.arch, classes, field)
     sizes = [video.bytes for video in videos]
+    inputs = motion_net.eval_segments * getattr(motion_net, "eval_crops", 1)
+    known = None if image is None else _on_clip(image, net, classes, inputs * net.input_macs, fusion, score_average)
     return {
         "clip": None if image is None else {"model": clip.model, "parameters": image.parameters, **_frame(image)},
         "motion_net": {
@@ -146,10 +153,10 @@ def run_costs(
             "parameters": net.parameters,
             "field": list(field),
             "input_gmac": round(net.input_macs / GIGA, 6),
-            "inputs": motion_net.eval_segments,
+            "inputs": inputs,
         },
         "video_bytes": {"mean": round(sum(sizes) / len(sizes)), "least": min(sizes), "most": max(sizes)},
-        "heads": _head_costs(image, net, classes, motion_net.eval_segments, fusion.hidden),
+        "heads": {"motion_only": _entry(net.parameters, 0, inputs * net.input_macs), **(known or {})},
     }
 
 
@@ -167,29 +174,34 @@ def _frame(cost: ClipCost) -> Json:
     return {"frame_gmac": round(cost.frame_macs / GIGA, 6)}
 
 
-def _head_costs(
-    clip: ClipCost | None, net: MotionCost, classes: int, inputs: int, hidden: int
-) -> Mapping[str, Json | None]:
-    motion_macs = inputs * net.input_macs
-    costs: dict[str, Json | None] = {"motion_only": _entry(net.parameters, 0, motion_macs)}
-    if clip is None:
-        return costs | dict.fromkeys(_ON_CLIP)
-    probe, probe_macs = head_cost((clip.width,), hidden, classes)
-    both, both_macs = head_cost((clip.width, net.width), hidden, classes)
+def _on_clip(
+    clip: ClipCost,
+    net: MotionCost,
+    classes: int,
+    motion_macs: int,
+    params: HeadParams,
+    score_average: ScoreAverageParams,
+) -> dict[str, Json]:
+    """Costs of the heads that need CLIP."""
     frame, linear = clip.frame_macs, clip.width * classes
-    fused = _entry(both, net.parameters, frame + motion_macs + both_macs)
-    entries = (
-        _entry(0, 0, frame + linear),
-        _entry(probe, 0, frame + probe_macs),
-        _entry(linear + classes, 0, frame + linear),
-        _entry(1, probe + net.parameters, frame + probe_macs + motion_macs),
-        fused,
-        fused,
-    )
-    return costs | dict(zip(_ON_CLIP, entries, strict=True))
+    streams = {"clip": clip.width, "motion": net.width}
+    probe, probe_macs = head_cost({"clip": clip.width}, classes, params)
+    averaged, averaged_macs = (probe, probe_macs) if score_average.clip_head == "clip_probe" else (0, linear)
+    weight = int(score_average.motion_weight is None)
 
+    def mlp(names: Sequence[str]) -> Json:
+        own, macs = head_cost({name: streams[name] for name in names}, classes, params)
+        below = net.parameters if "motion" in names else 0
+        return _entry(own, below, macs + frame * ("clip" in names) + motion_macs * ("motion" in names))
 
-_ON_CLIP = ("zero_shot", "clip_probe", "linear_probe", "score_average", "motion_permuted", "fusion")
+    return {
+        "zero_shot": _entry(0, 0, frame + linear),
+        "clip_probe": _entry(probe, 0, frame + probe_macs),
+        "linear_probe": _entry(linear + classes, 0, frame + linear),
+        "score_average": _entry(weight, averaged + net.parameters, frame + averaged_macs + motion_macs),
+        "motion_permuted": mlp(["clip", "motion"]),
+        "fusion": mlp(["clip", "motion"] if params.inputs == "both" else [params.inputs]),
+    }
 
 
 def _entry(own: int, below: int, macs: int) -> Json:

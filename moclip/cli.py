@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     results = commands.add_parser("results", help="print the table of the last run")
     results.add_argument("summary", type=Path, nargs="?", default=Path("reports/summary.json"))
     results.add_argument("--report", type=Path, default=Path("reports/report.md"), help="named below the table")
+    results.add_argument("--costs", type=Path, default=Path("reports/cost.json"), help="what it cost, if that is known")
     results.set_defaults(run=_results)
     motion_command.add_arguments(motion := commands.add_parser("motion", help="write or draw the motion of videos"))
     motion.set_defaults(run=motion_command.run)
@@ -55,9 +56,13 @@ def _preset(args: argparse.Namespace) -> int:
 
 
 def _results(args: argparse.Namespace) -> int:
-    from moclip.files import read_json
+    from moclip.cost import cost_line
+    from moclip.files import read_json, sha256_file
     from moclip.summary import text_table
 
     print(text_table(read_json(args.summary)))
     print(f"\nreport: {args.report}")
+    costs = read_json(args.costs) if args.costs.exists() else None
+    if costs and costs["summary_sha256"] == sha256_file(args.summary):  # of another result, it says nothing here
+        print(cost_line(costs))
     return 0

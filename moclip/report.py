@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from moclip.figures import (
@@ -22,6 +21,7 @@ from moclip.figures import (
 )
 from moclip.gains import ClassGain
 from moclip.history import Epoch, optimism_points
+from moclip.markdown import environment
 from moclip.paper import CLAIMS, PAPER
 from moclip.predictions import Outcomes
 from moclip.summary import Json
@@ -63,7 +63,6 @@ HEADS: Mapping[str, tuple[str, str]] = {
     "fusion": ("fusion", "the same head on CLIP and motion features together"),
 }
 CONFUSION_ROWS = 12
-NO_VALUE = "\N{EN DASH}"
 _CONFUSION_EXTRA_COLUMNS = 3
 _OTHER = "any other"
 
@@ -139,7 +138,7 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
     intervals = [summary["heads"][head]["top1_interval_pct"]["mean"] for head in heads]
     claims = judge(summary, inputs.params, inputs.accounting)
     return (
-        _environment()
+        environment()
         .get_template("report.md.j2")
         .render(
             summary=summary,
@@ -150,7 +149,7 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
             rules=RULES,
             departures=departures(inputs.params) if inputs.params["data"]["source"] == "ucf101" else [],
             leaks=leaks(heads, inputs.params),
-            optimism=test_optimism(inputs.histories),
+            optimism=optimism_by_head(inputs.histories),
             heads=heads,
             absent=[head for head in HEADS if head not in heads],
             names=HEADS,
@@ -185,7 +184,7 @@ def _cost_claim() -> Any:
     return next(claim for claim in CLAIMS if claim.unit == "GFLOPs")
 
 
-def test_optimism(histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> dict[str, Json]:
+def optimism_by_head(histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> dict[str, Json]:
     """What choosing the epoch on the test list gave each head, in points by split and as their mean.
 
     Heads that were not so chosen are left out, and those of which nothing was held out to compare with.
@@ -197,19 +196,6 @@ def test_optimism(histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> dic
         if known:
             found[head] = {"per_split": known, "mean": float(np.mean(list(known.values())))}
     return found
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("moclip"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown of our own values, no HTML of anyone else's
-    )
-    environment.filters.update(pct=_pct, signed=_signed, span=_span, cell=_cell, significance=_significance)
-    return environment
 
 
 def worst_confusions(
@@ -325,27 +311,3 @@ def _that_matter(params: Json) -> Json:
         unread.add("demo_clip")
     kept = {key: value for key, value in params.items() if key not in unread}
     return {**kept, "data": {k: v for k, v in params["data"].items() if k != "root"}}
-
-
-def _cell(text: str) -> str:
-    """Text that stays inside one cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _pct(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.1f}"
-
-
-def _significance(significant: bool | None) -> str:
-    return {True: "significant", False: "not significant", None: "not known"}[significant]
-
-
-def _signed(value: float) -> str:
-    return "0.0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _span(interval: Json | None, signed: bool = False) -> str:
-    if interval is None:
-        return NO_VALUE
-    low, high = interval["low"], interval["high"]
-    return f"{_signed(low)} to {_signed(high)}" if signed else f"{_pct(low)}\N{EN DASH}{_pct(high)}"

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from ruamel.yaml import YAML, YAMLError
 
 from moclip.errors import MoclipError, ParamsError
+from moclip.meter import Meter
 from moclip.schema.base import validated
+from stages import _cost
 
 PARAMS_FILE = Path("params.yaml")
 # Every top-level name; `tests/test_params.py` holds it against the models of moclip/schema.
@@ -98,12 +100,23 @@ def work_directory(name: str) -> Path:
     return repository() / ".work" / name
 
 
+def costs() -> Path:
+    """Where the records of what stages cost lie."""
+    return work_directory(_cost.FOLDER)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage: refusals print one message and exit with 1; anything else is a bug and shows its trace."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr, force=True)
     start = time.perf_counter()
+    before = _cost.stamps(sys.argv[1:])
     try:
-        main()
+        with Meter() as meter:
+            main()
     except MoclipError as error:
         sys.exit(f"error: {error}")
     log.info("done in %.1f s", time.perf_counter() - start)
+    try:
+        _cost.keep(costs(), before, meter.cost())
+    except OSError as error:  # the work is done and its outputs stand: they are worth more than their price
+        log.warning("what this stage cost could not be kept: %s", error)

@@ -4,6 +4,7 @@ from moclip.accounting import paper_costs, run_costs
 from moclip.files import write_json
 from moclip.manifest import read_classes, read_manifest
 from moclip.schema.clip import ClipParams
+from moclip.schema.controls import ScoreAverageParams
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import HeadParams, MotionNetParams
 from stages._entry import arguments, log, run, section
@@ -18,6 +19,7 @@ def main() -> None:
         section("motion", MotionParams),
         section("motion_net", MotionNetParams),
         section("fusion", HeadParams),
+        section("score_average", ScoreAverageParams),
     )
     paper = paper_costs()
     write_json(args.out, {"paper": paper, "run": here})
