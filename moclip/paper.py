@@ -86,6 +86,7 @@ SETTINGS: Mapping[str, object] = {
     "motion_net.select": "test",
     "clip.pretrained": "openai",
     "clip.frame": "random",
+    "fusion.normalisation": "none",
     "fusion.hidden": 512,
     "fusion.dropout": 0.5,
     "fusion.epochs": 100,
