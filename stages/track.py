@@ -9,10 +9,11 @@ from ruamel.yaml import YAML
 
 from moclip.errors import StoreError
 from moclip.files import read_json
+from moclip.flat import flatten
 from moclip.history import COLUMNS, read_history
 from moclip.provenance import committed_text, git_state, package_versions
 from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Point, Result, flatten, record, store_at, variant_name
+from moclip.track import Child, Point, Result, record, store_at, variant_name
 from stages._bill import write_bill
 from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section
 from stages._lock import Lock, read_lock
