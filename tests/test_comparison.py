@@ -84,7 +84,7 @@ def test_other_data_is_refused_with_the_first_video():
     with pytest.raises(DataError, match=r"two and one were not tested on the same data.*split 1.*is labelled"):
         compare(one, [relabelled], BOOTSTRAP)
     fewer = replace(two, outcomes={"fusion": {1: result("fusion", 1, groups=3).outcomes}})
-    with pytest.raises(DataError, match=r"same data.*video 'v_\w+' is in the second head alone"):
+    with pytest.raises(DataError, match=r"same data.*video 'v_\w+' is in the first head alone"):
         compare(one, [fewer], BOOTSTRAP)
 
 
