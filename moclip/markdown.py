@@ -32,14 +32,16 @@ def pct(value: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, minus as a minus."""
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    """A difference with its sign, minus as a minus; zero has none."""
+    return "0.0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def span(interval: Mapping[str, float] | None, with_sign: bool = False) -> str:
     """An interval of `low` and `high` in words; a dash for nothing."""
-    form = signed if with_sign else pct
-    return NO_VALUE if interval is None else f"{form(interval['low'])} to {form(interval['high'])}"
+    if interval is None:
+        return NO_VALUE
+    low, high = interval["low"], interval["high"]
+    return f"{signed(low)} to {signed(high)}" if with_sign else f"{pct(low)}\N{EN DASH}{pct(high)}"
 
 
 def significance(significant: bool | None) -> str:

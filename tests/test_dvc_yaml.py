@@ -4,12 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ruamel.yaml import YAML
 
 from moclip.schema.registry import MODELS
+from moclip.schema.run import Head
 from tests.imports import ROOT, closure
 
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
@@ -214,5 +215,5 @@ def test_each_stage_says_what_it_is_for(name):
 def test_heads_that_are_evaluated_have_a_stage_that_predicts():
     """`evaluate` reads preds/<head>/...: each head that may stand in `heads` needs its maker."""
     made = {path.split("/")[1] for name in ALL for path in outputs(name) if path.startswith("preds/")}
-    assert made == {"zero_shot", "motion_only", "clip_probe", "fusion"}
+    assert made == set(get_args(Head))
     assert STAGES["evaluate"]["matrix"] == {"head": "${heads}", "split": "${splits}"}
