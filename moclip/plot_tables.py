@@ -1,5 +1,6 @@
 """Tables behind `dvc plots`: one row a head, an epoch, a class or a video, so that variants overlay in one chart."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -24,17 +25,17 @@ def accuracy_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, int]]:
 
 
 def curve_rows(histories: Mapping[str, Mapping[int, Sequence[Epoch]]], field: str) -> list[tuple[Any, ...]]:
-    """One figure of each epoch by head, mean over splits; empty where a head has no such epoch or figure."""
+    """One figure of each epoch by head, mean over splits; NaN, which is not drawn, where a head has none.
+
+    An empty cell would be drawn as 0.
+    """
     columns = [_mean_curve(list(histories.get(head, {}).values()), field) for head in TRAINED]
-    return [(epoch, *values) for epoch, values in enumerate(zip_longest(*columns, fillvalue=""))]
+    return [(epoch, *values) for epoch, values in enumerate(zip_longest(*columns, fillvalue=math.nan))]
 
 
-def _mean_curve(of_splits: Sequence[Sequence[Epoch]], field: str) -> list[float | str]:
-    means = []
-    for epochs in zip(*of_splits, strict=True):
-        mean = float(np.mean([getattr(epoch, field) for epoch in epochs]))
-        means.append(round(mean, 6) if np.isfinite(mean) else "")
-    return means
+def _mean_curve(of_splits: Sequence[Sequence[Epoch]], field: str) -> list[float]:
+    epochs = zip(*of_splits, strict=True)
+    return [round(float(np.mean([getattr(epoch, field) for epoch in of_epoch])), 6) for of_epoch in epochs]
 
 
 def recall_rows(of_splits: Sequence[Sequence[ClassRow]]) -> list[tuple[str, float, int]]:

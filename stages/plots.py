@@ -1,6 +1,7 @@
 """Stage `plots`: results of all heads and splits, to the few tables that `dvc plots` draws."""
 
 from moclip.files import read_json
+from moclip.heads import main_head
 from moclip.history import read_history
 from moclip.plot_tables import (
     ACCURACY,
@@ -13,7 +14,7 @@ from moclip.plot_tables import (
     recall_rows,
 )
 from moclip.predictions import read_class_rows, read_outcomes
-from moclip.schema.run import Heads, Splits, main_head
+from moclip.schema.run import Heads, Splits
 from moclip.tables import write_csv
 from stages._entry import arguments, run, section
 
@@ -28,9 +29,9 @@ def main() -> None:
     write_csv(args.accuracy, ACCURACY, accuracy_rows(read_json(args.summary)))
     write_csv(args.val_top1, CURVES, curve_rows(histories, "val_top1_pct"))
     write_csv(args.train_loss, CURVES, curve_rows(histories, "train_loss"))
-    of_classes = [read_class_rows(args.per_class / f"{shown}_split{k}.csv") for k in splits]
-    write_csv(args.recall, RECALL, recall_rows(of_classes))
-    write_csv(args.confusion, CONFUSION, confusion_rows([read_outcomes(args.outcomes / f"{shown}_split{k}.csv") for k in splits]))
+    names = [f"{shown}_split{k}.csv" for k in splits]
+    write_csv(args.recall, RECALL, recall_rows([read_class_rows(args.per_class / name) for name in names]))
+    write_csv(args.confusion, CONFUSION, confusion_rows([read_outcomes(args.outcomes / name) for name in names]))
 
 
 if __name__ == "__main__":
