@@ -191,7 +191,7 @@ def accuracy_interval(
         None where a split has a single group, from which no spread can be told.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, equations 14.9 to 14.15;
-    the widening is that of `_levels`.
+    the widening is that of `_ends`.
     """
     found = _resample(hits, groups, resamples, seed)
     if found is None:
@@ -201,8 +201,9 @@ def accuracy_interval(
         return Interval(edge, 100.0) if found.mean_pct else Interval(0.0, 100.0 - edge)
     below = np.mean(found.draws_pct < found.mean_pct - 1e-9) + np.mean(found.draws_pct <= found.mean_pct + 1e-9)
     bias = ndtri(np.clip(below / 2, 1 / resamples, 1 - 1 / resamples))
-    shifted = bias + ndtri(_levels(confidence_pct, found))
-    return _quantiles(found.draws_pct, ndtr(bias + shifted / (1 - found.acceleration * shifted)))
+    shifted = bias + _ends(confidence_pct, found)
+    stretch = np.maximum(1 - found.acceleration * shifted, 1e-6)  # beyond its pole, with few groups, all draws are in
+    return _quantiles(found.draws_pct, ndtr(bias + shifted / stretch))
 
 
 def difference_interval(
@@ -213,7 +214,7 @@ def difference_interval(
     Arguments and result are those of `accuracy_interval`; values run from -1 to 1.
     """
     found = _resample(differences, groups, resamples, seed)
-    return None if found is None else _quantiles(found.draws_pct, _levels(confidence_pct, found))
+    return None if found is None else _quantiles(found.draws_pct, ndtr(_ends(confidence_pct, found)))
 
 
 @dataclass(frozen=True)
@@ -243,8 +244,8 @@ def _resample(values: BySplit, groups: BySplit, resamples: int, seed: int) -> _R
     return _Resampled(100.0 * float(np.mean(means)), np.mean(draws, axis=0), skew, len(of_group), len(means))
 
 
-def _levels(confidence_pct: float, found: _Resampled) -> np.ndarray:
-    """Lower and upper level of the draws to take, in 0..1.
+def _ends(confidence_pct: float, found: _Resampled) -> np.ndarray:
+    """Lower and upper end in standard deviations of a normal distribution, (2,).
 
     Percentiles of a bootstrap are too narrow with g groups, by sqrt((g - 1) / g) and by the normal
     where Student's t belongs. Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap,
@@ -252,7 +253,7 @@ def _levels(confidence_pct: float, found: _Resampled) -> np.ndarray:
     """
     freedom = found.groups - found.splits
     wide = np.sqrt(found.groups / freedom) * stdtrit(freedom, (100.0 + confidence_pct) / 200.0)
-    return ndtr(np.array([-wide, wide]))
+    return np.array([-wide, wide])
 
 
 def _quantiles(draws_pct: np.ndarray, levels: np.ndarray) -> Interval:
