@@ -1,6 +1,7 @@
 """The command `moclip`: what a person does beside the pipeline. Each command imports what it needs, when it runs."""
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +9,16 @@ from pathlib import Path
 from moclip import data_command, motion_command
 from moclip.errors import MoclipError
 
+# Commands that need DVC: scripts of the repository in the working directory, by the words that describe them.
+SCRIPTS = {"compare": "hold DVC experiments side by side, with paired differences"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a refusal is one message on stderr and exit status 1."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0] in SCRIPTS:
+        return _script(words[0], words[1:])
+    args = _parser().parse_args(words)
     try:
         status: int = args.run(args)
     except MoclipError as error:
@@ -40,7 +47,16 @@ def _parser() -> argparse.ArgumentParser:
         data, manifest=Path("data/manifest.csv"), splits=Path("data/splits"), params=Path("params.yaml")
     )
     data.set_defaults(run=data_command.run)
+    for name, purpose in SCRIPTS.items():
+        commands.add_parser(name, help=purpose)
     return parser
+
+
+def _script(name: str, words: Sequence[str]) -> int:
+    if not Path("stages", f"{name}.py").is_file():
+        print(f"error: stages/{name}.py: not here; run `moclip {name}` at the top of the repository", file=sys.stderr)
+        return 1
+    return subprocess.run([sys.executable, "-m", f"stages.{name}", *words], check=False).returncode
 
 
 def _preset(args: argparse.Namespace) -> int:

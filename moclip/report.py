@@ -20,6 +20,7 @@ from moclip.figures import (
     gain_chart,
 )
 from moclip.gains import ClassGain
+from moclip.heads import HEADS, main_head
 from moclip.history import Epoch, optimism_points
 from moclip.markdown import environment
 from moclip.paper import CLAIMS, PAPER
@@ -38,30 +39,6 @@ from moclip.verdict import (
     plain,
 )
 
-# Every head that a report can name, in the order of its tables.
-HEADS: Mapping[str, tuple[str, str]] = {
-    "zero_shot": ("zero-shot CLIP", "likeness to the class prompts; trained on no video"),
-    "motion_only": ("motion alone", "the motion network's own classifier"),
-    "metadata_only": (
-        "metadata alone",
-        "logistic regression on what the container gives away (encoder, frame rate, size, key frames, B-frames, "
-        "sound, length); it sees neither a pixel nor a vector",
-    ),
-    "clip_probe": (
-        "CLIP probe",
-        "the fusion head on CLIP features alone; the paper lacks this control",
-    ),
-    "linear_probe": ("linear CLIP probe", "logistic regression on the CLIP features, its C chosen on validation"),
-    "score_average": (
-        "score average",
-        "the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is trained",
-    ),
-    "motion_permuted": (
-        "motion permuted",
-        "the fusion head with motion features dealt out anew among the videos: what its size alone gives",
-    ),
-    "fusion": ("fusion", "the same head on CLIP and motion features together"),
-}
 CONFUSION_ROWS = 12
 _CONFUSION_EXTRA_COLUMNS = 3
 _OTHER = "any other"
@@ -90,11 +67,6 @@ class Inputs:
     contact_sheet: str | None
     digests: Mapping[str, str]
     versions: Mapping[str, str]
-
-
-def main_head(heads: Sequence[str]) -> str:
-    """The head whose errors are shown: fusion, or else the last of those that ran."""
-    return max(heads, key=list(HEADS).index)
 
 
 def trained(by_split: Mapping[int, Sequence[Epoch]]) -> bool:

@@ -63,11 +63,18 @@ class Lock:
             for name in makers
             for item in [*self.stages[name].get("outs", []), *self._made_deps(name)]
         }
+        return fingerprint(made, self._params(makers))
+
+    def params_behind(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters of all stages on the way to these files, digests by path; sections and dotted keys."""
+        return self._params([self._maker(path, digest) for path, digest in files.items()])
+
+    def _params(self, makers: Iterable[str]) -> dict[str, Any]:
         params: dict[str, Any] = {}
         for name in self._upstream(makers):
             for section in self.stages[name].get("params", {}).values():
                 params |= section
-        return fingerprint(made, params)
+        return params
 
     def _upstream(self, names: Iterable[str]) -> list[str]:
         """The named stages and all that they rest on, sorted."""

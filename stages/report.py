@@ -4,10 +4,11 @@ import os
 
 from moclip.files import atomic_path, read_json, sha256_file, write_text
 from moclip.gains import read_class_gains
+from moclip.heads import main_head
 from moclip.history import read_history
 from moclip.predictions import read_outcomes
 from moclip.provenance import package_versions
-from moclip.report import Inputs, draw, main_head, render, trained
+from moclip.report import Inputs, draw, render, trained
 from moclip.schema.run import Heads, Splits
 from stages._entry import all_params, arguments, run, section
 

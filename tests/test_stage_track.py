@@ -27,6 +27,7 @@ ARGS = Namespace(
     summary=Path("reports/summary.json"),
     report=Path("reports/report.md"),
     figures=Path("reports/figures"),
+    cards=[],
     cost_page=Path("reports/cost.md"),
     costs=Path("reports/cost.json"),
 )
