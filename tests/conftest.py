@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # The networks here are tiny: more threads than one only wait for each other, the more so on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,6 +13,9 @@ import pytest
 
 from moclip.demo.dataset import write_demo
 from moclip.demo.spec import DemoSpec
+
+if TYPE_CHECKING:
+    from tests.test_pipeline import Repository
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
@@ -31,6 +35,14 @@ def real_ucf101() -> Path:
     if not REAL.is_dir():
         pytest.skip("needs the UCF101 clips and lists in ../shared/data/ucf101, which are not here")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
+    """A repository of its own with the whole graph run in it, on the smallest demo there is; leave it as it was."""
+    from tests.test_pipeline import finish
+
+    return finish(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(autouse=True)
