@@ -23,7 +23,7 @@ from moclip.contact_sheet import write_png
 from moclip.errors import StoreError
 from moclip.progress import Progress
 from moclip.track import KIND_TAG
-from stages._entry import arguments, log, run
+from stages._entry import arguments, command, log
 
 COMPARED = 3
 WIDTH_PX = 1360
@@ -255,4 +255,4 @@ def _await(driver: Any, condition: Any, what: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)
