@@ -21,7 +21,7 @@ HEADS: Mapping[str, tuple[str, str]] = {
         "the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is trained",
     ),
     "motion_permuted": (
-        "fusion, foreign motion",
+        "motion permuted",
         "the fusion head with motion features dealt out anew among the videos: what its size alone gives",
     ),
     "fusion": ("fusion", "the same head on CLIP and motion features together"),

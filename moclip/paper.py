@@ -108,6 +108,7 @@ SETTINGS: Mapping[str, object] = {
     "clip.model": CLIP_MODEL,
     "clip.pretrained": "openai",
     "clip.frame": "random",
+    "fusion.normalisation": "none",
     "fusion.hidden": 512,
     "fusion.dropout": 0.5,
     "fusion.epochs": 100,

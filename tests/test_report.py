@@ -10,17 +10,16 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.gains import ClassGain
+from moclip.heads import HEADS, main_head
 from moclip.history import Epoch
 from moclip.predictions import Outcomes
 from moclip.report import (
-    HEADS,
     Inputs,
     decomposition,
     difference_rows,
     draw,
     frequent_confusions,
     gained,
-    main_head,
     motion_adds,
     optimism_by_head,
     render,
