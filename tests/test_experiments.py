@@ -26,7 +26,7 @@ def variants(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> 
     repository.run("dvc", "exp", "run", "-q", "-n", "wider", "-S", "fusion.hidden=64", "-S", "fusion.epochs=12")
     repository.run("dvc", "exp", "run", "-q", "--queue", "-n", "broken", "-S", "data.classes=[Nope,Never]")
     repository.run("dvc", "queue", "start")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while "0 active, 0 idle" not in (status := repository.run("dvc", "queue", "status")) or "Failed" not in status:
         assert time.monotonic() < deadline, status
         time.sleep(1)
