@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from moclip import data_command, motion_command
+from moclip import data_command, motion_command, predict_command
 from moclip.errors import MoclipError
 
 
@@ -39,6 +39,16 @@ def _parser() -> argparse.ArgumentParser:
         data, manifest=Path("data/manifest.csv"), splits=Path("data/splits"), params=Path("params.yaml")
     )
     data.set_defaults(run=data_command.run)
+    predict_command.add_predict_arguments(predict := commands.add_parser("predict", help="classify videos"), "models")
+    predict.set_defaults(run=predict_command.run_predict)
+    predict_command.add_bundle_arguments(
+        bundle := commands.add_parser("bundle", help="copy a trained model into one directory"), "models"
+    )
+    bundle.set_defaults(run=predict_command.run_bundle)
+    predict_command.add_export_arguments(
+        export := commands.add_parser("export", help="write motion network and head as ONNX"), "models"
+    )
+    export.set_defaults(run=predict_command.run_export)
     return parser
 
 

@@ -1,9 +1,12 @@
 """The head: one hidden layer on concatenated features; with CLIP features alone it is the control."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from moclip.errors import StoreError
 
 
 class Head(nn.Module):
@@ -50,3 +53,17 @@ class Head(nn.Module):
 def concatenate(streams: Sequence[Tensor]) -> Tensor:
     """Streams (n, d_i) side by side, (n, sum of d_i), each scaled to unit length per video."""
     return torch.cat([nn.functional.normalize(stream, dim=1) for stream in streams], dim=1)
+
+
+def load_head(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Head:
+    """Rebuild a head from its config and weights, in evaluation mode.
+
+    Raises:
+        StoreError: weights and config do not fit each other.
+    """
+    try:
+        head = Head(**config, dropout=0.0)  # dropout does nothing in evaluation mode
+        head.load_state_dict(dict(state))
+    except (TypeError, RuntimeError) as error:
+        raise StoreError(f"head: weights and config do not fit ({error})") from error
+    return head.eval()
