@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from moclip.errors import StoreError
 from moclip.files import read_json
 from moclip.history import COLUMNS, read_history
+from moclip.model_registry import log_model
 from moclip.provenance import committed_text, git_state, package_versions
 from moclip.schema.run import Heads, Splits
 from moclip.track import Child, Point, Result, flatten, record, store_at, variant_name
@@ -20,12 +21,13 @@ REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 
 def main() -> None:
-    args = arguments("lock", "manifest", "metrics", "history", "summary", "report", "figures")
+    args = arguments("lock", "manifest", "metrics", "history", "summary", "report", "figures", "models")
     result = read_result(args)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     recorded = record(result, store)
     verb = "made" if recorded.created else "already there"
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, verb, store.shown)
+    log_model(result, recorded.run_id, args.models, store)
 
 
 def read_result(args: Any) -> Result:
