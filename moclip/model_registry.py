@@ -25,10 +25,10 @@ from moclip.bundle import check_clip, open_parts, write_bundle
 from moclip.demo.encode import encode
 from moclip.errors import StoreError
 from moclip.provenance import package_versions
-from moclip.track import KEY_TAG, MlflowClient, Result, Store, _turn
+from moclip.track import KEY_TAG, Result, Store, _turn
 
 # After moclip.track, which sets what MLflow reads while it is imported.
-from mlflow import artifacts, pyfunc  # isort: skip
+from mlflow import MlflowClient, artifacts, pyfunc  # isort: skip
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus  # isort: skip
 from mlflow.entities.model_registry import ModelVersion  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip

@@ -43,7 +43,10 @@ _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
 
 _COPY_AGAIN = "Copy or download the file again, or leave it out of the lists"
-_REENCODE = "Re-encode it (motion.source: reencoded, or moclip motion --reencode; for one video `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
+_REENCODE = (
+    "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
+    "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
+)
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 
 VECTOR_DTYPE = np.dtype(
