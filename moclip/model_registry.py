@@ -17,6 +17,8 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 
@@ -24,12 +26,13 @@ import moclip
 from moclip.bundle import check_clip, open_parts, write_bundle
 from moclip.demo.encode import encode
 from moclip.errors import StoreError
+from moclip.files import atomic_path
 from moclip.provenance import package_versions
 from moclip.track import KEY_TAG, Result, Store, _turn
 
 # After moclip.track, which sets what MLflow reads while it is imported.
 from mlflow import MlflowClient, artifacts, pyfunc  # isort: skip
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus  # isort: skip
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus  # isort: skip
 from mlflow.entities.model_registry import ModelVersion  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.models import Model, ModelSignature  # isort: skip
@@ -223,20 +226,23 @@ def example_video(folder: Path) -> str:
     return base64.b64encode((folder / "example.avi").read_bytes()).decode()
 
 
-def fetch_model(uri: str, tracking_uri: str) -> Path:
-    """The bundle inside an MLflow model, downloaded where it is not local.
+def fetch_model(uri: str, tracking_uri: str, cache: Path) -> Path:
+    """The bundle inside an MLflow model.
 
     Args:
-        uri: Such as `models:/moclip-demo@best`, `models:/moclip-demo/1` or `runs:/<run id>/fusion`.
+        uri: Such as `models:/moclip-demo@best`, `models:/moclip-demo/1`, `models:/<model id>` or
+            `runs:/<run id>/fusion`.
         tracking_uri: The store with both runs and registered models.
+        cache: Directory that keeps what a server sends, by model id; a model on this machine is used where it lies.
 
     Raises:
         StoreError: there is no such model, or it is none of moclip's.
     """
+    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     try:
-        folder = Path(artifacts.download_artifacts(uri, tracking_uri=tracking_uri, registry_uri=tracking_uri))
+        folder = _folder(client, client.get_logged_model(_model_id(client, uri)), cache)
         flavour = Model.load(str(folder)).flavors["python_function"]
-    except (MlflowException, OSError, KeyError) as error:
+    except (MlflowException, OSError, KeyError, IndexError) as error:
         reason = str(error).strip().partition("\n")[0][:300]
         raise StoreError(
             f"{uri}: no such MLflow model in the store ({reason}); `dvc repro track` makes one, `make ui` lists them"
@@ -244,3 +250,27 @@ def fetch_model(uri: str, tracking_uri: str) -> Path:
     if flavour.get("loader_module") != LOADER:
         raise StoreError(f"{uri}: an MLflow model, but none of moclip's ({flavour.get('loader_module')})")
     return folder / str(flavour["data"])
+
+
+def _model_id(client: MlflowClient, uri: str) -> str:
+    kind, _, rest = uri.partition(":/")
+    name, _, version = rest.partition("/")
+    if kind == "runs":
+        return str(client.get_run(name).outputs.model_outputs[0].model_id)
+    if "@" in rest:
+        return str(client.get_model_version_by_alias(*rest.split("@", 1)).model_id)
+    return str(client.get_model_version(name, version).model_id) if version else rest
+
+
+def _folder(client: MlflowClient, model: LoggedModel, cache: Path) -> Path:
+    place = urlsplit(model.artifact_location)
+    if place.scheme == "file":
+        return Path(url2pathname(place.path))
+    kept = cache / model.model_id
+    if not kept.exists():
+        with atomic_path(kept) as temporary:
+            temporary.mkdir()
+            artifacts.download_artifacts(
+                f"models:/{model.model_id}", dst_path=str(temporary), tracking_uri=client.tracking_uri
+            )
+    return kept

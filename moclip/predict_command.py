@@ -111,7 +111,8 @@ def _folder(model: str) -> Path:
     from moclip.model_registry import fetch_model
     from moclip.track import store_at
 
-    return fetch_model(model, store_at(Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI")).uri)
+    store = store_at(Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI"))
+    return fetch_model(model, store.uri, Path.cwd() / ".work" / "mlflow_models")
 
 
 def _rows(answer: "Prediction", most: int) -> list[list[Any]]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
-from moclip.errors import DataError
+from moclip.errors import DataError, MoclipError
 from moclip.predict import Predictor
 
 PATH, BYTES = "path", "base64"
@@ -35,11 +36,14 @@ class Served:
         """Answers in the order of the rows; `params` may hold `top`, the number of classes.
 
         Raises:
-            DataError: a row does not say exactly one of `path` and `base64`, or the bytes are no base64.
-            VideoError: a video cannot be read; the request as a whole has no answer.
+            MlflowException: a row does not say exactly one of `path` and `base64`, the bytes are no base64, or a video
+                cannot be read; the request as a whole has no answer, and its status is 400.
         """
         most = int((params or {}).get("top", 5))
-        return [self._answer(row, most) for row in model_input.to_dict("records")]
+        try:
+            return [self._answer(row, most) for row in model_input.to_dict("records")]
+        except MoclipError as error:  # of any other kind, MLflow would hide the message
+            raise MlflowException.invalid_parameter_value(str(error)) from error
 
     def _answer(self, row: dict[Any, Any], most: int) -> dict[str, Any]:
         given = {name: row[name] for name in (PATH, BYTES) if isinstance(row.get(name), str) and row[name]}
