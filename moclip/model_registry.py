@@ -42,6 +42,7 @@ HEAD = "fusion"
 ALIAS = "best"
 FIGURE_TAG = "moclip.val_top1_pct"
 SPLITS_TAG = "moclip.splits"
+MODEL_TAG = "moclip.model_id"  # SQLite forgets the id that a version is given
 LOADER = "moclip.serving"
 REQUIREMENTS = (
     *("av", "filelock", "mlflow", "numpy", "open_clip_torch", "pandas", "pillow", "pydantic"),
@@ -164,16 +165,22 @@ def _register(client: MlflowClient, run_id: str, model_id: str, result: Result, 
     if figure is None or (best is not None and _rank(best) >= (len(splits), figure)):
         return str(mine[0].version) if mine else None
     if not mine:
-        tags = {KEY_TAG: result.key, FIGURE_TAG: repr(figure), SPLITS_TAG: " ".join(map(str, splits))}
+        tags = {
+            KEY_TAG: result.key,
+            MODEL_TAG: model_id,
+            FIGURE_TAG: repr(figure),
+            SPLITS_TAG: " ".join(map(str, splits)),
+        }
         try:
             client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        made = client.create_model_version(
-            name, f"models:/{model_id}", run_id, tags=tags, description=result.variant, model_id=model_id
-        )
-        mine = [made]
+        # Not `models:/<id>`, which MLflow looks up in the store of the whole process.
+        place = client.get_logged_model(model_id).artifact_location
+        mine = [
+            client.create_model_version(name, place, run_id, tags=tags, description=result.variant, model_id=model_id)
+        ]
     client.set_registered_model_alias(name, ALIAS, mine[0].version)
     return str(mine[0].version)
 
@@ -258,8 +265,12 @@ def _model_id(client: MlflowClient, uri: str) -> str:
     if kind == "runs":
         return str(client.get_run(name).outputs.model_outputs[0].model_id)
     if "@" in rest:
-        return str(client.get_model_version_by_alias(*rest.split("@", 1)).model_id)
-    return str(client.get_model_version(name, version).model_id) if version else rest
+        return _id_of(client.get_model_version_by_alias(*rest.split("@", 1)))
+    return _id_of(client.get_model_version(name, version)) if version else rest
+
+
+def _id_of(version: ModelVersion) -> str:
+    return str(version.tags.get(MODEL_TAG, version.model_id))
 
 
 def _folder(client: MlflowClient, model: LoggedModel, cache: Path) -> Path:
