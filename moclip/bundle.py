@@ -22,7 +22,6 @@ from safetensors.numpy import load_file, save_file
 from moclip.errors import StoreError
 from moclip.features import read_features
 from moclip.files import atomic_path, read_json, sha256_file, write_json
-from moclip.manifest import read_classes
 
 FORMAT = "moclip-bundle"
 FORMAT_VERSION = 1
@@ -88,6 +87,8 @@ def _of_pipeline(models: Path, split: int) -> Parts:
     classes_file = data / "classes.csv"
     if not classes_file.is_file():
         raise StoreError(f"{classes_file}: missing; run `dvc repro download`")
+    from moclip.manifest import read_classes  # brings pandas, which a bundle does without
+
     heads = {name: models / name / f"split{split}" for name in TRAINED_HEADS}
     classes = read_classes(classes_file)
     texts, scale = None, 1.0
