@@ -61,8 +61,9 @@ def make_bundle(folder: Path, arch: str) -> Path:
     motion = folder / f"motion-{arch}"
     save_model(motion, net, {**net.config(), "input": MADE_FOR[arch].model_dump()})
     heads = {}
-    for name, inputs in (("clip_probe", width), ("fusion", width + net.classifier.in_features)):
-        head = Head(inputs, 512, CLASSES, 0.5)
+    both = {"clip": width, "motion": net.classifier.in_features}
+    for name, inputs in (("clip_probe", {"clip": width}), ("fusion", both)):
+        head = Head(inputs, 512, CLASSES)
         heads[name] = folder / f"{name}-{arch}"
         save_model(heads[name], head, head.config())
     texts = np.random.default_rng(0).normal(size=(CLASSES, width)).astype(np.float32)

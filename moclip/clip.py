@@ -69,6 +69,12 @@ def build(config: Mapping[str, Any]) -> CLIP:
     return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"]))
 
 
+def known_config(name: str) -> dict[str, Any] | None:
+    """open_clip's model configuration by name; None where it knows no such model."""
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    return config
+
+
 def save_encoder(directory: Path, model: nn.Module, config: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write weights, configuration and what is known of them as one directory, atomically, and try it out.
 

@@ -25,7 +25,7 @@ from moclip.models.fusion import Head, concatenate, load_head
 from moclip.models.motion import MotionNet
 from moclip.models.store import load_model
 from moclip.motion import grid_shape
-from moclip.predict import STREAMS, load_motion
+from moclip.predict import load_motion
 
 TOLERANCE = 1e-4
 """Largest absolute difference between PyTorch and ONNX Runtime, in units of the output, that is let through."""
@@ -99,7 +99,7 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
         raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
     motion = load_motion(parts)
     trained = load_head(*load_model(parts.heads[head]))
-    widths = stream_inputs(trained, STREAMS[head], motion.net.classifier.in_features)
+    widths = stream_inputs(trained)
     made_for = motion.made_for
     with atomic_path(out) as temporary:
         temporary.mkdir()
@@ -131,16 +131,14 @@ def field_shape(input_px: int | None, cell_px: int, segments: int) -> tuple[int,
     return (segments, 2, *side)
 
 
-def stream_inputs(head: Head, streams: Sequence[str], motion_width: int) -> dict[str, Inputs]:
-    """Each stream that a head takes, like those that it was trained on; what motion features leave is CLIP's.
+def stream_inputs(head: Head) -> dict[str, Inputs]:
+    """Each stream that a head takes, like those that it was trained on.
 
     Unlike ones would be divided by the small deviations of the training part, and compare numbers that never come up.
     """
-    total = int(head.config()["inputs"])
-    widths = {"motion": motion_width, "clip": total - motion_width * ("motion" in streams)}
-    sizes = [widths[name] for name in streams]
-    centres, spreads = head.mean.split(sizes), head.scale.split(sizes)
-    return {name: Inputs((size,), *like) for name, size, *like in zip(streams, sizes, centres, spreads, strict=True)}
+    sizes = list(head.widths.values())
+    like = zip(head.widths, sizes, head.mean.split(sizes), head.scale.split(sizes), strict=True)
+    return {name: Inputs((size,), centre, spread) for name, size, centre, spread in like}
 
 
 def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, Inputs], outputs: Sequence[str]) -> float:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from moclip.bundle import Parts, check_clip, open_parts
+from moclip.bundle import TRAINED_HEADS, Parts, check_clip, open_parts
 from moclip.errors import ParamsError, StoreError, VideoError
 from moclip.head_training import head_logits
 from moclip.models.fusion import Head, concatenate, load_head
@@ -36,13 +36,8 @@ from moclip.zero_shot import zero_shot_logits
 if TYPE_CHECKING:
     from moclip.clip import Encoder
 
-STREAMS: Mapping[str, tuple[str, ...]] = {
-    "zero_shot": ("clip",),
-    "motion_only": ("motion",),
-    "clip_probe": ("clip",),
-    "fusion": ("clip", "motion"),
-}
-"""Heads that can answer for a new video, and what each of them sees."""
+SERVABLE = ("zero_shot", "motion_only", "clip_probe", "fusion")
+"""Heads that can answer for a new video; the controls that are no models, or need a whole split, cannot."""
 
 SECONDS_TO_MS = 1000.0
 
@@ -129,27 +124,27 @@ class Predictor:
             source: The folder `models` of a repository in which the pipeline ran, or a bundle (`moclip bundle`).
                 For an MLflow model see `moclip.model_registry.fetch_model`.
             split: Which of the pipeline's models, 1 unless given; a bundle holds one.
-            head: One of `STREAMS`. A head on motion alone loads no CLIP, one on CLIP alone no motion network.
+            head: One of `SERVABLE`. A head on motion alone loads no CLIP, one on CLIP alone no motion network.
 
         Raises:
             ParamsError: `head` cannot answer for a new video.
             StoreError: a part is missing, with the command that makes it, or torn.
         """
-        if head not in STREAMS:
-            raise ParamsError(f"head must be one of {list(STREAMS)}, which need no more than a video; got '{head}'")
+        if head not in SERVABLE:
+            raise ParamsError(f"head must be one of {list(SERVABLE)}, which need no more than a video; got '{head}'")
         return cls.of_parts(open_parts(Path(source), split), head)
 
     @classmethod
     def of_parts(cls, parts: Parts, head: str) -> "Predictor":
         """Load the parts that `head` needs, and the heads on each of its streams alone."""
-        streams = STREAMS[head]
-        if head in ("fusion", "clip_probe") and head not in parts.heads:
+        if head in TRAINED_HEADS and head not in parts.heads:
             raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
         if head == "zero_shot" and parts.texts is None:
             raise StoreError(f"no text features of the classes, which zero_shot needs; {parts.remedies[head]}")
+        trained = {name: load_head(*load_model(path)) for name, path in parts.heads.items()}
+        streams = streams_of(head, trained)
+        heads = {name: one for name, one in trained.items() if name == head or _is_one_of(streams, one)}
         motion = load_motion(parts) if "motion" in streams else None
-        shown = [name for name, needs in STREAMS.items() if set(needs) <= set(streams)]
-        heads = {name: load_head(*load_model(path)) for name, path in parts.heads.items() if name in shown}
         check_classes(parts, motion, heads)
         return cls(
             head=head,
@@ -186,7 +181,7 @@ class Predictor:
                 seen["clip"] = torch.from_numpy(self.encoder.images([picture]))
         with timed("head"):
             logits |= self._answer(seen)
-        logits = {name: logits[name][0] for name in STREAMS if name in logits}
+        logits = {name: logits[name][0] for name in SERVABLE if name in logits}
         if unsound := [name for name, values in logits.items() if not np.isfinite(values).all()]:
             raise VideoError(f"{path}: logits of {unsound[0]} are not finite; the model does not fit this video")
         ms = {part: round(SECONDS_TO_MS * seconds, 3) for part, seconds in timed.seconds.items()}
@@ -198,7 +193,7 @@ class Predictor:
         if "clip" in seen and self.texts is not None:
             logits["zero_shot"] = zero_shot_logits(seen["clip"].numpy(), self.texts, self.logit_scale)
         for name, head in self.heads.items():
-            logits[name] = head_logits(head, concatenate([seen[stream] for stream in STREAMS[name]]))
+            logits[name] = head_logits(head, concatenate([seen[stream] for stream in head.widths]))
         return logits
 
 
@@ -225,6 +220,18 @@ def _count_frames(path: Path, middle: Middle | None) -> int:
     """Frames of a video whose motion nobody asks for, so that its codec need not have any."""
     with decoding(path, middle) as (_, frames):
         return sum(1 for _ in frames)
+
+
+def streams_of(head: str, trained: Mapping[str, Head]) -> tuple[str, ...]:
+    """What a head sees: `clip`, `motion` or both, in the order in which it takes them."""
+    if head in trained:
+        return tuple(trained[head].widths)
+    return ("motion",) if head == "motion_only" else ("clip",)
+
+
+def _is_one_of(streams: Sequence[str], head: Head) -> bool:
+    """The head sees one of these streams alone."""
+    return len(head.widths) == 1 and set(head.widths) <= set(streams)
 
 
 def load_motion(parts: Parts) -> MotionStream:

@@ -18,7 +18,7 @@ from moclip.cli import main
 from moclip.errors import ParamsError, StoreError, VideoError
 from moclip.files import read_json, write_json
 from moclip.motion_extract import MotionOptions, read_grid
-from moclip.predict import STREAMS, Prediction, Predictor
+from moclip.predict import SERVABLE, Prediction, Predictor
 from moclip.predictions import read_predictions
 from moclip.sampling import middle_frame
 from tests.clips import encode, encode_audio, scrolling
@@ -45,12 +45,12 @@ def changed(trained: Path, place: Path) -> Path:
 
 
 def test_logits_are_those_of_the_pipeline_for_every_head(trained: Path, predictor: Predictor) -> None:
-    expected = {head: read_predictions(trained / f"preds/{head}/split1.npz") for head in STREAMS}
+    expected = {head: read_predictions(trained / f"preds/{head}/split1.npz") for head in SERVABLE}
     ids = expected["fusion"].ids.tolist()
     assert len(ids) == 12
     for row, video_id in enumerate(ids):
         found = predictor.predict(video_of(trained, video_id))
-        assert set(found.logits) == set(STREAMS)
+        assert set(found.logits) == set(SERVABLE)
         for head, predictions in expected.items():
             np.testing.assert_allclose(found.logits[head], predictions.logits[row], atol=1e-4, rtol=1e-4)
             assert found.classes[found.logits[head].argmax()] == predictions.classes[predictions.logits[row].argmax()]
@@ -107,7 +107,7 @@ def test_model_on_reencoded_motion_takes_codecs_without_vectors(trained: Path, t
     config["input"]["motion"]["source"] = "reencoded"
     write_json(models / "motion/split1/config.json", config)
     answer = Predictor.load(models).predict(webm)
-    assert (answer.frames, set(answer.logits)) == (12, set(STREAMS))
+    assert (answer.frames, set(answer.logits)) == (12, set(SERVABLE))
 
 
 def test_bundle_moves_and_answers_the_same(trained: Path, predictor: Predictor, clip: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_bundle_moves_and_answers_the_same(trained: Path, predictor: Predictor, 
     assert {path.suffix for path in bundle.rglob("*") if path.is_file()} == {".json", ".safetensors"}
     assert str(trained) not in "".join(path.read_text() for path in bundle.rglob("*.json"))
     found, expected = Predictor.load(bundle).predict(clip), predictor.predict(clip)
-    for head in STREAMS:
+    for head in SERVABLE:
         np.testing.assert_array_equal(found.logits[head], expected.logits[head])
     with pytest.raises(StoreError, match="is a model of split 1, not 2"):
         Predictor.load(bundle, split=2)
