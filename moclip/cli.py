@@ -5,30 +5,58 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from moclip import data_command, motion_command
-from moclip.errors import MoclipError
+from moclip import console, data_command, doctor, motion_command
+
+PLACES = doctor.Places(
+    params=Path("params.yaml"),
+    manifest=Path("data/manifest.csv"),
+    clip=Path("models/clip"),
+    models=Path("models"),
+    report=Path("reports/report.md"),
+    dvc_config=Path(".dvc/config"),
+    pipeline=(sys.executable, "-m", "stages.state"),
+)
 
 # Commands that need DVC: scripts of the repository in the working directory, by the words that describe them.
 SCRIPTS = {"compare": "hold DVC experiments side by side, with paired differences"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; a refusal is one message on stderr and exit status 1."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    if words and words[0] in SCRIPTS:
-        return _script(words[0], words[1:])
-    args = _parser().parse_args(words)
-    try:
-        status: int = args.run(args)
-    except MoclipError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Run one command and return its exit status; a refusal is one message on stderr and status 1."""
+    return console.run(lambda: _run(sys.argv[1:] if argv is None else list(argv)), more="--verbose")
+
+
+def _run(words: list[str]) -> int:
+    script = next((word for word in words if not word.startswith("-")), None)
+    if script in SCRIPTS:
+        words.remove(script)
+        args, words = _Parser(add_help=False, allow_abbrev=False).parse_known_args(words)
+    else:
+        args = _parser().parse_args(words)
+    if hasattr(args, "verbosity"):
+        console.choose(args.verbosity)
+    if script in SCRIPTS:
+        return _script(script, words)
+    console.set_up_logging("%(message)s")
+    status: int = args.run(args)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that takes --quiet and --verbose; its sub-parsers are of the same class, so both go anywhere."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Suppressed, for the default of a sub-parser would undo what stood before the command.
+        shared: dict[str, Any] = {"dest": "verbosity", "action": "store_const", "default": argparse.SUPPRESS}
+        self.add_argument("-q", "--quiet", const="quiet", help="no progress, only results and errors", **shared)
+        self.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
+    parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     preset = commands.add_parser("preset", help="list ready-made settings, or write one into params.yaml")
     preset.add_argument("name", nargs="?", help="preset to write; without one, all are listed")
@@ -49,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     data.set_defaults(run=data_command.run)
     for name, purpose in SCRIPTS.items():
         commands.add_parser(name, help=purpose)
+    doctor.add_arguments(doc := commands.add_parser("doctor", help="what is there, what is missing, what comes next"))
+    doc.set_defaults(run=lambda args: doctor.run(args, PLACES))
     return parser
 
 

@@ -15,6 +15,7 @@ from moclip.history import Epoch
 from moclip.models.motion import MotionNet, features_and_logits
 from moclip.motion import field_at
 from moclip.motion_store import MotionStore
+from moclip.progress import Progress
 from moclip.sampling import segment_points
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import MotionNetParams
@@ -111,9 +112,11 @@ def describe_videos(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features (n, d) and logits (n, k) of videos in this order, by the frozen network."""
     net.eval()
-    outputs = [
-        features_and_logits(net, sampler(ids[start : start + params.batch_videos], params.eval_segments))
-        for start in range(0, len(ids), params.batch_videos)
-    ]
+    outputs = []
+    with Progress(total=len(ids), desc="describe", unit="video") as bar:
+        for start in range(0, len(ids), params.batch_videos):
+            some = ids[start : start + params.batch_videos]
+            outputs.append(features_and_logits(net, sampler(some, params.eval_segments)))
+            bar.update(len(some))
     features, logits = (torch.cat(parts).numpy() for parts in zip(*outputs, strict=True))
     return features, logits

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML, YAMLError
 
+from moclip import console
 from moclip.errors import MoclipError, ParamsError
 from moclip.meter import Meter
 from moclip.schema.base import validated
@@ -129,9 +130,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def command(main: Callable[[], None]) -> None:
-    """Run a script: refusals print one message and exit with 1; anything else is a bug and shows its trace."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr, force=True)
-    try:
-        main()
-    except MoclipError as error:
-        sys.exit(f"error: {error}")
+    """Run a script: what goes wrong is one message and an exit status, see `moclip.console`."""
+    console.set_up_logging("%(name)s: %(message)s")
+    if status := console.run(main, more="MOCLIP_VERBOSE=1"):
+        sys.exit(status)

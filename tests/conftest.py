@@ -25,7 +25,7 @@ REAL = ROOT.parent / "shared" / "data" / "ucf101"
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in UCF101's layout: 12 classes, 3 groups, 36 real videos of 12 frames, 64 x 64 pixels. Read only."""
     folder = tmp_path_factory.mktemp("demo")
-    write_demo(folder, DemoSpec(groups=3, clips_per_group=1, frames=12, width=64, height=64), jobs=1, progress=False)
+    write_demo(folder, DemoSpec(groups=3, clips_per_group=1, frames=12, width=64, height=64), jobs=1)
     return folder
 
 
