@@ -110,7 +110,6 @@ SETTINGS: Mapping[str, object] = {
     "clip.frame": "random",
     "fusion.normalisation": "none",
     "fusion.inputs": "both",
-    "fusion.normalisation": "none",
     "fusion.combine": "concat",
     "fusion.hidden": 512,
     "fusion.dropout": 0.5,
