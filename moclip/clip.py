@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import open_clip
@@ -43,13 +43,16 @@ class Encoder:
         """Projected features, not normalised, (n, d) float32."""
         return self._finite(self.model.backbone.encode_text(self.tokenize(list(texts))), "text")
 
-    def class_features(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
-        """One unit vector per class, (k, d): mean of the unit vectors of its prompts, normalised.
+    def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
+        """One unit vector per class, (k, d): the mean of its prompts' features, normalised.
 
-        Source: Radford et al. 2021, section 3.1.4 (ensembling over prompts).
+        Args:
+            prompts: Texts of each class.
+            mean: Of the features scaled to `unit` length, so that each prompt counts alike (Radford et al. 2021,
+                section 3.1.4), or of the `raw` ones, as the paper's code takes it: a longer vector counts more.
         """
-        means = [_unit(self.texts(of_class)).mean(axis=0) for of_class in prompts]
-        return _unit(np.stack(means))
+        scaled = unit if mean == "unit" else np.asarray
+        return unit(np.stack([scaled(self.texts(of_class)).mean(axis=0) for of_class in prompts]))
 
     def _finite(self, features: Tensor, kind: str) -> np.ndarray:
         if not torch.isfinite(features).all():
@@ -57,7 +60,8 @@ class Encoder:
         return features.float().numpy()
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., d) scaled to length 1."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 

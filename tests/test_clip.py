@@ -59,11 +59,19 @@ def test_features_have_one_row_per_input_of_any_size(encoder):
 
 def test_class_feature_is_the_unit_mean_of_unit_prompts(encoder):
     prompts = [["a cat"], ["a dog.", "a photo of a dog", "the dog"]]
-    features = encoder.class_features(prompts)
+    features = encoder.class_features(prompts, "unit")
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     dogs = encoder.texts(prompts[1]).astype(float)
     mean = sum(row / np.sqrt((row**2).sum()) for row in dogs)
     np.testing.assert_allclose(features[1], mean / np.sqrt((mean**2).sum()), rtol=1e-4, atol=1e-6)
+
+
+def test_class_feature_of_the_paper_is_the_unit_mean_of_prompts_as_they_are(encoder):
+    prompts = ["a dog.", "a photo of a dog", "the dog"]
+    (feature,) = encoder.class_features([prompts], "raw")
+    mean = encoder.texts(prompts).astype(float).mean(axis=0)
+    np.testing.assert_allclose(feature, mean / np.sqrt((mean**2).sum()), rtol=1e-4, atol=1e-6)
+    assert not np.allclose(feature, encoder.class_features([prompts], "unit")[0], rtol=1e-4, atol=1e-6)
 
 
 def test_directory_says_what_it_holds(saved):

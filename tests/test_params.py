@@ -93,6 +93,14 @@ REFUSALS = [
     ("motion.reference", "past", r"parameter 'motion\.reference': .*'backward', 'forward' or 'both' \(value 'past'\)"),
     ("data.subset", "some", r"parameter 'data\.subset': Input should be 'full' or 'present' \(value 'some'\)"),
     ("fusion.select", "test", r"parameter 'fusion\.select': Input should be 'val' or 'last' \(value 'test'\)"),
+    ("clip.frame", "uniform:0", r"parameter 'clip\.frame': String should match pattern .*\(value 'uniform:0'\)"),
+    ("clip.frame", "uniform:65", r"parameter 'clip\.frame': String should match pattern"),
+    ("clip.frame", "first", r"parameter 'clip\.frame': String should match pattern '\^\(middle\|random\|uniform:"),
+    ("clip.templates", "a/b", r"parameter 'clip\.templates': String should match pattern"),
+    ("clip.text_mean", "mean", r"parameter 'clip\.text_mean': Input should be 'unit' or 'raw' \(value 'mean'\)"),
+    ("clip.text_order", "sorted", r"parameter 'clip\.text_order': Input should be 'index' or 'folders'"),
+    ("data.short_videos", True, r"parameter 'data\.short_videos': Input should be 'keep' or 'drop' \(value True\)"),
+    ("data.short_frames", 0, r"parameter 'data\.short_frames': .*greater than or equal to 1 \(value 0\)"),
     # lists
     ("splits", [], r"parameter 'splits': List should have at least 1 item"),
     ("splits", [1, 4], r"parameter 'splits\.1': Input should be 1, 2 or 3 \(value 4\)"),
@@ -144,6 +152,13 @@ def test_all_faults_of_a_file_are_named_at_once():
         check_all(params)
     for key in ("'fussion': no such section", "'clip': required, but missing", "'fusion.lr'", "'demo.frames'"):
         assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rule", ["middle", "random", "uniform:1", "uniform:9", "uniform:10", "uniform:59", "uniform:64"]
+)
+def test_rules_for_frames(rule):
+    assert validated("clip", MODELS["clip"], changed("clip.frame", rule)["clip"]).frame == rule
 
 
 def test_whole_numbers_do_for_floats():

@@ -83,7 +83,9 @@ SPLIT = (*LISTS, "--split", "split1.csv", "--history", "history.csv", "--preds",
 @pytest.fixture(scope="module")
 def cached(workplace: Path) -> Path:
     finished(stage(workplace, "clip_model", "--out", "clip"))
-    finished(stage(workplace, "cache_clip", *LISTS, "--model", "clip", "--prompts", "none", *CLIP))
+    finished(
+        stage(workplace, "cache_clip", *LISTS, "--model", "clip", "--prompts", "none", "--templates", "none", *CLIP)
+    )
     return workplace
 
 
