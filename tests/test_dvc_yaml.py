@@ -187,6 +187,12 @@ def test_declared_parameters_exist_and_are_read(name):
         assert not field or field in MODELS[section].model_fields
 
 
+def test_control_on_clip_does_not_hang_on_what_concerns_motion_alone():
+    """Else a change of these would train it again, to the same bytes."""
+    declared = {key.removeprefix("fusion.") for key in STAGES["clip_probe"]["params"] if key.startswith("fusion.")}
+    assert set(MODELS["fusion"].model_fields) - declared == {"views", "online", "backbone_statistics"}
+
+
 def test_each_output_has_one_maker():
     made = [path for name in ALL for path in outputs(name)]
     assert len(made) == len(set(made))

@@ -20,6 +20,9 @@ PARAMS = {
     "weight_decay": 0.01,
     "batch_videos": 16,
     "select": "val",
+    "views": 0,
+    "online": False,
+    "backbone_statistics": "frozen",
 }
 PART_OF = {0: "test", 1: "val"}
 MEMBERS = [Member(f"v{i:02d}", i % 4, PART_OF.get((i // 4) % 5, "train")) for i in range(80)]

@@ -1,6 +1,6 @@
 """Parameters of the two trainings: the motion network, and the heads on cached features."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,3 +39,18 @@ class HeadParams(Section):
     weight_decay: float = Field(ge=0, le=10)
     batch_videos: int = Field(ge=1, le=65_536)
     select: Literal["val", "last"]
+    views: int = Field(ge=0, le=1000, description="Augmented views of the motion features per training video.")
+    online: bool = Field(description="Augmented motion features are computed anew in every epoch.")
+    backbone_statistics: Literal["frozen", "drift"] = Field(
+        description="Batch-norm statistics of the motion network while the head trains."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_augmenting(self) -> Self:
+        if self.online and self.views:
+            raise ValueError("online computes new views in every epoch; set views: 0 with it")
+        if self.backbone_statistics == "drift" and not self.online:
+            raise ValueError(
+                "backbone_statistics: drift needs online: true; cached features have no statistics to move"
+            )
+        return self

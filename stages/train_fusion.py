@@ -1,0 +1,64 @@
+"""Train the fusion head on one split: on cached features, on views of them, or with the motion network in the loop."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from moclip.features import read_features
+from moclip.files import fingerprint, sha256_file
+from moclip.head_training import Inputs, Part, read_parts
+from moclip.manifest import read_split
+from moclip.models.store import WEIGHTS, load_model, save_model
+from moclip.motion_store import MotionStore
+from moclip.schema.motion import MotionParams
+from moclip.schema.run import Seed
+from moclip.schema.training import HeadParams, MotionNetParams
+from stages._entry import arguments, run, section, work_directory
+from stages._heads import train_and_write
+
+
+def main() -> None:
+    args = arguments(
+        "manifest",
+        "classes",
+        "split",
+        "motion",
+        "network",
+        "model",
+        "history",
+        "preds",
+        path_lists=("streams",),
+        numbers=("number",),
+    )
+    params = section("fusion", HeadParams)
+    parts = read_parts([read_features(path) for path in args.streams], read_split(args.split))
+    seed = (section("seed", Seed), "fusion", args.number)
+    inputs: Any = changing(args, parts, params, seed) if params.views or params.online else Inputs(parts)
+    if not params.online:
+        torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer
+    train_and_write(args, inputs, params, seed)
+    if params.backbone_statistics == "drift":
+        save_model(args.model / "motion", inputs.net, inputs.net.config())  # what the head was selected and tested with
+
+
+def changing(args: Any, parts: Mapping[str, Part], params: HeadParams, seed: tuple[int, str, int]) -> Any:
+    """Inputs whose motion features change from epoch to epoch."""
+    from moclip.models.motion import load_motion_net  # here: with plain features, the seconds of this import are saved
+    from moclip.motion_training import FieldSampler
+    from moclip.motion_views import OnlineInputs, ViewInputs, view_features
+
+    motion, motion_net = section("motion", MotionParams), section("motion_net", MotionNetParams)
+    store = MotionStore.open(args.motion)
+    sampler = FieldSampler(store, motion, motion_net.input_px)
+    net = load_motion_net(*load_model(args.network))
+    if params.online:
+        return OnlineInputs(parts, net, sampler, motion_net, seed, drift=params.backbone_statistics == "drift")
+    ids = parts["train"].ids
+    made_by = (sha256_file(args.network / WEIGHTS), store.digest, motion.model_dump(), motion_net.model_dump())
+    work = work_directory(f"fusion_views-{fingerprint(*made_by, ids, seed)}")
+    return ViewInputs(parts, view_features(net, sampler, ids, motion_net, seed, views=params.views, work=work), seed)
+
+
+if __name__ == "__main__":
+    run(main)
