@@ -135,9 +135,9 @@ def table(found: dict[str, dict[str, float]]) -> str:
         "# An epoch of fusion: the motion network in the loop, or cached views",
         "",
         "Written by `python -m benchmarks.fusion`; ratios of one run, best epochs of several rounds. `views`: the"
-        " motion features of one of K cached views of each video. `online`: computed anew with the motion network's training"
-        " augmentation; `drift`: the same, the network's batch norms in training mode. A view is computed once and"
-        " costs about an epoch online, so K views pay off after K epochs, and for every further head at once.",
+        " motion features of one of K cached views of each video. `online`: computed anew with the motion network's"
+        " training augmentation; `drift`: the same, the network's batch norms in training mode. A view is computed once"
+        " and costs about an epoch online, so K views pay off after K epochs, and for every further head at once.",
         "",
         "| network | videos | epoch on views | online | drift | online / views | drift / views | |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",

@@ -21,10 +21,19 @@ from moclip.files import atomic_path
 from moclip.history import Epoch
 
 WIDTH_IN = 8.0  # 768 px as browsers scale SVG: the text column of a code host
-BLUE, SKY, ORANGE, VERMILLION, GREEN, GREY = (
-    "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#767676",
+BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, YELLOW, GREY = (
+    "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#767676",
 )  # fmt: skip
-HEAD_COLOURS = {"zero_shot": SKY, "motion_only": ORANGE, "clip_probe": BLUE, "fusion": GREEN}
+HEAD_COLOURS = {
+    "zero_shot": SKY,
+    "motion_only": ORANGE,
+    "metadata_only": GREY,
+    "clip_probe": BLUE,
+    "linear_probe": PURPLE,
+    "score_average": YELLOW,
+    "motion_permuted": VERMILLION,
+    "fusion": GREEN,
+}
 _FAMILY_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, GREY)
 _SPLIT_LINES = ("-", "--", ":")
 _STYLE = {

@@ -18,7 +18,22 @@ from moclip.schema.base import validated
 PARAMS_FILE = Path("params.yaml")
 # Every top-level name; `tests/test_params.py` holds it against the models of moclip/schema.
 SECTIONS = frozenset(
-    ["seed", "splits", "heads", "data", "demo", "motion", "motion_net", "clip", "demo_clip", "fusion", "evaluate"]
+    [
+        "seed",
+        "splits",
+        "heads",
+        "data",
+        "demo",
+        "motion",
+        "motion_net",
+        "clip",
+        "demo_clip",
+        "fusion",
+        "linear_probe",
+        "metadata_only",
+        "score_average",
+        "evaluate",
+    ]
 )
 
 log = logging.getLogger("stages")

@@ -1,20 +1,36 @@
-"""What the stages that train a head share: train it, and write what dvc.yaml declares."""
+"""What the stages that train a head share: its cached inputs, its training, and what dvc.yaml declares of it."""
 
 from typing import Any
 
-from moclip.head_training import Inputs, head_logits, train_head
+from moclip.features import read_features
+from moclip.head_training import Inputs, Part, head_logits, read_parts, streams_of, train_head
 from moclip.history import write_history
 from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
 from moclip.schema.training import HeadParams
+from moclip.splits import members_of
 from moclip.training import log_epoch
-from stages._results import members_of, write_test_predictions
+from stages._results import write_test_predictions, write_val_predictions
+
+Seed = tuple[int, str, int]  # seed, head and split number
 
 
-def train_and_write(args: Any, inputs: Inputs, params: HeadParams, seed: tuple[int, str, int]) -> None:
-    """The head of `inputs`: its weights, history and test predictions, where `args` says."""
+def read_inputs(args: Any, params: HeadParams, seed: Seed) -> dict[str, Part]:
+    """The parts of the split with the cached streams that the head gets."""
+    (number, head, split), members = seed, read_split(args.split)
+    cached = [read_features(path) for path in args.streams]  # CLIP, and motion after it
+    return read_parts(streams_of(head, *cached, inputs=params.inputs, members=members, seed=(number, split)), members)
+
+
+def train_and_write(args: Any, inputs: Inputs, params: HeadParams, seed: Seed) -> None:
+    """Train the head; write its weights, history and predictions where `args` says."""
     head, history = train_head(inputs.parts, len(read_classes(args.classes)), params, seed, log_epoch, inputs)
     save_model(args.model, head, head.config())
     write_history(args.history, history)
-    logits = head_logits(head, inputs.held_out("test"))
-    write_test_predictions(args.preds, members_of(read_split(args.split), "test"), logits, args.classes, args.manifest)
+    members = read_split(args.split)
+    for part, path, write in (
+        ("val", args.val_preds, write_val_predictions),
+        ("test", args.preds, write_test_predictions),
+    ):
+        logits = head_logits(head, inputs.held_out(part))
+        write(path, members_of(members, part), logits, args.classes, args.manifest)

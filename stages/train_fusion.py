@@ -5,17 +5,15 @@ from typing import Any
 
 import torch
 
-from moclip.features import read_features
 from moclip.files import fingerprint, sha256_file
-from moclip.head_training import Inputs, Part, read_parts
-from moclip.manifest import read_split
+from moclip.head_training import Inputs, Part
 from moclip.models.store import WEIGHTS, load_model, save_model
 from moclip.motion_store import MotionStore
 from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import HeadParams, MotionNetParams
 from stages._entry import arguments, run, section, work_directory
-from stages._heads import train_and_write
+from stages._heads import read_inputs, train_and_write
 
 
 def main() -> None:
@@ -28,12 +26,12 @@ def main() -> None:
         "model",
         "history",
         "preds",
+        "val_preds",
         path_lists=("streams",),
         numbers=("number",),
     )
-    params = section("fusion", HeadParams)
-    parts = read_parts([read_features(path) for path in args.streams], read_split(args.split))
-    seed = (section("seed", Seed), "fusion", args.number)
+    params, seed = section("fusion", HeadParams), (section("seed", Seed), "fusion", args.number)
+    parts = read_inputs(args, params, seed)
     inputs: Any = changing(args, parts, params, seed) if params.views or params.online else Inputs(parts)
     if not params.online:
         torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer

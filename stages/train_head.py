@@ -1,14 +1,12 @@
-"""Train a head on cached features of one split: the same MLP as fusion's, on CLIP alone (clip_probe)."""
+"""Train a head on cached features of one split: the same MLP as fusion's, on CLIP alone, or with foreign motion."""
 
 import torch
 
-from moclip.features import read_features
-from moclip.head_training import Inputs, read_parts
-from moclip.manifest import read_split
+from moclip.head_training import Inputs
 from moclip.schema.run import Seed
 from moclip.schema.training import HeadParams
 from stages._entry import arguments, run, section
-from stages._heads import train_and_write
+from stages._heads import read_inputs, train_and_write
 
 
 def main() -> None:
@@ -19,14 +17,14 @@ def main() -> None:
         "model",
         "history",
         "preds",
+        "val_preds",
         path_lists=("streams",),
         numbers=("number",),
         words=("head",),
     )
-    params = section("fusion", HeadParams)
+    params, seed = section("fusion", HeadParams), (section("seed", Seed), args.head, args.number)
     torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer
-    parts = read_parts([read_features(path) for path in args.streams], read_split(args.split))
-    train_and_write(args, Inputs(parts), params, (section("seed", Seed), args.head, args.number))
+    train_and_write(args, Inputs(read_inputs(args, params, seed)), params, seed)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,24 @@ from moclip.motion_training import FieldSampler, Labelled, describe_videos, trai
 from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import MotionNetParams
-from moclip.splits import Member
+from moclip.splits import Member, members_of
 from moclip.training import log_epoch
 from stages._entry import arguments, run, section
-from stages._results import members_of, write_test_predictions
+from stages._results import write_test_predictions, write_val_predictions
 
 
 def main() -> None:
     args = arguments(
-        "manifest", "classes", "split", "motion", "model", "features", "history", "preds", numbers=("number",)
+        "manifest",
+        "classes",
+        "split",
+        "motion",
+        "model",
+        "features",
+        "history",
+        "preds",
+        "val_preds",
+        numbers=("number",),
     )
     params, motion = section("motion_net", MotionNetParams), section("motion", MotionParams)
     members = read_split(args.split)
@@ -37,7 +46,9 @@ def main() -> None:
     save_model(args.model, net, net.config())
     write_features(args.features, ids, features)
     write_history(args.history, history)
-    write_test_predictions(args.preds, test, logits[len(train) + len(val) :], args.classes, args.manifest)
+    of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
+    write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
+    write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
 
 
 def labelled(members: list[Member]) -> Labelled:

@@ -27,11 +27,21 @@ DOORS = {
     "huggingface_hub": {"moclip/hub.py"},
     "mlflow": {"moclip/track.py"},
     "timm": {"moclip/models/motion.py"},
+    "sklearn": {"moclip/linear_probe.py", "moclip/logistic.py"},
     "matplotlib": {"moclip/figures.py", "moclip/contact_sheet.py", "moclip/motion_view.py"},
 }
-NUMPY_ONLY = ("moclip/splits.py", "moclip/sampling.py", "moclip/motion.py", "moclip/metrics.py")
-LIGHT_STAGES = ("evaluate", "summarize", "zero_shot", "extract_motion")
-HEAVY = ("torch", "mlflow", "open_clip", "timm", "sklearn", "matplotlib")
+NUMPY_ONLY = (
+    "moclip/splits.py",
+    "moclip/sampling.py",
+    "moclip/motion.py",
+    "moclip/metrics.py",
+    "moclip/selection.py",
+    "moclip/score_average.py",
+)
+LIGHT_STAGES = ("evaluate", "summarize", "zero_shot", "score_average", "extract_motion")
+# Fitted with scikit-learn, which is half as slow to import as torch.
+FITTED_STAGES = ("linear_probe", "metadata_only")
+HEAVY = ("torch", "mlflow", "open_clip", "timm", "sklearn", "pandas", "matplotlib")
 
 
 def libraries(path: Path) -> set[str]:
@@ -118,3 +128,10 @@ def test_light_stages_start_without_heavy_libraries():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == list(LIGHT_STAGES)
+
+
+@pytest.mark.parametrize("library", ["torch", "pandas"])
+def test_fitted_controls_start_without_torch_and_pandas(library):
+    imports = "; ".join(f"import stages.{name}" for name in FITTED_STAGES)
+    program = f"import sys; {imports}; assert {library!r} not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

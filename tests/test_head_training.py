@@ -6,13 +6,16 @@ import torch
 
 from moclip.errors import DataError, StoreError
 from moclip.features import Features
-from moclip.head_training import Part, head_logits, read_parts, train_head
+from moclip.head_training import Part, dealt_out_anew, head_logits, read_parts, streams_of, train_head
 from moclip.models.store import save_model
 from moclip.schema.training import HeadParams
 from moclip.splits import Member
 
 SEED = (0, "fusion", 1)
 PARAMS = {
+    "inputs": "both",
+    "normalisation": "unit_standard",
+    "combine": "concat",
     "hidden": 16,
     "dropout": 0.5,
     "epochs": 15,
@@ -43,9 +46,9 @@ def two_streams(members: list[Member] = MEMBERS) -> list[Features]:
     return streams
 
 
-def accuracy(streams: list[Features]) -> float:
+def accuracy(streams: list[Features], **changes: Any) -> float:
     parts = read_parts(streams, MEMBERS)
-    head, _ = train_head(parts, 4, params(epochs=40), SEED)
+    head, _ = train_head(parts, 4, params(epochs=40, **changes), SEED)
     return float((head_logits(head, parts["test"].inputs).argmax(axis=1) == parts["test"].labels.numpy()).mean())
 
 
@@ -61,6 +64,7 @@ def test_parts_join_streams_by_id_not_by_row():
         assert torch.equal(parts[name].inputs, straight[name].inputs)
     assert [len(parts[name].ids) for name in ("train", "val", "test")] == [48, 16, 16]
     assert parts["test"].inputs.shape == (16, 9)
+    assert parts["test"].widths == (4, 5)
 
 
 def test_stream_that_lacks_a_video_is_an_error():
@@ -77,6 +81,60 @@ def test_fusion_of_two_streams_knows_what_neither_does_alone():
     assert accuracy(streams[1:]) <= 0.7
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"combine": "gated"}, {"normalisation": "none"}, {"normalisation": "standard"}, {"normalisation": "unit"}],
+)
+def test_every_variant_with_a_hidden_layer_learns_it_too(changes):
+    assert accuracy(two_streams(), **changes) > 0.9
+
+
+def test_linear_head_learns_what_adds_up():
+    """Each class is a sum of one bit a stream: no hidden layer is needed for that."""
+    assert accuracy(two_streams(), hidden=0) > 0.9
+
+
+def of_head(head: str, *, inputs: str = "both", seed: int = 0, alone: bool = False) -> list[Features]:
+    streams = two_streams()[:1] if alone else two_streams()
+    return streams_of(head, *streams, inputs=inputs, members=MEMBERS, seed=(seed, 1))
+
+
+def test_foreign_motion_is_worth_nothing_and_costs_little():
+    """Motion carries half of the class: dealt out anew, what is left is what CLIP alone gives, at equal size."""
+    clip_alone = accuracy(of_head("clip_probe", alone=True))
+    assert accuracy(of_head("fusion")) > clip_alone + 0.25
+    assert accuracy(of_head("motion_permuted")) == pytest.approx(clip_alone, abs=0.2)
+
+
+def test_streams_of_each_head():
+    clip, motion = two_streams()
+    assert [stream.name for stream in of_head("clip_probe", inputs="motion", alone=True)] == [clip.name]
+    for inputs, names in (("both", [clip.name, motion.name]), ("clip", [clip.name]), ("motion", [motion.name])):
+        assert [stream.name for stream in of_head("fusion", inputs=inputs)] == names
+        assert len(of_head("motion_permuted", inputs=inputs)) == 2
+
+
+def test_motion_is_dealt_out_within_each_part():
+    motion = two_streams()[1]
+    dealt = dealt_out_anew(motion, MEMBERS, (0, 1))
+    for part in ("train", "val", "test"):
+        ids = [member.id for member in MEMBERS if member.part == part]
+        before, after = motion.of(ids), dealt.of(ids)
+        assert sorted(before.tolist()) == sorted(after.tolist()), "each feature goes to one video of its part"
+        assert (before != after).any(axis=1).mean() > 0.8, "hardly any stays where it was"
+    again, other = dealt_out_anew(motion, MEMBERS, (0, 1)), dealt_out_anew(motion, MEMBERS, (0, 2))
+    ids = [member.id for member in MEMBERS]
+    np.testing.assert_array_equal(again.of(ids), dealt.of(ids))
+    assert (other.of(ids) != dealt.of(ids)).any()
+
+
+def test_motion_that_lacks_a_video_cannot_be_dealt_out():
+    motion = two_streams()[1]
+    short = Features("motion features", motion.ids[1:], motion.values[1:])
+    with pytest.raises(StoreError, match="motion features: lacks 1 of 16 videos, first v00"):
+        dealt_out_anew(short, MEMBERS, (0, 1))
+
+
 def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
     parts = read_parts(two_streams(), MEMBERS)
     for name, seed in (("a", SEED), ("b", SEED), ("c", (1, "fusion", 1)), ("d", (0, "fusion", 2))):
@@ -90,7 +148,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
 def test_test_part_is_not_looked_at(tmp_path):
     parts = read_parts(two_streams(), MEMBERS)
     test = parts["test"]
-    foreign = Part(test.ids, test.inputs * 1e6 + 5, (test.labels + 1) % 4)
+    foreign = Part(test.ids, test.inputs * 1e6 + 5, (test.labels + 1) % 4, test.widths)
     for name, part in (("a", test), ("b", foreign)):
         head, _ = train_head({**parts, "test": part}, 4, params(), SEED)
         save_model(tmp_path / name, head, head.config())
@@ -99,13 +157,19 @@ def test_test_part_is_not_looked_at(tmp_path):
 
 def test_validation_selects_but_does_not_fit_inputs():
     parts = read_parts(two_streams(), MEMBERS)
-    head, _ = train_head(parts, 4, params(epochs=1), SEED)
+    head, _ = train_head(parts, 4, params(epochs=1, normalisation="standard"), SEED)
     torch.testing.assert_close(head.mean, parts["train"].inputs.mean(dim=0))
 
 
 def test_head_has_one_output_per_class_of_the_index_even_without_videos():
     head, history = train_head(read_parts(two_streams(), MEMBERS), 7, params(epochs=2), SEED)
-    assert head.config() == {"inputs": 9, "hidden": 16, "classes": 7}
+    assert head.config() == {
+        "inputs": [4, 5],
+        "hidden": 16,
+        "classes": 7,
+        "normalisation": "unit_standard",
+        "combine": "concat",
+    }
     assert len(history) == 2
 
 

@@ -101,7 +101,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(json.dumps(params))
     write_data(root)
     write_logits(root)
-    succeed("audit", root, manifest="manifest.csv", splits="splits", by_class="audit.csv", out="audit.json")
+    audit = {"containers": "containers.csv", "by_class": "audit.csv", "out": "audit.json"}
+    succeed("audit", root, manifest="manifest.csv", splits="splits", **audit)
     assert json.loads((root / "audit.json").read_text())["warnings"] == []
     for head in HEADS:
         for split in (1, 3):

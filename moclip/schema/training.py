@@ -30,9 +30,12 @@ class MotionNetParams(Section):
 
 
 class HeadParams(Section):
-    """Section `fusion`: the MLP on cached features, for fusion and for its control on CLIP alone."""
+    """Section `fusion`: the MLP on cached features, for fusion and for its controls."""
 
-    hidden: int = Field(ge=1, le=65_536, description="Width of the hidden layer.")
+    inputs: Literal["both", "clip", "motion"] = Field(description="Streams that the head `fusion` gets.")
+    normalisation: Literal["unit_standard", "unit", "standard", "none"]
+    combine: Literal["concat", "gated"]
+    hidden: int = Field(ge=0, le=65_536, description="Width of the hidden layer; 0 for a linear classifier.")
     dropout: float = Field(ge=0, lt=1)
     epochs: int = Field(ge=1, le=10_000)
     lr: float = Field(gt=0, le=10)
@@ -49,8 +52,16 @@ class HeadParams(Section):
     def _one_way_of_augmenting(self) -> Self:
         if self.online and self.views:
             raise ValueError("online computes new views in every epoch; set views: 0 with it")
+        if (self.online or self.views) and self.inputs == "clip":
+            raise ValueError("views and online are of motion features, and inputs: clip leaves these out")
         if self.backbone_statistics == "drift" and not self.online:
             raise ValueError(
                 "backbone_statistics: drift needs online: true; cached features have no statistics to move"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _gate_has_units(self) -> "HeadParams":
+        if self.combine == "gated" and not self.hidden:
+            raise ValueError("combine: gated mixes hidden units, and hidden: 0 has none; raise hidden")
         return self
