@@ -73,7 +73,8 @@ class Bench:
         few = self.ids[:2]  # one pass tells the width; values change no time
         width = describe_videos(self.net, self.sampler, few, self.net_params)[0].shape[1]
         motion = rng.normal(size=(len(self.ids), width)).astype(np.float32)
-        streams = [Features(name, np.array(self.ids), values) for name, values in (("clip", clip), ("motion", motion))]
+        pairs = (("clip", clip), ("motion", motion))
+        streams = {name: Features(name, np.array(self.ids), values) for name, values in pairs}
         return read_parts(streams, [Member(video, i % CLASSES, "train") for i, video in enumerate(self.ids)])
 
     def views(self) -> tuple[Inputs, float]:

@@ -22,16 +22,16 @@ from moclip.training import Batch, Schedule, batch_count, fit, shuffled
 
 @dataclass(frozen=True)
 class Part:
-    """The videos of one part of a split: ids, inputs (n, d), whose streams have `widths`, and labels (n,)."""
+    """The videos of one part of a split: ids, inputs (n, d), labels (n,), and the streams' widths by name."""
 
     ids: list[str]
     inputs: Tensor
     labels: Tensor
-    widths: tuple[int, ...]
+    widths: Mapping[str, int]
 
 
-def read_parts(streams: Sequence[Features], members: Sequence[Member]) -> dict[str, Part]:
-    """Join feature streams by video id, for train, val and test.
+def read_parts(streams: Mapping[str, Features], members: Sequence[Member]) -> dict[str, Part]:
+    """Join feature streams, which are given by name, by video id, for train, val and test.
 
     Raises:
         StoreError: a stream lacks a video; it is named.
@@ -40,23 +40,23 @@ def read_parts(streams: Sequence[Features], members: Sequence[Member]) -> dict[s
 
 
 def streams_of(
-    head: str,
-    clip: Features,
-    motion: Features | None = None,
-    *,
-    inputs: str,
-    members: Sequence[Member],
-    seed: tuple[int, int],
-) -> list[Features]:
-    """The streams that a head gets: `fusion` those that `inputs` names, `motion_permuted` motion that is not its own.
+    head: str, cached: Mapping[str, Features], inputs: str, members: Sequence[Member], seed: tuple[int, int]
+) -> dict[str, Features]:
+    """The streams that a head gets of those that are cached, `clip` and `motion`.
 
-    Without motion features it is CLIP alone, as for `clip_probe`. Seed and split number deal out the motion anew.
+    Args:
+        head: `fusion` gets those that `inputs` names, `motion_permuted` both, with motion that is not its own, and
+            any other head all that there is.
+        cached: Features by stream.
+        inputs: `both`, `clip` or `motion`.
+        members: The split.
+        seed: Seed and split number.
     """
-    if motion is None:
-        return [clip]
     if head == "motion_permuted":
-        return [clip, dealt_out_anew(motion, members, seed)]
-    return {"both": [clip, motion], "clip": [clip], "motion": [motion]}[inputs]
+        return {**cached, "motion": dealt_out_anew(cached["motion"], members, seed)}
+    if head == "fusion" and inputs != "both":
+        return {inputs: cached[inputs]}
+    return dict(cached)
 
 
 def dealt_out_anew(features: Features, members: Sequence[Member], seed: tuple[int, int]) -> Features:
@@ -149,8 +149,9 @@ def head_logits(head: Head, inputs: Tensor) -> np.ndarray:
     return logits
 
 
-def _part(streams: Sequence[Features], members: Sequence[Member]) -> Part:
+def _part(streams: Mapping[str, Features], members: Sequence[Member]) -> Part:
     ids = [member.id for member in members]
-    inputs = concatenate([torch.from_numpy(stream.of(ids)) for stream in streams])
+    ordered = dict(sorted(streams.items()))
+    inputs = concatenate([torch.from_numpy(features.of(ids)) for features in ordered.values()])
     labels = torch.tensor([member.label for member in members], dtype=torch.int64)
-    return Part(ids, inputs, labels, tuple(stream.values.shape[1] for stream in streams))
+    return Part(ids, inputs, labels, {name: features.values.shape[1] for name, features in ordered.items()})

@@ -83,7 +83,7 @@ class ViewInputs(Inputs):
         count, videos = self.views.shape[:2]
         drawn = torch.randint(count, (videos,), generator=torch_stream(*self.seed, "drawn view", epoch))
         for chosen in batches:
-            yield with_motion(self.parts["train"].inputs[chosen], self.views[drawn[chosen], chosen])
+            yield with_motion(self.parts["train"], chosen, self.views[drawn[chosen], chosen])
 
 
 class OnlineInputs(Inputs):
@@ -115,15 +115,15 @@ class OnlineInputs(Inputs):
         ids = [[train.ids[i] for i in chosen] for chosen in batches]
         motion = augmented_features(self.net, self.sampler, ids, self.params, (*self.seed, "online", epoch))
         for chosen, features in zip(batches, motion, strict=True):
-            yield with_motion(train.inputs[chosen], features)
+            yield with_motion(train, chosen, features)
 
     def held_out(self, part: str) -> Tensor:
         """Inputs (n, d) of a part that is not trained on, by the network as it is now."""
-        cached = self.parts[part].inputs
-        if not self.drift or not len(cached):
-            return cached
-        features, _ = describe_videos(self.net, self.sampler, self.parts[part].ids, self.params)
-        return with_motion(cached, torch.from_numpy(features))
+        cached = self.parts[part]
+        if not self.drift or not cached.ids:
+            return cached.inputs
+        features, _ = describe_videos(self.net, self.sampler, cached.ids, self.params)
+        return with_motion(cached, torch.arange(len(cached.ids)), torch.from_numpy(features))
 
     def model(self, head: Head) -> nn.Module:
         """The head with the network beside it, so that both change mode, are kept and are restored together."""
@@ -142,6 +142,7 @@ class _Beside(nn.Module):
         return logits
 
 
-def with_motion(inputs: Tensor, motion: Tensor) -> Tensor:
-    """Inputs (m, d) with other motion features (m, d_motion), which are their last stream."""
-    return torch.cat([inputs[:, : -motion.shape[1]], concatenate([motion])], dim=1)
+def with_motion(part: Part, chosen: Tensor, motion: Tensor) -> Tensor:
+    """Cached inputs (m, d) of the chosen videos of a part, with other motion features (m, d_motion)."""
+    streams = part.inputs[chosen].split(list(part.widths.values()), dim=1)
+    return concatenate(list({**dict(zip(part.widths, streams, strict=True)), "motion": motion}.values()))

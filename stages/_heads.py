@@ -12,14 +12,15 @@ from moclip.splits import members_of
 from moclip.training import log_epoch
 from stages._results import write_test_predictions, write_val_predictions
 
+STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
 Seed = tuple[int, str, int]  # seed, head and split number
 
 
 def read_inputs(args: Any, params: HeadParams, seed: Seed) -> dict[str, Part]:
     """The parts of the split with the cached streams that the head gets."""
     (number, head, split), members = seed, read_split(args.split)
-    cached = [read_features(path) for path in args.streams]  # CLIP, and motion after it
-    return read_parts(streams_of(head, *cached, inputs=params.inputs, members=members, seed=(number, split)), members)
+    cached = {name: read_features(path) for name, path in zip(STREAMS, args.streams, strict=False)}
+    return read_parts(streams_of(head, cached, params.inputs, members, (number, split)), members)
 
 
 def train_and_write(args: Any, inputs: Inputs, params: HeadParams, seed: Seed) -> None:

@@ -59,7 +59,8 @@ def parts(net: MotionNet, sampler: FieldSampler) -> dict[str, Part]:
     ids = [member.id for member in MEMBERS]
     clip = np.random.default_rng(1).normal(size=(len(ids), CLIP_WIDTH)).astype(np.float32)
     motion, _ = describe_videos(net, sampler, ids, NET)
-    return read_parts([Features("clip", np.array(ids), clip), Features("motion", np.array(ids), motion)], MEMBERS)
+    streams = {name: Features(name, np.array(ids), values) for name, values in (("clip", clip), ("motion", motion))}
+    return read_parts(streams, MEMBERS)
 
 
 def state_of(net: MotionNet) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class Head(nn.Module):
     """Logits of features: normalise -> hidden layer -> ReLU -> dropout -> classes.
 
     Args:
-        inputs: Widths of the streams that stand side by side in the features.
+        inputs: Widths of the streams by name; in the features they stand side by side, in the order of their names.
         hidden: Width of the hidden layer; 0 leaves it out, with ReLU and dropout: a linear classifier.
         classes: Number of classes.
         dropout: Share of hidden units dropped in training.
@@ -56,7 +56,7 @@ class Head(nn.Module):
 
     def __init__(
         self,
-        inputs: Sequence[int],
+        inputs: Mapping[str, int],
         hidden: int,
         classes: int,
         dropout: float = 0.0,
@@ -65,13 +65,13 @@ class Head(nn.Module):
         combine: str = "concat",
     ) -> None:
         super().__init__()
-        self.widths, self.normalisation, self.combine = tuple(inputs), normalisation, combine
-        width = sum(self.widths)
+        self.widths, self.normalisation, self.combine = dict(sorted(inputs.items())), normalisation, combine
+        width = sum(self.widths.values())
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         if hidden:
             gated = combine == "gated" and len(self.widths) > 1
-            self.inputs = GatedSum(self.widths, hidden) if gated else nn.Linear(width, hidden)
+            self.inputs = GatedSum(list(self.widths.values()), hidden) if gated else nn.Linear(width, hidden)
         self.dropout = nn.Dropout(dropout)
         self.outputs = nn.Linear(hidden or width, classes)
         self.hidden = hidden
@@ -79,7 +79,7 @@ class Head(nn.Module):
     def config(self) -> dict[str, Any]:
         """All that `load_head` needs to build the same head, beside its weights."""
         return {
-            "inputs": list(self.widths),
+            "inputs": self.widths,
             "hidden": self.hidden,
             "classes": self.outputs.out_features,
             "normalisation": self.normalisation,
@@ -110,11 +110,12 @@ class Head(nn.Module):
     def _at_unit_length(self, features: Tensor) -> Tensor:
         if self.normalisation not in UNIT:
             return features
-        return concatenate([nn.functional.normalize(x, dim=1) for x in features.split(self.widths, dim=1)])
+        streams = features.split(list(self.widths.values()), dim=1)
+        return concatenate([nn.functional.normalize(stream, dim=1) for stream in streams])
 
 
 def concatenate(streams: Sequence[Tensor]) -> Tensor:
-    """Streams (n, d_i) side by side, (n, d)."""
+    """Streams (n, d_i) side by side, (n, d), in this order."""
     return torch.cat(list(streams), dim=1)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moclip.errors import StoreError
@@ -17,10 +17,10 @@ NORMALISATIONS = ("unit_standard", "unit", "standard", "none")
 
 def test_head_of_the_papers_size_has_the_papers_parameters():
     """0.97 M in the paper: CLIP's 512 and EfficientNet-B0's 1280 features, 512 hidden, 101 classes."""
-    head = Head((512, 1280), 512, 101, 0.5)
+    head = Head({"clip": 512, "motion": 1280}, 512, 101, 0.5)
     assert trainable_parameters(head) == 969_829
     assert head.config() == {
-        "inputs": [512, 1280],
+        "inputs": {"clip": 512, "motion": 1280},
         "hidden": 512,
         "classes": 101,
         "normalisation": "unit_standard",
@@ -29,18 +29,18 @@ def test_head_of_the_papers_size_has_the_papers_parameters():
 
 
 def test_parameters_of_the_variants():
-    linear = Head((512, 1280), 0, 101)
+    linear = Head({"clip": 512, "motion": 1280}, 0, 101)
     assert trainable_parameters(linear) == 1792 * 101 + 101
-    gated = Head((512, 1280), 64, 101, combine="gated")
+    gated = Head({"clip": 512, "motion": 1280}, 64, 101, combine="gated")
     gate = 1792 * 64 + 64
     assert trainable_parameters(gated) == gate + (512 * 64 + 64) + (1280 * 64 + 64) + (64 * 101 + 101)
-    alone = Head((512,), 64, 101, combine="gated")
-    assert trainable_parameters(alone) == trainable_parameters(Head((512,), 64, 101)), "nothing to be mixed with"
+    alone = Head({"clip": 512}, 64, 101, combine="gated")
+    assert trainable_parameters(alone) == trainable_parameters(Head({"clip": 512}, 64, 101)), "nothing to be mixed with"
 
 
 def test_inputs_are_standardised_by_the_training_part():
     features = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 100.0, 0.01]) + 5
-    head = Head((3,), 8, 2, normalisation="standard").eval()
+    head = Head({"clip": 3}, 8, 2, normalisation="standard").eval()
     unfitted = copy.deepcopy(head)
     head.fit_inputs(features)
     standard = (features - head.mean) / head.scale
@@ -52,7 +52,7 @@ def test_inputs_are_standardised_by_the_training_part():
 def test_scale_of_an_input_does_not_matter_after_fitting():
     torch.manual_seed(0)
     features, factor = torch.randn(50, 3), torch.tensor([1.0, 1000.0, 0.125])
-    head = Head((3,), 8, 2, normalisation="standard").eval()
+    head = Head({"clip": 3}, 8, 2, normalisation="standard").eval()
     head.fit_inputs(features)
     plain = head(features)
     head.fit_inputs(features * factor)
@@ -60,14 +60,14 @@ def test_scale_of_an_input_does_not_matter_after_fitting():
 
 
 def test_constant_input_is_left_unscaled():
-    head = Head((2,), 4, 2, normalisation="standard").eval()
+    head = Head({"clip": 2}, 4, 2, normalisation="standard").eval()
     head.fit_inputs(torch.tensor([[0.0, 1.0], [0.0, 3.0]]))
     assert head.scale.tolist() == [1.0, 1.0]
     assert torch.isfinite(head(torch.tensor([[7.0, 2.0]]))).all()
 
 
 def test_measured_inputs_are_saved_and_are_not_trained():
-    head = Head((2,), 4, 2, normalisation="standard")
+    head = Head({"clip": 2}, 4, 2, normalisation="standard")
     head.fit_inputs(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
     assert head.state_dict()["mean"].tolist() == [1.0, 2.0]
     assert {name for name, _ in head.named_parameters()}.isdisjoint({"mean", "scale"})
@@ -75,7 +75,7 @@ def test_measured_inputs_are_saved_and_are_not_trained():
 
 def test_dropout_works_in_training_alone():
     torch.manual_seed(0)
-    head, x = Head((8,), 64, 4, 0.5), torch.randn(2, 8)
+    head, x = Head({"clip": 8}, 64, 4, 0.5), torch.randn(2, 8)
     assert not torch.equal(head.train()(x), head(x))
     assert torch.equal(head.eval()(x), head(x))
 
@@ -83,13 +83,13 @@ def test_dropout_works_in_training_alone():
 def test_streams_stand_side_by_side_each_at_unit_length():
     joined = concatenate([torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([[500.0], [-0.1]])])
     assert joined.tolist()[0] == [3.0, 4.0, 500.0]
-    head = Head((2, 1), 4, 2, normalisation="unit")
+    head = Head({"clip": 2, "motion": 1}, 4, 2, normalisation="unit")
     torch.testing.assert_close(head.normalised(joined), torch.tensor([[0.6, 0.8, 1.0], [0.0, 1.0, -1.0]]))
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_video_that_does_not_move_stays_finite(normalisation):
-    head = Head((2, 3), 4, 2, normalisation=normalisation).eval()
+    head = Head({"clip": 2, "motion": 3}, 4, 2, normalisation=normalisation).eval()
     head.fit_inputs(torch.tensor([[1.0, 2.0, 0.0, 0.0, 0.0], [2.0, 1.0, 0.0, 0.0, 0.0]]))
     assert torch.isfinite(head(torch.zeros(1, 5))).all()
 
@@ -97,7 +97,7 @@ def test_video_that_does_not_move_stays_finite(normalisation):
 @pytest.mark.parametrize("streams", [1, 2])
 def test_no_videos_are_no_rows(streams):
     assert concatenate([torch.zeros(0, 4)] * streams).shape == (0, 4 * streams)
-    assert Head((4,) * streams, 3, 2)(torch.zeros(0, 4 * streams)).shape == (0, 2)
+    assert Head(dict.fromkeys("ab"[:streams], 4), 3, 2)(torch.zeros(0, 4 * streams)).shape == (0, 2)
 
 
 def features(seed: int) -> torch.Tensor:
@@ -107,10 +107,11 @@ def features(seed: int) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
+@settings(deadline=None)  # PyTorch and other work on the machine make a first call slow
 @given(st.integers(0, 10_000), st.sampled_from(NORMALISATIONS))
 def test_normalisation_is_its_formula(seed, normalisation):
     x = features(seed)
-    head = Head((3, 5), 4, 2, normalisation=normalisation)
+    head = Head({"clip": 3, "motion": 5}, 4, 2, normalisation=normalisation)
     head.fit_inputs(x)
     expected = x.double().numpy()
     if normalisation.startswith("unit"):
@@ -121,16 +122,18 @@ def test_normalisation_is_its_formula(seed, normalisation):
     np.testing.assert_allclose(head.normalised(x).numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
+@settings(deadline=None)  # PyTorch and other work on the machine make a first call slow
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
 def test_length_of_a_stream_matters_only_where_it_is_not_made_one(seed, factor):
     x = features(seed)
     longer = concatenate([x[:, :3] * factor, x[:, 3:]])
     for normalisation in NORMALISATIONS:
-        head = Head((3, 5), 4, 2, normalisation=normalisation)
+        head = Head({"clip": 3, "motion": 5}, 4, 2, normalisation=normalisation)
         same = torch.allclose(head.normalised(x), head.normalised(longer), atol=1e-5)
         assert same == (normalisation.startswith("unit") or factor == 1.0 or np.isclose(factor, 1, atol=1e-5))
 
 
+@settings(deadline=None)  # PyTorch and other work on the machine make a first call slow
 @given(st.integers(0, 10_000))
 def test_gated_sum_is_its_formula(seed):
     torch.manual_seed(seed)
@@ -154,14 +157,14 @@ def test_gate_at_an_end_lets_one_stream_through(bias, left):
 
 def test_without_a_hidden_layer_the_head_is_linear():
     torch.manual_seed(0)
-    head, x, y = Head((3, 5), 0, 4, 0.5, normalisation="none"), features(0), features(1)
+    head, x, y = Head({"clip": 3, "motion": 5}, 0, 4, 0.5, normalisation="none"), features(0), features(1)
     zero = head(torch.zeros(1, 8))
     torch.testing.assert_close(head(x + y) - zero, (head(x) - zero) + (head(y) - zero), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize(("hidden", "combine"), [(6, "concat"), (6, "gated"), (0, "concat")])
-@pytest.mark.parametrize("widths", [(8,), (3, 5)])
+@pytest.mark.parametrize("widths", [{"clip": 8}, {"clip": 3, "motion": 5}])
 def test_saved_head_is_built_again_from_its_files_alone(tmp_path: Path, normalisation, hidden, combine, widths):
     torch.manual_seed(0)
     head = Head(widths, hidden, 4, 0.5, normalisation=normalisation, combine=combine).eval()
@@ -173,7 +176,7 @@ def test_saved_head_is_built_again_from_its_files_alone(tmp_path: Path, normalis
 
 
 def test_weights_of_another_head_are_refused():
-    head = Head((3, 5), 6, 4)
+    head = Head({"clip": 3, "motion": 5}, 6, 4)
     with pytest.raises(StoreError, match="head: weights and config do not fit"):
         load_head({**head.config(), "hidden": 7}, head.state_dict())
     with pytest.raises(StoreError, match="head: weights and config do not fit"):
