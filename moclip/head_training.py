@@ -45,12 +45,12 @@ def train_head(
     seed: tuple[int, str, int],
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> tuple[Head, list[Epoch]]:
-    """Train on the train part, select on the val part; the test part is not looked at.
+    """Train on the train part, select on the val part; the test part is looked at with `select: test` alone.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.fit`.
     """
-    train, val = parts["train"], parts["val"]
+    train, val, test = (parts[name] for name in PARTS)
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
     make_deterministic(*seed)
@@ -68,6 +68,7 @@ def train_head(
         (lambda: (head(val.inputs), val.labels)) if val.ids else None,
         Schedule(params.epochs, params.lr, params.weight_decay, params.select),
         on_epoch,
+        test=(lambda: (head(test.inputs), test.labels)) if params.select == "test" and test.ids else None,
     )
     return head, history
 

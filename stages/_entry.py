@@ -18,7 +18,10 @@ from moclip.schema.base import validated
 PARAMS_FILE = Path("params.yaml")
 # Every top-level name; `tests/test_params.py` holds it against the models of moclip/schema.
 SECTIONS = frozenset(
-    ["seed", "splits", "heads", "data", "demo", "motion", "motion_net", "clip", "demo_clip", "fusion", "evaluate"]
+    [
+        *["seed", "splits", "heads", "data", "demo", "motion", "motion_net", "clip", "demo_clip", "fusion", "evaluate"],
+        "compute",
+    ]
 )
 
 log = logging.getLogger("stages")

@@ -5,6 +5,7 @@ from typing import Any
 from moclip.errors import ParamsError
 from moclip.schema.base import validated
 from moclip.schema.clip import ClipParams, DemoClipParams
+from moclip.schema.compute import ComputeParams
 from moclip.schema.data import DataParams, DemoParams
 from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.motion import MotionParams
@@ -23,6 +24,7 @@ MODELS: dict[str, Any] = {
     "demo_clip": DemoClipParams,
     "fusion": HeadParams,
     "evaluate": EvaluateParams,
+    "compute": ComputeParams,
 }
 
 
