@@ -22,8 +22,9 @@ from moclip.features import Features
 from moclip.files import write_json, write_text
 from moclip.head_training import Inputs, Part, read_parts, train_head
 from moclip.models.motion import MotionNet
+from moclip.motion_eval import describe_videos
+from moclip.motion_fields import FieldSampler
 from moclip.motion_store import MotionStore
-from moclip.motion_training import FieldSampler, describe_videos
 from moclip.motion_views import OnlineInputs, ViewInputs, view_features
 from moclip.schema.base import validated
 from moclip.schema.motion import MotionParams
@@ -58,10 +59,10 @@ class Bench:
     def __init__(self, case: Case, store: MotionStore, params: dict[str, Any]) -> None:
         motion = validated("motion", MotionParams, params["motion"])
         net_params = validated("motion_net", MotionNetParams, params["motion_net"])
-        self.net_params = net_params.model_copy(update={"arch": case.arch, "input_px": case.input_px})
+        net_params = net_params.model_copy(update={"arch": case.arch, "input_px": case.input_px})
         head = validated("fusion", HeadParams, params["fusion"])
         self.head = head.model_copy(update={"hidden": 512, "select": "last", "batch_videos": 64})
-        self.sampler = FieldSampler(store, motion, case.input_px)
+        self.sampler = FieldSampler(store, motion, net_params)
         torch.manual_seed(0)
         self.net = MotionNet(case.arch, CLASSES, net_params.bound_px).eval()
         self.ids = store.ids[: case.videos]
@@ -71,7 +72,7 @@ class Bench:
         rng = np.random.default_rng(0)
         clip = rng.normal(size=(len(self.ids), CLIP_WIDTH)).astype(np.float32)
         few = self.ids[:2]  # one pass tells the width; values change no time
-        width = describe_videos(self.net, self.sampler, few, self.net_params)[0].shape[1]
+        width = describe_videos(self.net, self.sampler, few)[0].shape[1]
         motion = rng.normal(size=(len(self.ids), width)).astype(np.float32)
         pairs = (("clip", clip), ("motion", motion))
         streams = {name: Features(name, np.array(self.ids), values) for name, values in pairs}
@@ -81,12 +82,12 @@ class Bench:
         """Inputs by cached views, and the seconds that one view took."""
         with tempfile.TemporaryDirectory() as work:
             start = time.perf_counter()
-            found = view_features(self.net, self.sampler, self.ids, self.net_params, SEED, views=VIEWS, work=Path(work))
+            found = view_features(self.net, self.sampler, self.ids, SEED, views=VIEWS, work=Path(work))
             return ViewInputs(self.parts, found, SEED), (time.perf_counter() - start) / VIEWS
 
     def online(self, drift: bool) -> Inputs:
         """Inputs by the network in the loop."""
-        return OnlineInputs(self.parts, self.net, self.sampler, self.net_params, SEED, drift=drift)
+        return OnlineInputs(self.parts, self.net, self.sampler, SEED, drift=drift)
 
     def epoch_s(self, inputs: Inputs, epochs: int) -> float:
         """Seconds of an epoch, the best of all but the first."""

@@ -12,6 +12,7 @@ from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
 from PIL import Image
 from torch import Tensor, nn
 
+from moclip.compute import ON_CPU, Compute
 from moclip.errors import StoreError
 from moclip.files import atomic_path, read_json, sha256_file, write_json
 from moclip.models.frozen import Frozen
@@ -31,17 +32,21 @@ class Encoder:
     preprocess: Any
     tokenize: Any
     logit_scale: float
+    compute: Compute = ON_CPU
 
     @torch.inference_mode()
     def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32, of RGB frames (h, w, 3) uint8."""
-        batch = torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames])
-        return self._finite(self.model.backbone.encode_image(batch), "image")
+        batch = self.compute.tensor(torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames]))
+        with self.compute.autocast():
+            return self._finite(self.model.backbone.encode_image(batch), "image")
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32."""
-        return self._finite(self.model.backbone.encode_text(self.tokenize(list(texts))), "text")
+        tokens = self.compute.tensor(self.tokenize(list(texts)))
+        with self.compute.autocast():
+            return self._finite(self.model.backbone.encode_text(tokens), "text")
 
     def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
         """One unit vector per class, (k, d): the mean of its prompts' features, normalised.
@@ -57,7 +62,7 @@ class Encoder:
     def _finite(self, features: Tensor, kind: str) -> np.ndarray:
         if not torch.isfinite(features).all():
             raise StoreError(f"CLIP's {kind} features are not finite; its weights are damaged or do not fit")
-        return features.float().numpy()
+        return features.float().cpu().numpy()
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -97,8 +102,8 @@ def _try_out(encoder: Encoder, width: int) -> None:
             raise StoreError(f"CLIP's {kind} features of a first batch are {values.shape}, must be {(2, width)}")
 
 
-def load_encoder(directory: Path) -> Encoder:
-    """The frozen encoder of a directory that `save_encoder` wrote.
+def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
+    """The frozen encoder of a directory that `save_encoder` wrote, on the device and with the arithmetic of `compute`.
 
     Raises:
         StoreError: a file is missing or torn, or not the one that was written.
@@ -110,6 +115,5 @@ def load_encoder(directory: Path) -> Encoder:
             raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
     location = f"local-dir:{directory.resolve()}"
     model, preprocess = open_clip.create_model_from_pretrained(location)
-    return Encoder(
-        Frozen(model), preprocess, open_clip.get_tokenizer(location), float(model.logit_scale.detach().exp())
-    )
+    logit_scale = float(model.logit_scale.detach().exp())
+    return Encoder(Frozen(compute.place(model)), preprocess, open_clip.get_tokenizer(location), logit_scale, compute)

@@ -105,14 +105,14 @@ def train_head(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     inputs: Inputs | None = None,
 ) -> tuple[Head, list[Epoch]]:
-    """Train on the train part, select on the val part; the test part is not looked at.
+    """Train on the train part, select on the val part; the test part is looked at with `select: test` alone.
 
     `inputs` are those of `parts`, unless they change from epoch to epoch.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.fit`.
     """
-    train, val = parts["train"], parts["val"]
+    train, val, test = (parts[name] for name in PARTS)
     inputs = inputs or Inputs(parts)
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
@@ -138,6 +138,7 @@ def train_head(
         (lambda: (head(inputs.held_out("val")), val.labels)) if val.ids else None,
         Schedule(params.epochs, params.lr, params.weight_decay, params.select),
         on_epoch,
+        test=(lambda: (head(inputs.held_out("test")), test.labels)) if params.select == "test" and test.ids else None,
     )
     return head, history
 

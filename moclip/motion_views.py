@@ -17,10 +17,9 @@ from moclip.head_training import Inputs, Part
 from moclip.models.frozen import Frozen
 from moclip.models.fusion import Head, concatenate
 from moclip.models.motion import MotionNet
-from moclip.motion_training import FieldSampler, describe_videos
-from moclip.schema.training import MotionNetParams
+from moclip.motion_eval import describe_crops, describe_videos
+from moclip.motion_fields import FieldSampler
 from moclip.seeds import stream, torch_stream
-from moclip.transforms import augment
 
 Seed = tuple[int, str, int]
 
@@ -29,7 +28,6 @@ def augmented_features(
     net: MotionNet,
     sampler: FieldSampler,
     batches: Sequence[Sequence[str]],
-    params: MotionNetParams,
     seed: tuple[int | str, ...],
 ) -> Iterator[Tensor]:
     """Features (m, d) of each batch of videos on random frames, crops and mirrors, as the motion network trains on.
@@ -39,8 +37,9 @@ def augmented_features(
     """
     rng, generator = stream(*seed), torch_stream(*seed)  # type: ignore[arg-type]
     for ids in batches:
-        with torch.no_grad():
-            features = net.features(augment(sampler(ids, params.segments, rng), generator))
+        fields = sampler.augmented(ids, sampler.params.segments, rng, generator)
+        with torch.no_grad(), sampler.compute.autocast():
+            features = net.features(fields).float().cpu()
         yield features  # out of the block: within it, who takes them could compute no gradients either
 
 
@@ -48,7 +47,6 @@ def view_features(
     net: MotionNet,
     sampler: FieldSampler,
     ids: Sequence[str],
-    params: MotionNetParams,
     seed: Seed,
     *,
     views: int,
@@ -61,12 +59,13 @@ def view_features(
     """
     net.eval()
     work.mkdir(parents=True, exist_ok=True)
-    batches = [ids[start : start + params.batch_videos] for start in range(0, len(ids), params.batch_videos)]
+    size = sampler.params.batch_videos
+    batches = [ids[start : start + size] for start in range(0, len(ids), size)]
     paths = [work / f"view-{number:03d}.npz" for number in range(views)]
     with FileLock(work / "lock"):  # of two experiments that need the same views, the second finds them done
         for number, path in enumerate(tqdm(paths, desc="views", unit="view")):
             if not path.exists():
-                parts = augmented_features(net, sampler, batches, params, (*seed, "view", number))
+                parts = augmented_features(net, sampler, batches, (*seed, "view", number))
                 write_features(path, ids, torch.cat(list(parts)).numpy())
     return torch.from_numpy(np.stack([read_features(path).of(ids) for path in paths]))
 
@@ -100,29 +99,31 @@ class OnlineInputs(Inputs):
         parts: Mapping[str, Part],
         net: MotionNet,
         sampler: FieldSampler,
-        params: MotionNetParams,
         seed: Seed,
         *,
         drift: bool,
     ) -> None:
         super().__init__(parts)
-        self.net, self.sampler, self.params, self.seed, self.drift = net, sampler, params, seed, drift
+        self.net, self.sampler, self.seed, self.drift = net, sampler, seed, drift
         net.eval().requires_grad_(False)
 
     def of_epoch(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """Inputs (m, d) of each batch."""
         train = self.parts["train"]
         ids = [[train.ids[i] for i in chosen] for chosen in batches]
-        motion = augmented_features(self.net, self.sampler, ids, self.params, (*self.seed, "online", epoch))
+        motion = augmented_features(self.net, self.sampler, ids, (*self.seed, "online", epoch))
         for chosen, features in zip(batches, motion, strict=True):
             yield with_motion(train, chosen, features)
 
     def held_out(self, part: str) -> Tensor:
-        """Inputs (n, d) of a part that is not trained on, by the network as it is now."""
+        """Inputs (n, d) of a part that is not trained on, by the network as it is now, in the cached ones' crops."""
         cached = self.parts[part]
         if not self.drift or not cached.ids:
             return cached.inputs
-        features, _ = describe_videos(self.net, self.sampler, cached.ids, self.params)
+        if self.sampler.params.eval_crops == 1:
+            features, _ = describe_videos(self.net, self.sampler, cached.ids)
+        else:
+            features, _ = describe_crops(self.net, self.sampler, cached.ids, (self.seed[0], "motion", self.seed[2]))
         return with_motion(cached, torch.arange(len(cached.ids)), torch.from_numpy(features))
 
     def model(self, head: Head) -> nn.Module:

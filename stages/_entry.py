@@ -33,6 +33,7 @@ SECTIONS = frozenset(
         "metadata_only",
         "score_average",
         "evaluate",
+        "compute",
     ]
 )
 

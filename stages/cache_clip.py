@@ -4,12 +4,14 @@ from typing import Any
 
 from moclip.clip import META, load_encoder
 from moclip.clip_cache import image_features
+from moclip.compute import Compute
 from moclip.features import write_features
 from moclip.files import fingerprint, read_json, sha256_file, write_json
 from moclip.manifest import read_classes, read_manifest
 from moclip.precomputed import load_precomputed
 from moclip.prompts import read_prompts
 from moclip.schema.clip import ClipParams
+from moclip.schema.compute import ComputeParams
 from moclip.schema.data import DataParams
 from moclip.schema.run import Seed
 from stages._entry import arguments, data_root, run, section, work_directory
@@ -26,12 +28,13 @@ def main() -> None:
 
 def encode(args: Any, clip: ClipParams) -> None:
     """Features by the encoder, of the videos themselves."""
-    data = section("data", DataParams)
-    encoder = load_encoder(args.model)
+    data, hardware = section("data", DataParams), section("compute", ComputeParams)
+    encoder = load_encoder(args.model, Compute.of(hardware))
     classes, prompts = read_classes(args.classes), read_prompts(args.prompts, args.templates)
     texts = encoder.class_features([prompts.of(name) for name in text_order(classes, clip)], clip.text_mean)
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
-    digest = fingerprint(read_json(args.model / META), sha256_file(args.manifest), clip.frame, seed)
+    arithmetic = (encoder.compute.device.type, hardware.amp)
+    digest = fingerprint(read_json(args.model / META), sha256_file(args.manifest), clip.frame, seed, arithmetic)
     ids, images = image_features(
         encoder,
         list(read_manifest(args.manifest).values()),

@@ -5,15 +5,18 @@ from typing import Any
 
 import torch
 
+from moclip.compute import Compute
 from moclip.files import fingerprint, sha256_file
 from moclip.head_training import Inputs, Part
 from moclip.models.store import WEIGHTS, load_model, save_model
 from moclip.motion_store import MotionStore
+from moclip.schema.compute import ComputeParams
 from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import HeadParams, MotionNetParams
 from stages._entry import arguments, run, section, work_directory
 from stages._heads import read_inputs, train_and_write
+from stages._resume import running_code
 
 
 def main() -> None:
@@ -43,19 +46,20 @@ def main() -> None:
 def changing(args: Any, parts: Mapping[str, Part], params: HeadParams, seed: tuple[int, str, int]) -> Any:
     """Inputs whose motion features change from epoch to epoch."""
     from moclip.models.motion import load_motion_net  # here: with plain features, the seconds of this import are saved
-    from moclip.motion_training import FieldSampler
+    from moclip.motion_fields import FieldSampler
     from moclip.motion_views import OnlineInputs, ViewInputs, view_features
 
     motion, motion_net = section("motion", MotionParams), section("motion_net", MotionNetParams)
+    compute = Compute.of(section("compute", ComputeParams))
     store = MotionStore.open(args.motion)
-    sampler = FieldSampler(store, motion, motion_net.input_px)
-    net = load_motion_net(*load_model(args.network))
+    sampler = FieldSampler(store, motion, motion_net, compute)
+    net = compute.place(load_motion_net(*load_model(args.network)))
     if params.online:
-        return OnlineInputs(parts, net, sampler, motion_net, seed, drift=params.backbone_statistics == "drift")
+        return OnlineInputs(parts, net, sampler, seed, drift=params.backbone_statistics == "drift")
     ids = parts["train"].ids
     made_by = (sha256_file(args.network / WEIGHTS), store.digest, motion.model_dump(), motion_net.model_dump())
-    work = work_directory(f"fusion_views-{fingerprint(*made_by, ids, seed)}")
-    return ViewInputs(parts, view_features(net, sampler, ids, motion_net, seed, views=params.views, work=work), seed)
+    work = work_directory(f"fusion_views-{fingerprint(*made_by, str(compute), ids, seed, running_code())}")
+    return ViewInputs(parts, view_features(net, sampler, ids, seed, views=params.views, work=work), seed)
 
 
 if __name__ == "__main__":

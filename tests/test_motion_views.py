@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from moclip import motion_views
 from moclip.features import Features
 from moclip.head_training import Inputs, Part, head_logits, read_parts, train_head
 from moclip.models.fusion import concatenate
 from moclip.models.motion import MotionNet
 from moclip.models.store import save_model
 from moclip.motion import MotionGrid
+from moclip.motion_eval import describe_videos
+from moclip.motion_fields import FieldSampler
 from moclip.motion_store import MotionStore, write_store
-from moclip.motion_training import FieldSampler, describe_videos
 from moclip.motion_views import OnlineInputs, ViewInputs, view_features
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import HeadParams, MotionNetParams
@@ -45,7 +45,7 @@ def sampler(tmp_path_factory: pytest.TempPathFactory) -> FieldSampler:
     ]
     path: Path = tmp_path_factory.mktemp("views") / "store"
     write_store(path, clips, {})
-    return FieldSampler(MotionStore.open(path), MOTION, None)
+    return FieldSampler(MotionStore.open(path), MOTION, NET)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def net() -> MotionNet:
 def parts(net: MotionNet, sampler: FieldSampler) -> dict[str, Part]:
     ids = [member.id for member in MEMBERS]
     clip = np.random.default_rng(1).normal(size=(len(ids), CLIP_WIDTH)).astype(np.float32)
-    motion, _ = describe_videos(net, sampler, ids, NET)
+    motion, _ = describe_videos(net, sampler, ids)
     streams = {name: Features(name, np.array(ids), values) for name, values in (("clip", clip), ("motion", motion))}
     return read_parts(streams, MEMBERS)
 
@@ -81,7 +81,7 @@ def trained(inputs: Inputs, path: Path, **settings: Any) -> bytes:
 
 
 def views(net: MotionNet, sampler: FieldSampler, parts: dict[str, Part], work: Path, count: int) -> Tensor:
-    return view_features(net, sampler, parts["train"].ids, NET, SEED, views=count, work=work)
+    return view_features(net, sampler, parts["train"].ids, SEED, views=count, work=work)
 
 
 def test_inputs_of_parts_are_what_training_takes_by_itself(parts, tmp_path):
@@ -95,27 +95,27 @@ def test_views_differ_from_each_other_and_from_the_features_of_centres(net, samp
     found = views(net, sampler, parts, tmp_path, 3)
     assert found.shape == (3, 12, 96)
     assert changed(before, net) == set()
-    plain, _ = describe_videos(net, sampler, parts["train"].ids, NET)
+    plain, _ = describe_videos(net, sampler, parts["train"].ids)
     every = [torch.from_numpy(plain), *found]
     assert all((one != other).any(dim=1).all() for i, one in enumerate(every) for other in every[:i])
 
 
 def test_a_finished_view_is_kept_after_a_kill_and_the_bytes_are_the_same(net, sampler, parts, tmp_path, monkeypatch):
     whole = views(net, sampler, parts, tmp_path / "whole", 3)
-    augment, calls = motion_views.augment, []
+    augmented, calls = FieldSampler.augmented, []
 
-    def killed(fields: Tensor, generator: torch.Generator) -> Tensor:
+    def killed(*given: Any) -> Tensor:
         calls.append(1)
         if len(calls) > 4:  # three batches a view
             raise KeyboardInterrupt
-        return augment(fields, generator)
+        return augmented(*given)
 
-    monkeypatch.setattr(motion_views, "augment", killed)
+    monkeypatch.setattr(FieldSampler, "augmented", killed)
     with pytest.raises(KeyboardInterrupt):
         views(net, sampler, parts, tmp_path / "w", 3)
     assert [path.name for path in sorted((tmp_path / "w").glob("*view*"))] == ["view-000.npz"]
     calls.clear()
-    monkeypatch.setattr(motion_views, "augment", lambda *given: (calls.append(1), augment(*given))[1])
+    monkeypatch.setattr(FieldSampler, "augmented", lambda *given: (calls.append(1), augmented(*given))[1])
     resumed = views(net, sampler, parts, tmp_path / "w", 3)
     assert len(calls) == 6, "the finished view is not computed again"
     assert torch.equal(resumed, whole)
@@ -159,7 +159,7 @@ def test_training_on_views_is_repeatable_and_their_number_matters(net, sampler, 
 
 def online(drift: bool) -> Callable[..., OnlineInputs]:
     def make(net: MotionNet, sampler: FieldSampler, parts: dict[str, Part]) -> OnlineInputs:
-        return OnlineInputs(parts, net, sampler, NET, SEED, drift=drift)
+        return OnlineInputs(parts, net, sampler, SEED, drift=drift)
 
     return make
 
@@ -184,7 +184,7 @@ def test_drift_moves_the_running_statistics_and_nothing_else(net, sampler, parts
     assert int(net.input_norm.num_batches_tracked) == 3 * HEAD.epochs
     assert not net.training
     drifted = inputs.held_out("test")
-    features, _ = describe_videos(net, sampler, parts["test"].ids, NET)
+    features, _ = describe_videos(net, sampler, parts["test"].ids)
     torch.testing.assert_close(drifted[:, CLIP_WIDTH:], concatenate([torch.from_numpy(features)]))
     torch.testing.assert_close(drifted[:, :CLIP_WIDTH], plain[:, :CLIP_WIDTH])
     assert not torch.allclose(drifted, plain, atol=1e-3)
@@ -200,7 +200,7 @@ def test_selection_brings_back_the_statistics_of_its_epoch(net, sampler, parts, 
             seen.append((int(self.net.input_norm.num_batches_tracked), found))
             return found
 
-    inputs = Watched(parts, net, sampler, NET, SEED, drift=True)
+    inputs = Watched(parts, net, sampler, SEED, drift=True)
     head, history = train_head(parts, 2, HEAD.model_copy(update={"epochs": 6}), SEED, inputs=inputs)
     assert [batches for batches, _ in seen] == [3 * (epoch + 1) for epoch in range(6)]
     assert len({values.numpy().tobytes() for _, values in seen}) == 6
