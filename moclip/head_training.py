@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from moclip.checkpoint import Checkpoint
 from moclip.errors import DataError
 from moclip.features import Features
 from moclip.history import Epoch
@@ -104,10 +105,11 @@ def train_head(
     seed: tuple[int, str, int],
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     inputs: Inputs | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Head, list[Epoch]]:
     """Train on the train part, select on the val part; the test part is looked at with `select: test` alone.
 
-    `inputs` are those of `parts`, unless they change from epoch to epoch.
+    `inputs` are those of `parts`, unless they change from epoch to epoch; `checkpoint` is as for `moclip.training.fit`.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.fit`.
@@ -139,6 +141,7 @@ def train_head(
         Schedule(params.epochs, params.lr, params.weight_decay, params.select),
         on_epoch,
         test=(lambda: (head(inputs.held_out("test")), test.labels)) if params.select == "test" and test.ids else None,
+        checkpoint=checkpoint,
     )
     return head, history
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from moclip.checkpoint import Checkpoint
 from moclip.features import read_features
 from moclip.head_training import Inputs, Part, head_logits, read_parts, streams_of, train_head
 from moclip.history import write_history
@@ -23,9 +24,12 @@ def read_inputs(args: Any, params: HeadParams, seed: Seed) -> dict[str, Part]:
     return read_parts(streams_of(head, cached, params.inputs, members, (number, split)), members)
 
 
-def train_and_write(args: Any, inputs: Inputs, params: HeadParams, seed: Seed) -> None:
+def train_and_write(
+    args: Any, inputs: Inputs, params: HeadParams, seed: Seed, checkpoint: Checkpoint | None = None
+) -> None:
     """Train the head; write its weights, history and predictions where `args` says."""
-    head, history = train_head(inputs.parts, len(read_classes(args.classes)), params, seed, log_epoch, inputs)
+    classes = len(read_classes(args.classes))
+    head, history = train_head(inputs.parts, classes, params, seed, log_epoch, inputs, checkpoint)
     save_model(args.model, head, head.config())
     write_history(args.history, history)
     members = read_split(args.split)

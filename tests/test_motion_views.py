@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from moclip import checkpoint
 from moclip.features import Features
 from moclip.head_training import Inputs, Part, head_logits, read_parts, train_head
+from moclip.history import Epoch
 from moclip.models.fusion import concatenate
 from moclip.models.motion import MotionNet
 from moclip.models.store import save_model
@@ -218,3 +220,31 @@ def test_drift_is_repeatable(sampler, parts, net, tmp_path):
     net.load_state_dict(state)
     assert trained(online(True)(net, sampler, parts), tmp_path / "b") == first
     assert changed(after, net) == set()
+
+
+@pytest.mark.parametrize("drift", [False, True])
+def test_training_that_was_killed_goes_on_to_the_same_bytes(drift, net, sampler, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
+    start = state_of(net)
+
+    def run(name: str, kill_after: int | None = None) -> tuple[bytes, dict[str, Tensor]]:
+        net.load_state_dict(start)  # as a process does that reads it again
+        inputs = OnlineInputs(parts, net, sampler, SEED, drift=drift)
+
+        def stop(epoch: Epoch) -> None:
+            if epoch.epoch == kill_after:
+                raise KeyboardInterrupt
+
+        with checkpoint.checkpoint_in(tmp_path / "work") as kept:
+            head, history = train_head(parts, 2, HEAD.model_copy(update={"epochs": 5}), SEED, stop, inputs, kept)
+        save_model(tmp_path / name, head, head.config())
+        assert len(history) == 5
+        return (tmp_path / name / "model.safetensors").read_bytes(), state_of(net)
+
+    whole, statistics = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", kill_after=2)
+    assert (tmp_path / "work/state.pt").exists()
+    resumed, again = run("resumed")
+    assert resumed == whole
+    assert all(torch.equal(value, again[name]) for name, value in statistics.items())
