@@ -121,8 +121,8 @@ def table(found: dict[str, dict[str, float]]) -> str:
     lines = [
         "# An epoch of fusion: the motion network in the loop, or cached views",
         "",
-        "Written by `python -m benchmarks.fusion`; CPU seconds of one thread, best epochs of several rounds. `views`: the"
-        " motion features of one of K cached views of each video. `online`: computed anew with the motion network's"
+        "Written by `python -m benchmarks.fusion`; CPU seconds of one thread, best epochs of several rounds. `views`:"
+        " the motion features of one of K cached views of each video. `online`: computed anew with the motion network's"
         " training augmentation; `drift`: the same, the network's batch norms in training mode. A view is computed once"
         " and costs about an epoch online, so K views pay off after K epochs, and for every further head at once.",
         "",
