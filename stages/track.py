@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from moclip.errors import StoreError
 from moclip.files import read_json
 from moclip.flat import flatten
-from moclip.history import COLUMNS, read_history
+from moclip.history import columns, read_history
 from moclip.model_registry import log_model
 from moclip.provenance import committed_text, git_state, package_versions
 from moclip.schema.run import Heads, Splits
@@ -126,7 +126,8 @@ def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 def read_curves(path: Path) -> dict[str, list[Point]]:
     """One curve for each column beside `epoch`; a value that was undefined is NaN."""
     history = read_history(path)
-    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in COLUMNS[1:]} if history else {}
+    names = columns(history)[1:] if history else ()
+    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
 
 
 if __name__ == "__main__":
