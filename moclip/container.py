@@ -6,9 +6,9 @@ from pathlib import Path
 
 import av
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from moclip.errors import DataError, StoreError, VideoError
+from moclip.progress import Progress
 from moclip.tables import read_csv, write_csv
 from moclip.video import CONTAINERS
 
@@ -71,7 +71,7 @@ def read_containers(paths: Mapping[str, Path], *, jobs: int = -1) -> dict[str, C
     """
     tasks = sorted(paths)
     results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_outcome)(paths[stem]) for stem in tasks)
-    found = dict(zip(tasks, tqdm(results, total=len(tasks), desc="audit", unit="video"), strict=True))
+    found = dict(zip(tasks, Progress(results, total=len(tasks), desc="audit", unit="video"), strict=True))
     if bad := [fault for fault in found.values() if isinstance(fault, str)]:
         raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad))
     return found

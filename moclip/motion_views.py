@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from moclip.features import read_features, write_features
 from moclip.head_training import Inputs, Part
@@ -19,6 +18,7 @@ from moclip.models.fusion import Head, concatenate
 from moclip.models.motion import MotionNet
 from moclip.motion_eval import describe_crops, describe_videos
 from moclip.motion_fields import FieldSampler
+from moclip.progress import Progress
 from moclip.seeds import stream, torch_stream
 
 Seed = tuple[int, str, int]
@@ -63,7 +63,7 @@ def view_features(
     batches = [ids[start : start + size] for start in range(0, len(ids), size)]
     paths = [work / f"view-{number:03d}.npz" for number in range(views)]
     with FileLock(work / "lock"):  # of two experiments that need the same views, the second finds them done
-        for number, path in enumerate(tqdm(paths, desc="views", unit="view")):
+        for number, path in enumerate(Progress(paths, desc="views", unit="view")):
             if not path.exists():
                 parts = augmented_features(net, sampler, batches, (*seed, "view", number))
                 write_features(path, ids, torch.cat(list(parts)).numpy())

@@ -15,6 +15,7 @@ from moclip.checkpoint import Checkpoint
 from moclip.compute import ON_CPU, Compute
 from moclip.errors import DataError
 from moclip.history import Epoch
+from moclip.progress import Progress
 
 Batch = tuple[Tensor, Tensor]
 Part = Callable[[], Batch]
@@ -42,8 +43,8 @@ class Schedule:
 
 
 def log_epoch(epoch: Epoch) -> None:
-    """One line per epoch."""
-    log.info(
+    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
+    log.debug(
         "epoch %d: train loss %.4f, val loss %.4f, val top-1 %.2f %%",
         epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_top1_pct,
     )  # fmt: skip
@@ -90,17 +91,23 @@ def fit(
     state = _State(progress, {"model": model, "optimizer": optimizer, "rates": rates, "scaler": scaler}, compute)
     if checkpoint:
         state.restore(checkpoint)
-    for number in range(len(progress.history), schedule.epochs):
-        lr = float(rates.get_last_lr()[0]) / parameters[0][1]  # read here: past its last step, a cycle turns up again
-        loss = _train_epoch(model, batches(number), optimizer, rates, scaler, compute)
-        val_loss, val_top1_pct = _evaluate(model, validate)
-        test_loss, test_top1_pct = _evaluate(model, test)
-        epoch = Epoch(number, lr, loss, val_loss, val_top1_pct, test_top1_pct)
-        scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
-        progress.add(epoch, scores[schedule.select], model)
-        on_epoch(epoch)
-        if checkpoint:
-            checkpoint.save_if_due(state.capture)
+    steps, done = schedule.epochs * steps_per_epoch, len(progress.history) * steps_per_epoch
+    with Progress(total=steps, initial=done, desc="train", unit="step") as bar:
+        for number in range(len(progress.history), schedule.epochs):
+            lr = (
+                float(rates.get_last_lr()[0]) / parameters[0][1]
+            )  # read here: past its last step, a cycle turns up again
+            loss = _train_epoch(model, batches(number), optimizer, rates, scaler, compute, bar)
+            val_loss, val_top1_pct = _evaluate(model, validate)
+            test_loss, test_top1_pct = _evaluate(model, test)
+            epoch = Epoch(number, lr, loss, val_loss, val_top1_pct, test_top1_pct)
+            scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
+            held_out = f", val top-1 {val_top1_pct:.1f} %" if validate else ""
+            bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}{held_out}", False)
+            progress.add(epoch, scores[schedule.select], model)
+            on_epoch(epoch)
+            if checkpoint:
+                checkpoint.save_if_due(state.capture)
     if progress.kept:
         model.load_state_dict(progress.kept)
     model.eval()
@@ -194,6 +201,7 @@ def _train_epoch(
     rates: torch.optim.lr_scheduler.LRScheduler,
     scaler: torch.amp.GradScaler,
     compute: Compute,
+    bar: Progress,
 ) -> float:
     model.train()
     total, count = torch.zeros((), dtype=torch.float64, device=compute.device), 0
@@ -205,6 +213,7 @@ def _train_epoch(
         scaler.step(optimizer)
         scaler.update()
         rates.step()
+        bar.update()
         # Summed where the network runs: asking a GPU for each loss would make it wait.
         total, count = total + loss.detach().double() * len(labels), count + len(labels)
     mean = total.item() / count

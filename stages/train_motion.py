@@ -15,7 +15,7 @@ from moclip.motion_fields import FieldSampler
 from moclip.motion_store import MotionStore
 from moclip.motion_training import train_motion_net
 from moclip.schema.compute import ComputeParams
-from moclip.schema.motion import MotionParams
+from moclip.schema.motion import MotionInput, MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import MotionNetParams
 from moclip.splits import Member, members_of
@@ -57,12 +57,19 @@ def main() -> None:
         )
         ids = [member.id for member in [*train, *val, *test]]
         features, logits = describe_split(net, sampler, ids[: len(train)], ids[len(train) :], seed)
-        save_model(args.model, net, net.config())
+        save_model(args.model, net, {**net.config(), "input": made_for(motion, params)})
         write_features(args.features, ids, features)
         write_history(args.history, history)
         of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
         write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
         write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
+
+
+def made_for(motion: MotionParams, params: MotionNetParams) -> dict[str, Any]:
+    """What is kept beside the weights, for a video that comes later; what is as usual goes unsaid."""
+    names = ("input_px", "eval_segments", "encoding", "eval_crops")
+    given = MotionInput(motion=motion, **{name: getattr(params, name) for name in names})
+    return given.model_dump(exclude_defaults=True)
 
 
 def labelled(members: list[Member]) -> Labelled:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -55,10 +54,8 @@ class Repository:
         yaml.dump(params, self.path / "params.yaml")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
-    """The pipeline after one whole run on split 1."""
-    path = tmp_path_factory.mktemp("repository")
+def finish(path: Path) -> Repository:
+    """A repository in this folder, after one whole run on split 1."""
     for name in TRACKED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -103,6 +102,8 @@ class _GlobalMean(nn.Module):
 def _backbone(arch: str, imagenet: Mapping[str, Tensor] | None) -> tuple[nn.Module, int]:
     if arch == "small":
         return _small()
+    import timm  # a second, which the small network need not wait for
+
     net = timm.create_model(arch, num_classes=0)
     if imagenet is not None:
         net.load_state_dict(imagenet)
@@ -136,6 +137,8 @@ def imagenet_weights(arch: str, checkpoint: Path | None) -> dict[str, Tensor]:
         ParamsError: the local file is not there, is no safetensors, or holds another network.
         DataError: nothing is at hand, and the hub cannot be reached; says what to fetch.
     """
+    import timm
+
     path = checkpoint or _from_hub(arch)
     try:
         state = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("classifier.")}
@@ -147,6 +150,8 @@ def imagenet_weights(arch: str, checkpoint: Path | None) -> dict[str, Tensor]:
 
 
 def _from_hub(arch: str) -> Path:
+    import timm
+
     repository = timm.models.get_pretrained_cfg(arch).hf_hub_id
     try:
         return hub_file(repository, ["model.safetensors"])
