@@ -61,8 +61,9 @@ def image_features(
     # Two experiments that need the same features take turns; the second finds them done.
     with FileLock(work / "lock"):
         waiting = [(part, chunk) for part, chunk in zip(parts, chunks, strict=True) if not chunk.exists()]
-        before = len(videos) - sum(len(part) for part, _ in waiting)
-        with Progress(total=len(videos), initial=before, desc="CLIP", unit="video") as bar:
+        total = sum(map(len, frames.values()))
+        ahead = sum(len(frames[video.id]) for part, _ in waiting for video in part)
+        with Progress(total=total, initial=total - ahead, desc="CLIP", unit="image") as bar:
             for part, chunk in waiting:
                 pictures = _pictures(part, frames, root)
                 per_video = len(pictures[0])
