@@ -68,7 +68,7 @@ def image_features(
                 pictures = _pictures(part, frames, root)
                 per_video = len(pictures[0])
                 flat = [picture for video in pictures for picture in video]
-                values = _encode(encoder, flat, batch_images, per_video, bar)
+                values = _encode(encoder, flat, batch_images, bar)
                 write_features(chunk, [video.id for video in part], _averaged(values, per_video))
     done = [read_features(chunk) for chunk in chunks]
     return [video.id for video in videos], np.concatenate(
@@ -76,12 +76,12 @@ def image_features(
     )
 
 
-def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int, per_video: int, bar: Progress) -> np.ndarray:
-    """Features (n, d) of n frames, `size` at once; the bar counts videos, of `per_video` frames each."""
+def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int, bar: Progress) -> np.ndarray:
+    """Features (n, d) of n frames, `size` at once."""
     found = []
     for start in range(0, len(frames), size):
         found.append(encoder.images(frames[start : start + size]))
-        bar.update(len(found[-1]) / per_video)
+        bar.update(len(found[-1]))
     return np.concatenate(found)
 
 

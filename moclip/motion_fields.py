@@ -103,12 +103,3 @@ class FieldSampler:
     def _encoded(self, field: Tensor) -> Tensor:
         placed = self.compute.tensor(field)
         return encode_bytes(placed, self.params.bound_px) if self._bytes else placed
-
-
-def video_fields(
-    grid: MotionGrid, motion: MotionParams, input_px: int | None, segments: int, rng: np.random.Generator | None = None
-) -> Tensor:
-    """Whole fields of one video in pixels, (s, 2, h, w): what `FieldSampler` makes of it with `encoding: float`."""
-    points = segment_points(len(grid.mv), segments, rng)
-    fields = field_at(grid, points, motion.accumulate, motion.window_frames or 1)
-    return resize(torch.from_numpy(fields), input_px)

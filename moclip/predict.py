@@ -255,13 +255,7 @@ def load_motion(parts: Parts) -> MotionStream:
     made_for = config.pop("input", None)
     if made_for is None:
         raise StoreError(f"{parts.motion}: does not say how its input was made; {parts.remedies['motion']} again")
-    found = validated("input", MotionInput, made_for)
-    if (found.encoding, found.eval_crops) != ("float", 1):
-        raise StoreError(
-            f"{parts.motion}: evaluated with encoding: {found.encoding} and eval_crops: {found.eval_crops}, as the "
-            "paper's code does; a single video is answered for with encoding: float and eval_crops: 1 alone"
-        )
-    return MotionStream(load_motion_net(config, state), found)
+    return MotionStream(load_motion_net(config, state), validated("input", MotionInput, made_for))
 
 
 def load_clip(parts: Parts) -> "Encoder":
