@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moclip import console, data_command, doctor, motion_command
+from moclip import console, data_command, doctor, motion_command, predict_command
 
 PLACES = doctor.Places(
     params=Path("params.yaml"),
@@ -75,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
         data, manifest=Path("data/manifest.csv"), splits=Path("data/splits"), params=Path("params.yaml")
     )
     data.set_defaults(run=data_command.run)
+    predict_command.add_predict_arguments(predict := commands.add_parser("predict", help="classify videos"), "models")
+    predict.set_defaults(run=predict_command.run_predict)
+    predict_command.add_bundle_arguments(
+        bundle := commands.add_parser("bundle", help="copy a trained model into one directory"), "models"
+    )
+    bundle.set_defaults(run=predict_command.run_bundle)
+    predict_command.add_export_arguments(
+        export := commands.add_parser("export", help="write motion network and head as ONNX"), "models"
+    )
+    export.set_defaults(run=predict_command.run_export)
     for name, purpose in SCRIPTS.items():
         commands.add_parser(name, help=purpose)
     doctor.add_arguments(doc := commands.add_parser("doctor", help="what is there, what is missing, what comes next"))

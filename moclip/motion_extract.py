@@ -81,22 +81,25 @@ class _Outcome(NamedTuple):
     failure: str | None
 
 
-def read_grid(path: Path, options: MotionOptions, scratch: Path | None = None) -> MotionGrid:
+def read_grid(
+    path: Path, options: MotionOptions, scratch: Path | None = None, middle: video.Middle | None = None
+) -> MotionGrid:
     """The motion of one video.
 
     Args:
         path: A video file.
         options: Grid, reference and source.
         scratch: Where a re-encoded video may lie for the time being; default is the system's place.
+        middle: Keeps the video's middle frame on the way.
 
     Raises:
         VideoError: the video cannot be read, with its name, the reason and a remedy.
     """
     if options.source == "original":
-        return rasterise(video.stream_motion(path), options.cell_px, options.reference)
+        return rasterise(video.stream_motion(path, middle=middle), options.cell_px, options.reference)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".") as folder:
         encoded = Path(folder) / "reencoded.avi"
-        fps = reencode.reencode(path, encoded)
+        fps = reencode.reencode(path, encoded, middle)
         try:
             grid = rasterise(video.stream_motion(encoded), options.cell_px, options.reference)
         except VideoError as error:

@@ -13,7 +13,7 @@ from torch import Tensor
 from moclip.errors import DataError
 from moclip.history import Epoch
 from moclip.models.motion import MotionNet, features_and_logits
-from moclip.motion import field_at
+from moclip.motion import MotionGrid, field_at
 from moclip.motion_store import MotionStore
 from moclip.progress import Progress
 from moclip.sampling import segment_points
@@ -48,10 +48,16 @@ class FieldSampler:
         return torch.stack(fields)
 
     def _fields(self, video: str, segments: int, rng: np.random.Generator | None) -> Tensor:
-        grid = self.store.clip(video)
-        points = segment_points(len(grid.mv), segments, rng)
-        fields = field_at(grid, points, self.motion.accumulate, self.motion.window_frames or 1)
-        return resize(torch.from_numpy(fields), self.input_px)
+        return video_fields(self.store.clip(video), self.motion, self.input_px, segments, rng)
+
+
+def video_fields(
+    grid: MotionGrid, motion: MotionParams, input_px: int | None, segments: int, rng: np.random.Generator | None = None
+) -> Tensor:
+    """What the network sees of one video: fields in pixels, (s, 2, h, w), drawn as `FieldSampler` says."""
+    points = segment_points(len(grid.mv), segments, rng)
+    fields = field_at(grid, points, motion.accumulate, motion.window_frames or 1)
+    return resize(torch.from_numpy(fields), input_px)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from moclip.errors import StoreError
 from moclip.files import read_json
 from moclip.flat import flatten
 from moclip.history import COLUMNS, read_history
+from moclip.model_registry import log_model
 from moclip.provenance import committed_text, git_state, package_versions
 from moclip.schema.run import Heads, Splits
 from moclip.track import Child, Point, Result, record, store_at, variant_name
@@ -22,7 +23,7 @@ REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 
 def main() -> None:
-    results = ("lock", "manifest", "metrics", "history", "summary", "report", "figures")
+    results = ("lock", "manifest", "metrics", "history", "summary", "report", "figures", "models")
     args = arguments(*results, "cost_page", "costs", path_lists=("cards",))
     result = read_result(args)
     metrics = [args.metrics / f"{child.head}_split{child.split}.json" for child in result.children]
@@ -31,6 +32,7 @@ def main() -> None:
     recorded = record(result, store)
     verb = "made" if recorded.created else "already there"
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, verb, store.shown)
+    log_model(result, recorded.run_id, args.models, store)
 
 
 def read_result(args: Any) -> Result:

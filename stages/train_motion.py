@@ -6,7 +6,7 @@ from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
 from moclip.motion_store import MotionStore
 from moclip.motion_training import FieldSampler, Labelled, describe_videos, train_motion_net
-from moclip.schema.motion import MotionParams
+from moclip.schema.motion import MotionInput, MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import MotionNetParams
 from moclip.splits import Member, members_of
@@ -43,7 +43,8 @@ def main() -> None:
     )
     ids = [member.id for member in [*train, *val, *test]]
     features, logits = describe_videos(net, sampler, ids, params)
-    save_model(args.model, net, net.config())
+    made_for = MotionInput(motion=motion, input_px=params.input_px, eval_segments=params.eval_segments)
+    save_model(args.model, net, {**net.config(), "input": made_for.model_dump()})
     write_features(args.features, ids, features)
     write_history(args.history, history)
     of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]

@@ -45,6 +45,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
     return finish(tmp_path_factory.mktemp("repository"))
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pipeline leaves of split 1 of the smallest demo. Read only."""
+    from tests.trained import build
+
+    return build(tmp_path_factory.mktemp("trained"))
+
+
 @pytest.fixture(autouse=True)
 def restore_torch() -> Iterator[None]:
     """Training asks for deterministic kernels globally; the next test starts without."""
