@@ -16,7 +16,7 @@ from moclip.provenance import committed_text, git_state, package_versions
 from moclip.schema.run import Heads, Splits
 from moclip.track import Child, Point, Result, record, store_at, variant_name
 from stages._bill import write_bill
-from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section
+from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section
 from stages._lock import Lock, read_lock
 
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
@@ -131,4 +131,4 @@ def read_curves(path: Path) -> dict[str, list[Point]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)  # no record of its cost: it writes no result, and it is what lays the bill
