@@ -40,5 +40,10 @@ def read_history(path: Path) -> list[Epoch]:
         raise StoreError(f"{path}: holds a value that is no number ({error})") from error
 
 
+def stored(epoch: Epoch) -> Epoch:
+    """The epoch with the digits that a history file keeps."""
+    return Epoch(epoch.epoch, *(float(_cell(value) or "nan") for value in astuple(epoch)[1:]))
+
+
 def _cell(value: float) -> str:
     return "" if value != value else f"{value:.6g}"

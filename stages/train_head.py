@@ -9,8 +9,8 @@ from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
 from moclip.schema.run import Seed
 from moclip.schema.training import HeadParams
-from moclip.training import log_epoch
 from stages._entry import arguments, run, section
+from stages._live import Live
 from stages._results import members_of, write_test_predictions
 
 
@@ -31,7 +31,8 @@ def main() -> None:
     members = read_split(args.split)
     parts = read_parts([read_features(path) for path in args.streams], members)
     classes = len(read_classes(args.classes))
-    head, history = train_head(parts, classes, params, (section("seed", Seed), args.head, args.number), log_epoch)
+    live = Live(args.head, args.number, params.epochs, args.manifest)
+    head, history = train_head(parts, classes, params, (section("seed", Seed), args.head, args.number), live)
     save_model(args.model, head, head.config())
     write_history(args.history, history)
     logits = head_logits(head, parts["test"].inputs)

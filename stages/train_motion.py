@@ -10,8 +10,8 @@ from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import MotionNetParams
 from moclip.splits import Member
-from moclip.training import log_epoch
 from stages._entry import arguments, run, section
+from stages._live import Live
 from stages._results import members_of, write_test_predictions
 
 
@@ -30,7 +30,7 @@ def main() -> None:
         len(read_classes(args.classes)),
         params,
         (section("seed", Seed), "motion", args.number),
-        log_epoch,
+        Live("motion_only", args.number, params.epochs, args.manifest),
     )
     ids = [member.id for member in [*train, *val, *test]]
     features, logits = describe_videos(net, sampler, ids, params)

@@ -33,6 +33,16 @@ def real_ucf101() -> Path:
     return REAL
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has set up once, to be copied: its migrations are the slow part."""
+    from moclip.track import prepare, store_at
+
+    root = tmp_path_factory.mktemp("migrated")
+    prepare(store_at(root))
+    return root / "mlflow.db"
+
+
 @pytest.fixture(autouse=True)
 def restore_torch() -> Iterator[None]:
     """Training asks for deterministic kernels globally; the next test starts without."""

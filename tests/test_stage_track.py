@@ -22,11 +22,16 @@ METRICS = {"top1_pct": 50.0, "top5_pct": 90.0, "mean_class_pct": 45.0, "n_test":
 ARGS = Namespace(
     lock=Path("dvc.lock"),
     manifest=Path("data/manifest.csv"),
+    splits=Path("data/splits"),
+    motion=Path("data/motion"),
+    clip=Path("models/clip"),
+    images=Path("data/clip/images.npz"),
     metrics=Path("results/metrics"),
     history=Path("results/history"),
     summary=Path("reports/summary.json"),
     report=Path("reports/report.md"),
     figures=Path("reports/figures"),
+    contact_sheet=Path("reports/contact_sheet.png"),
 )
 FILES = [Path(f"results/metrics/{head}_split1.json") for head in ("zero_shot", "fusion")]
 

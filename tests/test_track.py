@@ -9,7 +9,7 @@ import pytest
 
 from moclip import track
 from moclip.errors import StoreError
-from moclip.track import Child, Result, Store, flatten, prepare, record, store_at, variant_name
+from moclip.track import Child, Result, Store, flatten, record, store_at, variant_name
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -33,14 +33,6 @@ def result(key: str = "k0", variant: str = "base", **changes: object) -> Result:
         data={"manifest.csv": "0" * 32},
     )
     return replace(made, **changes)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has set up once: its migrations are the slow part."""
-    root = tmp_path_factory.mktemp("migrated")
-    prepare(store_at(root))
-    return root / "mlflow.db"
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""Real tracking servers on loopback: `mlflow server`, and PostgreSQL behind it."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+WAIT_S = 120
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition; other processes bring it about."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {WAIT_S} s in vain: {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def mlflow_server(backend: str, directory: Path, port: int | None = None) -> Iterator[str]:
+    """`mlflow server` on this database; yields the address for MLFLOW_TRACKING_URI."""
+    port = port or free_port()
+    log = directory / "server.log"
+    options = {
+        "--backend-store-uri": backend,
+        "--artifacts-destination": (directory / "artifacts").as_uri(),
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--workers": "1",
+    }
+    words = [word for option in options.items() for word in option]
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *words],
+            stdout=output,
+            stderr=output,
+            env=env,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: server.poll() is not None or _answers(url), f"mlflow server; see {log}")
+        assert server.poll() is None, log.read_text()[-4000:]
+        yield url
+    finally:
+        _end(server)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """End a server and its workers: they share its session."""
+    if server.poll() is None:
+        os.killpg(server.pid, 15)
+    server.wait(WAIT_S)
+
+
+@contextmanager
+def postgresql(directory: Path) -> Iterator[str]:
+    """An empty PostgreSQL database; yields its address. Skips where the server or its driver is absent."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not binaries:
+        pytest.skip("needs PostgreSQL (Debian's package `postgresql`), which is not installed")
+    if importlib.util.find_spec("psycopg2") is None:
+        pytest.skip("needs the driver psycopg2 (`pip install .[postgresql]`), which is not installed")
+    # PostgreSQL refuses to run as root.
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("runuser") is None:
+            pytest.skip("needs runuser: PostgreSQL does not run as root")
+        prefix = ["runuser", "-u", "postgres", "--"]
+        shutil.chown(directory, "postgres")
+        for parent in directory.parents:
+            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    bin_directory, data, port = binaries[-1].parent, directory / "pg", free_port()
+    make = ["initdb", "-D", data, "-A", "trust", "-U", "moclip", "-E", "UTF8", "--no-sync", "-N"]
+    subprocess.run([*prefix, bin_directory / make[0], *make[1:]], check=True, capture_output=True, cwd=directory)
+    serve = ["-D", data, "-p", str(port), "-k", directory, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    with (directory / "pg.log").open("wb") as output:
+        server = subprocess.Popen(
+            [*prefix, bin_directory / "postgres", *serve],
+            stdout=output,
+            stderr=output,
+            cwd=directory,
+            start_new_session=True,
+        )
+    ready = [bin_directory / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+    try:
+        until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0, "PostgreSQL")
+        yield f"postgresql://moclip@127.0.0.1:{port}/postgres"
+    finally:
+        _end(server)
