@@ -175,7 +175,7 @@ def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
     ]
     assert result.children[0].curves == {}
     assert result.children[1].curves["train_loss"] == [(0, 2.5), (1, 1.5)]
-    assert result.data == {"manifest.csv": item("data/manifest.csv")["md5"]}
+    assert result.data == result.children[1].data == {"data/manifest.csv": item("data/manifest.csv")["md5"]}
 
 
 @pytest.mark.usefixtures("workspace")
@@ -228,7 +228,11 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     write_yaml("params.yaml", PARAMS | {"fusion": {"hidden": 256}})
     result = read_result(ARGS)
     assert result.variant == "fusion.hidden=256"
-    assert result.tags == {"mlflow.source.git.commit": base, "moclip.git_dirty": "false"}
+    assert result.tags == {
+        "mlflow.source.git.commit": base,
+        "moclip.git_dirty": "false",
+        "moclip.digest.manifest": item("data/manifest.csv")["md5"],
+    }
     write("code.py", "changed\n")
     git(workspace, "commit", "-qm", "second", "params.yaml")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", base)

@@ -109,6 +109,6 @@ def postgresql(directory: Path) -> Iterator[str]:
     ready = [bin_directory / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
     try:
         until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0, "PostgreSQL")
-        yield f"postgresql://moclip@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://moclip@127.0.0.1:{port}/postgres"
     finally:
         _end(server)
