@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 KEY_TAG = "moclip.result"
 KIND_TAG = "moclip.kind"
@@ -58,6 +61,10 @@ METRICS_PER_REQUEST = 1000
 LOCK_TIMEOUT_S = 120
 # A follower that a training left behind has little to do, unless the store hangs.
 FOLLOWER_TIMEOUT_S = 30
+
+
+class ServerError(StoreError):
+    """The tracking server or the database cannot be reached, or refuses."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +101,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Store:
-    """Where runs go: `artifacts` is None where a server chooses; all writers share `lock`."""
+    """Where runs go: `artifacts` is None where a server chooses; all writers of a clone share `lock`."""
 
     uri: str
     artifacts: str | None
     lock: Path
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a database file rather than a server, which may be down for a while."""
+        return self.uri.startswith("sqlite:")
 
     @property
     def shown(self) -> str:
@@ -118,9 +130,12 @@ def store_at(root: Path, uri: str | None = None) -> Store:
     """The store for the repository `root`: SQLite inside it unless `uri` says otherwise.
 
     A relative SQLite path counts from `root`, never from the working directory: a temporary copy of
-    the repository takes its database along when it is removed.
+    the repository takes its database along when it is removed. `postgresql://` means the driver that
+    is installed: SQLAlchemy 2.1 takes it for psycopg 3 alone.
     """
     uri = uri or "sqlite:///mlflow.db"
+    if find_spec("psycopg") is None:
+        uri = re.sub("^postgresql://", "postgresql+psycopg2://", uri)
     prefix, _, path = uri.partition("sqlite:///")
     if not prefix and path:
         uri = f"sqlite:///{root / path}"
@@ -171,7 +186,8 @@ def record(result: Result, store: Store, followers: Followers | None = None) -> 
     A run in which a follower of this clone showed a training of the result becomes its child.
 
     Raises:
-        StoreError: a value is over MLflow's limits, an artifact is missing, or the store is down.
+        StoreError: a value is over MLflow's limits, an artifact is missing, or the store is busy.
+        ServerError: the store is down or refuses.
     """
     _check(result)
     if followers:
@@ -193,16 +209,27 @@ def turn(store: Store) -> Iterator[None]:
     store.lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(store.lock, timeout=LOCK_TIMEOUT_S):
+            _connect(store.uri)
             yield
     except Timeout as error:
         raise StoreError(
             f"{store.lock}: held by another process for {LOCK_TIMEOUT_S} s; end that one, then run `dvc repro track`"
         ) from error
-    except MlflowException as error:
-        raise StoreError(
+    except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
+        raise ServerError(
             f"MLflow at {store.shown} failed ({first_line(error)}); all result files are safe: "
             "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
         ) from error
+
+
+def _connect(uri: str) -> None:
+    """Connect once to a database server: MLflow tries for 100 s before it says what is wrong."""
+    if not uri.startswith(("postgresql", "mysql", "mssql")):
+        return
+    url = make_url(uri)
+    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": "10"})
+    create_engine(url, poolclass=NullPool).connect().close()
 
 
 def first_line(error: Exception) -> str:

@@ -9,9 +9,10 @@ from moclip.errors import StoreError
 from moclip.files import read_json
 from moclip.followers import Followers, Point
 from moclip.history import COLUMNS, read_history
+from moclip.outbox import deliver, keep
 from moclip.provenance import git_state, package_versions
 from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Result, flatten, record, store_at, variant_name
+from moclip.track import Child, Result, ServerError, flatten, record, store_at, variant_name
 from stages._baseline import baseline_params
 from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section, work_directory
 from stages._lock import Lock, read_lock
@@ -26,9 +27,20 @@ def main() -> None:
     )
     result = read_result(args)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    recorded = record(result, store, Followers(work_directory("live")))
+    followers, outbox = Followers(work_directory("live")), work_directory("unrecorded")
+    try:
+        recorded = record(result, store, followers)
+        late = deliver(outbox, lambda kept: record(kept, store, followers))
+    except ServerError as error:
+        if store.is_file:
+            raise
+        # An experiment that fails in its last stage would lose its results to a server's bad day.
+        log.warning("%s; kept in %s until the next `track` that reaches it", error, keep(result, outbox))
+        return
     verb = "made" if recorded.created else "already there"
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, verb, store.shown)
+    if late:
+        log.info("MLflow: %d results recorded that had waited for the server", late)
 
 
 def read_result(args: Any) -> Result:

@@ -162,9 +162,14 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directories = [tmp_path_factory.mktemp(name) for name in ("postgresql", "server")]
-    with postgresql(directories[0]) as database, mlflow_server(database, directories[1]) as url:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgresql(tmp_path_factory.mktemp("postgresql")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def postgresql_server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mlflow_server(database, tmp_path_factory.mktemp("server")) as url:
         yield url
 
 
@@ -198,6 +203,15 @@ def test_points_are_there_while_training_runs_and_once_after_it(
     assert [step for step, value in here.points(child, "val_loss") if math.isnan(value)] == [0, 1, 2, 3]
     assert list(here.followers.directory.iterdir()) == []
     assert [run.info.run_id for run in here.record()] == [child.info.run_id]
+
+
+@pytest.mark.usefixtures("postgresql_server")
+def test_database_without_a_server_before_it(database: str, tmp_path: Path) -> None:
+    """`postgresql://` alone, on the tables that the server has set up."""
+    made = place(tmp_path, database.replace("+psycopg2", ""))
+    (made.root / "history.csv").write_text(",".join(COLUMNS) + "\n0,0.1,2.5,,40\n")
+    (child,) = [run for run in made.record("direct") if run.data.tags[track.KEY_TAG] == "direct"]
+    assert made.points(child) == [(0, 2.5)]
 
 
 def test_restored_training_shows_what_the_live_one_did(here: Place) -> None:
