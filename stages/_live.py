@@ -14,7 +14,7 @@ from pathlib import Path
 
 from moclip.history import Epoch
 from moclip.training import log_epoch
-from stages._entry import log
+from stages._entry import all_params, log
 
 AFTER_VARIABLE = "MOCLIP_LIVE_AFTER_S"
 AFTER_S = 5.0
@@ -23,7 +23,8 @@ AFTER_S = 5.0
 class Live:
     """A callback for each epoch: logs it, and once a training takes longer shows it in MLflow as it runs.
 
-    `MOCLIP_LIVE_AFTER_S` says after how many seconds (`inf`: never).
+    `MOCLIP_LIVE_AFTER_S` says after how many seconds (`inf`: never). A head that is not asked for, but
+    trained for another one's sake, has no run that a live one could become.
     """
 
     def __init__(self, head: str, split: int, epochs: int, manifest: Path) -> None:
@@ -32,7 +33,8 @@ class Live:
         self._begin = time.monotonic() + float(os.environ.get(AFTER_VARIABLE) or AFTER_S)
         self._unsent = _line(header)
         self._process: subprocess.Popen[bytes] | None = None
-        self._given_up = self._warned = False
+        self._given_up = head not in all_params()["heads"]
+        self._warned = False
 
     def __call__(self, epoch: Epoch) -> None:
         log_epoch(epoch)

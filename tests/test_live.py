@@ -94,7 +94,7 @@ def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
 def place(root: Path, uri: str | None = None) -> Place:
     (root / "data").mkdir(parents=True, exist_ok=True)
     (root / "data" / "dataset.json").write_text(json.dumps({"name": "demo"}))
-    (root / "params.yaml").write_text("fusion: {hidden: 64}\n")
+    (root / "params.yaml").write_text("heads: [zero_shot, fusion]\nfusion: {hidden: 64}\n")
     return Place(root, store_at(root, uri))
 
 
@@ -353,6 +353,15 @@ def test_follower_that_hangs_is_not_waited_for_and_shows_nothing_later(
     assert here.runs("live") == []
     assert [run.info.run_id for run in here.record()] == [child.info.run_id]
     assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
+
+
+def test_head_that_is_trained_for_another_one_has_no_run(here: Place) -> None:
+    (here.root / "params.yaml").write_text("heads: [zero_shot]\n")
+    trainer = Trainer(here)
+    trainer.epochs(EPOCHS - 1)
+    assert psutil.Process(trainer.process.pid).children() == []
+    trainer.epochs(1)
+    assert trainer.end().count("epoch") == EPOCHS
 
 
 def test_short_training_starts_nothing(here: Place) -> None:

@@ -36,7 +36,7 @@ def test_eight_experiments_at_four_at_a_time_leave_eight_parent_runs(tmp_path: P
     repository.run("git", "commit", "-qm", "base")
     repository.run("dvc", "exp", "run", "--queue", "-S", f"fusion.dropout={','.join(DROPOUTS)}")
     repository.run("dvc", "queue", "start", "-j", "4")
-    until(lambda: not {"Queued", "Running"} & set(repository.run("dvc", "queue", "status").split()), "the queue")
+    until(lambda: not {"Queued", "Running"} & set(repository.run("dvc", "queue", "status").split()), "the queue", 1800)
     status = repository.run("dvc", "queue", "status")
     assert status.split().count("Success") == 8, status
     base, *found = sorted(parents(repository))

@@ -17,11 +17,11 @@ import requests
 WAIT_S = 120
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, wait_s: float = WAIT_S) -> None:
     """Wait for a condition; other processes bring it about."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + wait_s
     while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s in vain: {what}"
+        assert time.monotonic() < deadline, f"waited {wait_s} s in vain: {what}"
         time.sleep(0.05)
 
 
