@@ -306,8 +306,9 @@ def _take_over(
 ) -> dict[tuple[str, int], str]:
     """By head and split, the runs that showed the result's trainings to their end, one each; second ones go.
 
-    Runs of followers that were killed, or of trainings that were, go too. What is left alone: runs of
-    living followers, and trainings of other results, which have their own recorder on the way.
+    Runs of followers or trainings that were killed go too, and trainings of the same experiment (or of
+    the workspace) that came to no result. What is left alone: runs of living followers, and trainings of
+    other experiments, which have their own recorder on the way.
     """
     ended = followers.ended()
     taken: dict[tuple[str, int], str] = {}
@@ -320,7 +321,7 @@ def _take_over(
         child = _child_of(result, _shown(client, run, result)) if run.info.status == "FINISHED" else None
         if child and (child.head, child.split) not in taken:
             taken[child.head, child.split] = run.info.run_id
-        elif child or run.info.status != "FINISHED":
+        elif child or run.info.status != "FINISHED" or run.data.tags[EXPERIMENT_TAG] == (result.dvc_experiment or ""):
             client.delete_run(run.info.run_id)
     for name, one in ended.items():
         if _child_of(result, one):

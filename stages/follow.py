@@ -29,6 +29,7 @@ def main() -> None:
             show(header, followers, name)
         except Exception as error:  # nobody reads a traceback here, and the training must hear of it
             say(f"{type(error).__name__}: {error}")
+            os._exit(1)  # the thread that reads cannot be ended otherwise
         followers.forget(name)
 
 
@@ -57,18 +58,27 @@ def show(header: dict[str, Any], followers: Followers, name: str) -> None:
 def read(header: dict[str, Any], followers: Followers, name: str, arrivals: "SimpleQueue[Row | bool]") -> None:
     """Pass on what the training writes; its last epoch ends it well, an earlier end of the input does not."""
     rows: list[Row] = []
-    for line in sys.stdin:
-        value = json.loads(line)
-        time_ms = value.pop("time_ms")
-        epoch = stored(Epoch(**value))
-        rows.append(Row(epoch.epoch, time_ms, {column: getattr(epoch, column) for column in COLUMNS[1:]}))
-        arrivals.put(rows[-1])
-        if epoch.epoch == header["epochs"] - 1:
-            curves = {column: [(row.epoch, row.values[column]) for row in rows] for column in COLUMNS[1:]}
-            followers.end(name, Ended(header["head"], header["split"], curves))
-            arrivals.put(True)
-            return
-    arrivals.put(False)
+    complete = False
+    try:
+        for line in sys.stdin:
+            if not line.endswith("\n"):
+                break  # killed while it wrote
+            rows.append(parse(line))
+            arrivals.put(rows[-1])
+            if rows[-1].epoch == header["epochs"] - 1:
+                curves = {column: [(row.epoch, row.values[column]) for row in rows] for column in COLUMNS[1:]}
+                followers.end(name, Ended(header["head"], header["split"], curves))
+                complete = True
+                break
+    finally:
+        arrivals.put(complete)
+
+
+def parse(line: str) -> Row:
+    value = json.loads(line)
+    time_ms = value.pop("time_ms")
+    epoch = stored(Epoch(**value))
+    return Row(epoch.epoch, time_ms, {column: getattr(epoch, column) for column in COLUMNS[1:]})
 
 
 def say(reason: str) -> None:

@@ -101,12 +101,20 @@ def place(root: Path, uri: str | None = None) -> Place:
 class Trainer:
     """A training that runs one epoch when it is told to."""
 
-    def __init__(self, place: Place, epochs: int = EPOCHS, after_s: float = 0, history: str = "history.csv") -> None:
+    def __init__(
+        self,
+        place: Place,
+        epochs: int = EPOCHS,
+        after_s: float = 0,
+        history: str = "history.csv",
+        experiment: str = "",
+    ) -> None:
         env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "DVC_ROOT": str(place.root),
             "MLFLOW_TRACKING_URI": place.store.uri,
+            "DVC_EXP_NAME": experiment,
             "MOCLIP_LIVE_AFTER_S": str(after_s),
             "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.1",
         }
@@ -162,8 +170,8 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql(tmp_path_factory.mktemp("postgresql")) as address:
+def database() -> Iterator[str]:
+    with postgresql() as address:
         yield address
 
 
@@ -300,21 +308,28 @@ def test_two_trainers_of_the_same_thing_leave_one_child(here: Place) -> None:
     assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
 
 
-def test_running_training_of_another_worker_stays(here: Place) -> None:
-    other = Trainer(here, epochs=EPOCHS + 1, history="other.csv")
+def test_trainings_of_another_worker_stay_and_one_that_came_to_nothing_goes(here: Place) -> None:
+    other = Trainer(here, epochs=EPOCHS + 1, history="other.csv", experiment="other")
+    aborted = Trainer(here, epochs=EPOCHS - 1, history="aborted.csv")
     other.epochs(2)
-    until(lambda: here.shown() == [0, 1], "two epochs")
-    trainer = Trainer(here)
+    aborted.epochs(EPOCHS - 1)
+    aborted.end()
+    until(lambda: sorted(here.shown()) == [0, 0, 1, 1, 2], "both to be shown")
+    trainer = Trainer(here, after_s=math.inf)
     trainer.epochs(EPOCHS)
     trainer.end()
+    until(lambda: "FINISHED" in {run.info.status for run in here.runs("live")}, "the aborted one's follower to end")
+    until(
+        lambda: [here.followers.is_alive(run.data.tags[track.LIVE_TAG]) for run in here.runs("live")].count(True) == 1,
+        "one",
+    )
     here.record()
-    assert here.shown() == [0, 1]
+    assert here.shown() == [0, 1], "the other worker still trains"
     other.epochs(EPOCHS - 1)
     other.end()
     until(here.gone, "the follower to end")
-    assert here.shown() == list(range(EPOCHS + 1))
     here.record()
-    assert here.shown() == list(range(EPOCHS + 1)), "its own result is not recorded yet"
+    assert here.shown() == list(range(EPOCHS + 1)), "and has not recorded its result yet"
 
 
 def test_late_double_of_a_recorded_training_goes(here: Place) -> None:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def postgresql(directory: Path) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """An empty PostgreSQL database; yields its address. Skips where the server or its driver is absent."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not binaries:
@@ -90,23 +91,28 @@ def postgresql(directory: Path) -> Iterator[str]:
         if shutil.which("runuser") is None:
             pytest.skip("needs runuser: PostgreSQL does not run as root")
         prefix = ["runuser", "-u", "postgres", "--"]
-        shutil.chown(directory, "postgres")
-        for parent in directory.parents:
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    bin_directory, data, port = binaries[-1].parent, directory / "pg", free_port()
-    make = ["initdb", "-D", data, "-A", "trust", "-U", "moclip", "-E", "UTF8", "--no-sync", "-N"]
-    subprocess.run([*prefix, bin_directory / make[0], *make[1:]], check=True, capture_output=True, cwd=directory)
+    # Not below pytest's own directory, which is closed to every user but the one who runs it.
+    with tempfile.TemporaryDirectory(prefix="moclip-postgresql-") as name:
+        if prefix:
+            shutil.chown(name, "postgres")
+        yield from _serve_postgresql(Path(name), binaries[-1].parent, prefix)
+
+
+def _serve_postgresql(directory: Path, programs: Path, prefix: list[str]) -> Iterator[str]:
+    data, port = directory / "data", free_port()
+    make = [programs / "initdb", "-D", data, "-A", "trust", "-U", "moclip", "-E", "UTF8", "--locale", "C", "--no-sync"]
+    made = subprocess.run([*prefix, *make], check=False, capture_output=True, text=True, cwd=directory)
+    assert made.returncode == 0, made.stderr
     serve = ["-D", data, "-p", str(port), "-k", directory, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
     with (directory / "pg.log").open("wb") as output:
         server = subprocess.Popen(
-            [*prefix, bin_directory / "postgres", *serve],
+            [*prefix, programs / "postgres", *serve],
             stdout=output,
             stderr=output,
             cwd=directory,
             start_new_session=True,
         )
-    ready = [bin_directory / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+    ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
     try:
         until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0, "PostgreSQL")
         yield f"postgresql+psycopg2://moclip@127.0.0.1:{port}/postgres"
