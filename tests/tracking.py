@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -70,10 +71,10 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _end(server: "subprocess.Popen[bytes]") -> None:
+def _end(server: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> None:
     """End a server and its workers: they share its session."""
     if server.poll() is None:
-        os.killpg(server.pid, 15)
+        os.killpg(server.pid, how)
     server.wait(WAIT_S)
 
 
@@ -117,4 +118,4 @@ def _serve_postgresql(directory: Path, programs: Path, prefix: list[str]) -> Ite
         until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0, "PostgreSQL")
         yield f"postgresql+psycopg2://moclip@127.0.0.1:{port}/postgres"
     finally:
-        _end(server)
+        _end(server, signal.SIGINT)  # does not wait for clients
