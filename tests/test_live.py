@@ -1,5 +1,6 @@
 """Live curves: real trainers and followers in processes of their own, real SQLite, real `mlflow server`."""
 
+import io
 import json
 import math
 import os
@@ -9,16 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import psutil
 import pytest
 
 from moclip import track
-from moclip.followers import Ended, Followers
+from moclip.followers import Ended, Followers, Row
 from moclip.history import COLUMNS, read_history
 from moclip.track import Child, Result, Store, record, store_at
+from stages import follow
 from tests.imports import ROOT
 from tests.tracking import free_port, mlflow_server, postgresql, until
 
@@ -386,3 +390,16 @@ def test_short_training_starts_nothing(here: Place) -> None:
     trainer.epochs(1)
     trainer.end()
     assert not here.followers.directory.exists()
+
+
+@pytest.mark.parametrize("rest", ["", '{"epoch": 1, "lr"', "{}\n"])
+def test_input_that_ends_early_is_no_good_end(rest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = {"epoch": 0, "lr": 0.1 / 3, "train_loss": 1.0, "val_loss": math.nan, "val_top1_pct": 2.0, "time_ms": 5}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(first) + "\n" + rest))
+    arrivals: SimpleQueue[Row | bool] = SimpleQueue()
+    with suppress(KeyError):
+        follow.read({"head": "fusion", "split": 1, "epochs": 2}, Followers(tmp_path), "one", arrivals)
+    row = arrivals.get_nowait()
+    assert (row.epoch, row.time_ms, row.values["lr"]) == (0, 5, 0.0333333)
+    assert arrivals.get_nowait() is False
+    assert Followers(tmp_path).ended() == {}
