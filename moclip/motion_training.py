@@ -13,8 +13,9 @@ from torch import Tensor
 from moclip.errors import DataError
 from moclip.history import Epoch
 from moclip.models.motion import MotionNet, features_and_logits
-from moclip.motion import field_at
+from moclip.motion import MotionGrid, field_at
 from moclip.motion_store import MotionStore
+from moclip.progress import Progress
 from moclip.sampling import segment_points
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import MotionNetParams
@@ -47,10 +48,16 @@ class FieldSampler:
         return torch.stack(fields)
 
     def _fields(self, video: str, segments: int, rng: np.random.Generator | None) -> Tensor:
-        grid = self.store.clip(video)
-        points = segment_points(len(grid.mv), segments, rng)
-        fields = field_at(grid, points, self.motion.accumulate, self.motion.window_frames or 1)
-        return resize(torch.from_numpy(fields), self.input_px)
+        return video_fields(self.store.clip(video), self.motion, self.input_px, segments, rng)
+
+
+def video_fields(
+    grid: MotionGrid, motion: MotionParams, input_px: int | None, segments: int, rng: np.random.Generator | None = None
+) -> Tensor:
+    """What the network sees of one video: fields in pixels, (s, 2, h, w), drawn as `FieldSampler` says."""
+    points = segment_points(len(grid.mv), segments, rng)
+    fields = field_at(grid, points, motion.accumulate, motion.window_frames or 1)
+    return resize(torch.from_numpy(fields), input_px)
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,11 @@ def describe_videos(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features (n, d) and logits (n, k) of videos in this order, by the frozen network."""
     net.eval()
-    outputs = [
-        features_and_logits(net, sampler(ids[start : start + params.batch_videos], params.eval_segments))
-        for start in range(0, len(ids), params.batch_videos)
-    ]
+    outputs = []
+    with Progress(total=len(ids), desc="describe", unit="video") as bar:
+        for start in range(0, len(ids), params.batch_videos):
+            some = ids[start : start + params.batch_videos]
+            outputs.append(features_and_logits(net, sampler(some, params.eval_segments)))
+            bar.update(len(some))
     features, logits = (torch.cat(parts).numpy() for parts in zip(*outputs, strict=True))
     return features, logits

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from moclip.errors import DataError
 from moclip.history import Epoch
+from moclip.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 
 
 def log_epoch(epoch: Epoch) -> None:
-    """One line per epoch."""
-    log.info(
+    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
+    log.debug(
         "epoch %d: train loss %.4f, val loss %.4f, val top-1 %.2f %%",
         epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_top1_pct,
     )  # fmt: skip
@@ -70,16 +71,19 @@ def fit(
     history: list[Epoch] = []
     best: tuple[float, float] | None = None
     kept: dict[str, Tensor] = {}
-    for number in range(schedule.epochs):
-        lr = float(cycle.get_last_lr()[0])  # read here: past its last step, the cycle turns up again
-        loss = _train_epoch(model, batches(number), optimizer, cycle)
-        val_loss, val_top1_pct = _validate(model, validate)
-        epoch = Epoch(number, lr, loss, val_loss, val_top1_pct)
-        history.append(epoch)
-        on_epoch(epoch)
-        score = (val_top1_pct, -val_loss)
-        if schedule.select == "val" and (best is None or score > best):
-            best, kept = score, copy.deepcopy(model.state_dict())
+    with Progress(total=schedule.epochs * steps_per_epoch, desc="train", unit="step") as bar:
+        for number in range(schedule.epochs):
+            lr = float(cycle.get_last_lr()[0])  # read here: past its last step, the cycle turns up again
+            loss = _train_epoch(model, batches(number), optimizer, cycle, bar)
+            val_loss, val_top1_pct = _validate(model, validate)
+            epoch = Epoch(number, lr, loss, val_loss, val_top1_pct)
+            history.append(epoch)
+            held_out = f", val top-1 {val_top1_pct:.1f} %" if validate else ""
+            bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}{held_out}", False)
+            on_epoch(epoch)
+            score = (val_top1_pct, -val_loss)
+            if schedule.select == "val" and (best is None or score > best):
+                best, kept = score, copy.deepcopy(model.state_dict())
     if kept:
         model.load_state_dict(kept)
     model.eval()
@@ -91,6 +95,7 @@ def _train_epoch(
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     cycle: torch.optim.lr_scheduler.LRScheduler,
+    bar: Progress,
 ) -> float:
     model.train()
     total, count = 0.0, 0
@@ -100,6 +105,7 @@ def _train_epoch(
         loss.backward()
         optimizer.step()
         cycle.step()
+        bar.update()
         total, count = total + loss.item() * len(labels), count + len(labels)
     if not math.isfinite(total):
         raise DataError("the training loss is not finite; lower the learning rate (lr)")

@@ -10,8 +10,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from moclip.files import read_json
+from moclip.flat import flatten
 from moclip.followers import Ended, Followers, Row
-from moclip.history import COLUMNS, Epoch, stored
+from moclip.history import Epoch, columns, stored
 from stages._baseline import baseline_params
 from stages._entry import all_params, repository, work_directory
 
@@ -41,7 +42,7 @@ def show(header: dict[str, Any], followers: Followers, name: str) -> None:
     threading.Thread(target=read, args=(header, followers, name, arrivals), daemon=True).start()
     # MLflow takes 3 s to import: by now the lock is held, and what comes is read.
     from moclip.live import Training, follow
-    from moclip.track import flatten, store_at, variant_name
+    from moclip.track import store_at, variant_name
 
     training = Training(
         dataset=dataset,
@@ -66,7 +67,7 @@ def read(header: dict[str, Any], followers: Followers, name: str, arrivals: "Sim
             rows.append(parse(line))
             arrivals.put(rows[-1])
             if rows[-1].epoch == header["epochs"] - 1:
-                curves = {column: [(row.epoch, row.values[column]) for row in rows] for column in COLUMNS[1:]}
+                curves = {name: [(row.epoch, row.values[name]) for row in rows] for name in rows[-1].values}
                 followers.end(name, Ended(header["head"], header["split"], curves))
                 complete = True
                 break
@@ -78,7 +79,7 @@ def parse(line: str) -> Row:
     value = json.loads(line)
     time_ms = value.pop("time_ms")
     epoch = stored(Epoch(**value))
-    return Row(epoch.epoch, time_ms, {column: getattr(epoch, column) for column in COLUMNS[1:]})
+    return Row(epoch.epoch, time_ms, {name: getattr(epoch, name) for name in columns([epoch])[1:]})
 
 
 def say(reason: str) -> None:

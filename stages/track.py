@@ -7,13 +7,16 @@ from typing import Any
 
 from moclip.errors import StoreError
 from moclip.files import read_json
+from moclip.flat import flatten
 from moclip.followers import Followers, Point
-from moclip.history import COLUMNS, read_history
+from moclip.history import columns, read_history
+from moclip.model_registry import log_model
 from moclip.outbox import deliver, keep
 from moclip.provenance import git_state, package_versions
 from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Result, ServerError, flatten, record, store_at, variant_name
+from moclip.track import Child, Result, ServerError, record, store_at, variant_name
 from stages._baseline import baseline_params
+from stages._bill import write_bill
 from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section, work_directory
 from stages._lock import Lock, read_lock
 
@@ -22,14 +25,18 @@ REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 def main() -> None:
     args = arguments(
-        *["lock", "manifest", "splits", "motion", "clip", "images"],
-        *["metrics", "history", "summary", "report", "figures", "contact_sheet"],
+        *["lock", "manifest", "splits", "motion", "clip", "images", "metrics", "history", "summary", "report"],
+        *["figures", "contact_sheet", "models", "cost_page", "costs"],
+        path_lists=("cards",),
     )
     result = read_result(args)
+    metrics = [args.metrics / f"{child.head}_split{child.split}.json" for child in result.children]
+    write_bill(read_lock(args.lock), [*metrics, args.report, *args.cards], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     followers, outbox = Followers(work_directory("live")), work_directory("unrecorded")
     try:
         recorded = record(result, store, followers)
+        log_model(result, recorded.run_id, args.models, store)
         late = deliver(outbox, lambda kept: record(kept, store, followers))
     except ServerError as error:
         if store.is_file:
@@ -74,11 +81,14 @@ def read_result(args: Any) -> Result:
         },
         artifacts=[
             lock.checked(args.report),
+            *map(lock.checked, args.cards),
             args.figures,
             args.contact_sheet,
             args.summary,
             args.lock,
             PARAMS_FILE,
+            args.cost_page,
+            args.costs,
         ],
     )
 
@@ -135,7 +145,11 @@ def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 def read_curves(path: Path) -> dict[str, list[Point]]:
     """One curve for each column beside `epoch`; a value that was undefined is NaN."""
     history = read_history(path)
-    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in COLUMNS[1:]} if history else {}
+    return (
+        {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in columns(history)[1:]}
+        if history
+        else {}
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ ARGS = Namespace(
     report=Path("reports/report.md"),
     figures=Path("reports/figures"),
     contact_sheet=Path("reports/contact_sheet.png"),
+    cards=[],
+    cost_page=Path("reports/cost.md"),
+    costs=Path("reports/cost.json"),
 )
 FILES = [Path(f"results/metrics/{head}_split1.json") for head in ("zero_shot", "fusion")]
 
@@ -253,9 +256,13 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
     caplog.set_level("INFO")
     monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    words = [word for name, path in vars(ARGS).items() for word in (f"--{name.replace('_', '-')}", str(path))]
+    monkeypatch.setattr(track, "write_bill", lambda *arguments: None)
+    monkeypatch.setattr(track, "log_model", lambda *arguments: None)
+    given = vars(ARGS) | {"cards": ARGS.report, "models": "models"}
+    words = [word for name, path in given.items() for word in (f"--{name.replace('_', '-')}", str(path))]
     monkeypatch.setattr("sys.argv", ["track", *words])
-    write("reports/contact_sheet.png", "")
+    for path in ("reports/contact_sheet.png", "reports/cost.md", "reports/cost.json"):
+        write(path, "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     track.main()
     assert "kept in" in caplog.text
@@ -275,7 +282,7 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
         names = {file.path for file in client.list_artifacts(parent.info.run_id)}
         assert names == {
             *["report.md", "figures", "contact_sheet.png", "summary.json", "dvc.lock", "params.yaml"],
-            "environment.json",
+            *["environment.json", "cost.md", "cost.json"],
         }
 
 

@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from moclip import track
 from moclip.errors import StoreError
-from moclip.track import Child, Result, ServerError, Store, flatten, record, store_at, variant_name
+from moclip.flat import flatten
+from moclip.track import Child, Result, ServerError, Store, record, store_at, variant_name
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")

@@ -6,7 +6,6 @@ Axes: n video, s segment, c component (dx, dy), h and w grid rows and columns, d
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -73,6 +72,8 @@ class _GlobalMean(nn.Module):
 def _backbone(arch: str, pretrained: bool) -> tuple[nn.Module, int]:
     if arch == "small":
         return _small()
+    import timm  # a second, which the small network need not wait for
+
     net = timm.create_model(arch, pretrained=pretrained, num_classes=0)
     width = int(net.num_features)
     # Two components instead of three colours: the paper's code repeats the mean of the kernels.
