@@ -19,8 +19,8 @@ from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import MotionInput, MotionNetParams
 from moclip.splits import Member, members_of
-from moclip.training import log_epoch
 from stages._entry import arguments, run, section, work_directory
+from stages._live import Live
 from stages._results import write_test_predictions, write_val_predictions
 from stages._resume import running_code
 
@@ -52,7 +52,7 @@ def main() -> None:
             labelled(val),
             len(read_classes(args.classes)),
             seed,
-            log_epoch,
+            Live("motion_only", args.number, params.epochs, args.manifest),
             test=labelled(test),
             checkpoint=checkpoint,
         )
