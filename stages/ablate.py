@@ -60,7 +60,7 @@ def main() -> None:
     base, others = plan(variants, params, seeds, _digest())
     # The base comes first: what it leaves in DVC's cache, the others need not run.
     if faults := bring(base, args.jobs):
-        raise StoreError(_named(faults))
+        raise StoreError(_named(faults, len(base)))
     faults = bring(others, args.jobs)
     runs = read_runs([job for job in [*base, *others] if job.name not in faults])
     bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=params["seed"])
@@ -74,7 +74,7 @@ def main() -> None:
     write_text(table := args.out.with_suffix(".md"), text)
     log.info("%d answers in %s", len(rows), table)
     if faults:
-        raise StoreError(_named(faults))
+        raise StoreError(_named(faults, len(others)))
 
 
 def _arguments() -> Any:
@@ -147,9 +147,9 @@ def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[
     return faults
 
 
-def _named(faults: Mapping[str, str]) -> str:
+def _named(faults: Mapping[str, str], count: int) -> str:
     texts = [f"{name}:\n{words}" for name, words in faults.items()]
-    return "\n".join([f"{len(faults)} experiments failed; the others' results are kept", *texts])
+    return "\n".join([f"{len(faults)} of {count} experiments failed; what the others gave is kept", *texts])
 
 
 def read_runs(jobs: Iterable[Job]) -> dict[str, Run]:

@@ -128,7 +128,7 @@ def test_failure_is_named_and_the_others_are_kept(repository: Repository) -> Non
         file.write("- {name: unlucky, topic: Width, question: Is seven bad?, set: {fusion.hidden: 7}}\n")
     printed = repository.ablate("unlucky", "wide", status=1)
     assert "a width of seven is unlucky" in printed
-    assert "1 experiments failed" in printed or "1 experiment failed" in printed
+    assert "error: 1 of 2 experiments failed" in printed
     assert list(repository.rows()) == ["wide"]
 
 
@@ -136,7 +136,7 @@ def test_killed_suite_goes_on_where_it_was(repository: Repository) -> None:
     # Another seed, so that nothing is known yet; the narrow one takes longer than the test.
     (repository.path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("seed: 0", "seed: 5"))
     repository.env["STUB_SECONDS"] = "600"
-    words = [sys.executable, "-m", "stages.ablate", "--jobs", "2"]
+    words = [sys.executable, "-m", "stages.ablate", "narrow", "wide", "--jobs", "2"]
     suite = subprocess.Popen(words, cwd=repository.path, env=repository.env, start_new_session=True)
     deadline = time.monotonic() + 120
     while not [name for name in repository.experiments() if name.startswith("ablate-wide-s5")]:
@@ -147,7 +147,7 @@ def test_killed_suite_goes_on_where_it_was(repository: Repository) -> None:
     kill_workers(repository.path)
     done = repository.experiments()
     repository.env["STUB_SECONDS"] = "0"
-    repository.ablate("--jobs", "2")
+    repository.ablate("narrow", "wide", "--jobs", "2")
     assert set(done) < set(repository.experiments())
     assert repository.rows()["narrow"]["answer"] == "25.0 points below"
 
