@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from pydantic import Field
 from ruamel.yaml import YAML, YAMLError
 
 from moclip.errors import DataError, ParamsError
+from moclip.markdown import environment
 from moclip.metrics import paired_hits
 from moclip.predictions import Outcomes
 from moclip.schema.base import Section, validated
@@ -25,7 +25,6 @@ from moclip.summary import Bootstrap
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BASE = "base"
-NO_VALUE = "\N{EN DASH}"
 
 
 class Variant(Section):
@@ -176,16 +175,13 @@ class Row:
     top1_pct: float
     top1_std_pct: float | None
     delta_points: float
-    low_points: float | None
-    high_points: float | None
+    interval: Mapping[str, float] | None
     cost: Cost | None
 
     @property
     def significant(self) -> bool | None:
         """Whether the interval leaves out zero; None where there is no interval."""
-        if self.low_points is None or self.high_points is None:
-            return None
-        return not self.low_points <= 0 <= self.high_points
+        return None if self.interval is None else not self.interval["low"] <= 0 <= self.interval["high"]
 
     @property
     def answer(self) -> str:
@@ -219,7 +215,6 @@ def answer(
     seconds = [run.outcomes[variant.rival] for run in base]
     per_seed = [run.top1_pct(variant.head) for run in own]
     values, groups = _differences(firsts, seconds)
-    ends = (bootstrap.interval(values, groups) if _disjoint(groups) else None) or {"low": None, "high": None}
     return Row(
         variant,
         _change(variant, params),
@@ -228,8 +223,7 @@ def answer(
         top1_pct=round(float(np.mean(per_seed)), 4),
         top1_std_pct=round(float(np.std(per_seed, ddof=1)), 4) if len(per_seed) > 1 else None,
         delta_points=round(100 * float(np.mean([value.mean() for value in values.values()])), 4),
-        low_points=ends["low"],
-        high_points=ends["high"],
+        interval=bootstrap.interval(values, groups) if _disjoint(groups) else None,
         cost=own[0].costs.get(variant.head),
     )
 
@@ -293,10 +287,10 @@ CSV_COLUMNS = (
 
 def csv_row(row: Row) -> tuple[Any, ...]:
     """Values of `CSV_COLUMNS`; what there is none of is empty."""
-    variant, cost = row.variant, row.cost
+    variant, cost, ends = row.variant, row.cost, row.interval or {"low": None, "high": None}
     values = (
         variant.name, variant.topic, variant.question, row.change, variant.head, variant.rival, row.n_test, row.seeds,
-        row.top1_pct, row.top1_std_pct, row.delta_points, row.low_points, row.high_points, row.significant,
+        row.top1_pct, row.top1_std_pct, row.delta_points, ends["low"], ends["high"], row.significant,
         cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.answer,
     )  # fmt: skip
     return tuple("" if value is None else value for value in values)
@@ -312,24 +306,18 @@ def markdown(rows: Sequence[Row], base: Run, suite: str, bootstrap: Bootstrap) -
         bootstrap: How the intervals were made.
     """
     intervals = sum(row.significant is not None for row in rows)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("moclip"), undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False
+    text: str = (
+        environment()
+        .get_template("ablations.md.j2")
+        .render(
+            dataset=base.dataset,
+            suite=suite,
+            base=", ".join(f"{head} {base.top1_pct(head):.1f} %" for head in base.outcomes),
+            seeds=max(row.seeds for row in rows),
+            confidence=f"{bootstrap.confidence_pct:g}",
+            intervals=intervals,
+            chance=f"{intervals * (1 - bootstrap.confidence_pct / 100):.1f}",
+            topics=by_topic(rows),
+        )
     )
-    return environment.get_template("ablations.md.j2").render(
-        dataset=base.dataset,
-        suite=suite,
-        base=", ".join(f"{head} {base.top1_pct(head):.1f} %" for head in base.outcomes),
-        seeds=max(row.seeds for row in rows),
-        confidence=f"{bootstrap.confidence_pct:g}",
-        intervals=intervals,
-        chance=f"{intervals * (1 - bootstrap.confidence_pct / 100):.1f}",
-        topics=by_topic(rows),
-        delta=_delta,
-        none=NO_VALUE,
-    )
-
-
-def _delta(row: Row) -> str:
-    if row.low_points is None or row.high_points is None:
-        return f"{row.delta_points:+.1f}"
-    return f"{row.delta_points:+.1f} [{row.low_points:+.1f}, {row.high_points:+.1f}]"
+    return text

@@ -12,8 +12,6 @@ from typing import Any
 
 from moclip.errors import StoreError
 
-REFS = "refs/exps/"
-
 
 @dataclass(frozen=True)
 class Status:
@@ -30,13 +28,6 @@ class Status:
     def failures(self, name: str) -> int:
         """How many tasks of this name have failed."""
         return self.states.get(name, []).count("Failed")
-
-
-def finished() -> dict[str, str]:
-    """Commits of all finished experiments by name, whatever they were based on."""
-    lines = _run("git", "for-each-ref", "--format=%(objectname) %(refname)", REFS).splitlines()
-    pairs = [line.split(" ", 1) for line in lines]
-    return {ref.rsplit("/", 1)[1]: commit for commit, ref in pairs if "/celery/" not in ref}
 
 
 def status() -> Status:

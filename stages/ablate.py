@@ -4,16 +4,13 @@ import argparse
 import hashlib
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from tqdm import tqdm
 
 from moclip.ablation import (
     CSV_COLUMNS,
@@ -30,12 +27,14 @@ from moclip.ablation import (
 from moclip.errors import StoreError
 from moclip.files import read_json, sha256_file, write_text
 from moclip.predictions import read_outcomes
+from moclip.progress import Progress
 from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.run import Splits
 from moclip.summary import Bootstrap
 from moclip.tables import write_csv
 from stages import _queue
-from stages._entry import all_params, log, run, section
+from stages._entry import all_params, command, log, section
+from stages._experiments import Revision, finished_experiments, snapshot
 
 GRAPH = Path("dvc.yaml")
 PROMPTS = Path("prompts")
@@ -108,10 +107,10 @@ def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
     Returns:
         By name of each job that failed, the end of its log.
     """
-    done, queue = _queue.finished(), _queue.status()
+    done, queue = finished_experiments(), _queue.status()
     waiting = {job.name: job for job in jobs if job.name not in done}
     log.info("%d of %d experiments are finished", len(jobs) - len(waiting), len(jobs))
-    for job in tqdm(waiting.values(), "queue", disable=None):
+    for job in Progress(waiting.values(), desc="queue", unit="experiment"):
         if not queue.is_pending(job.name):
             _queue.enqueue(job.name, job.changes, TARGET)
     if not waiting:
@@ -124,10 +123,10 @@ def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[
     """Wait for all jobs; one that a killed worker took along is queued once more."""
     faults: dict[str, str] = {}
     waiting, again = set(jobs), set()
-    with tqdm(total=len(jobs), desc="experiments", unit="experiment", mininterval=1, miniters=1) as progress:
+    with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
         while waiting:
             time.sleep(POLL_S)
-            queue, done = _queue.status(), _queue.finished()
+            queue, done = _queue.status(), finished_experiments()
             for name in sorted(waiting):
                 if name in done:
                     waiting.remove(name)
@@ -154,24 +153,27 @@ def _named(faults: Mapping[str, str], count: int) -> str:
 
 def read_runs(jobs: Iterable[Job]) -> dict[str, Run]:
     """What finished experiments wrote, by name, read from their commits."""
-    commits, splits = _queue.finished(), section("splits", Splits)
+    commits, splits = finished_experiments(), section("splits", Splits)
     return {job.name: _read_run(commits[job.name], job.heads, splits) for job in jobs}
 
 
 def _read_run(commit: str, heads: Sequence[str], splits: Sequence[int]) -> Run:
-    paths = [OUTCOMES.as_posix(), ACCOUNTING.as_posix(), SUMMARY.as_posix()]
-    archive = subprocess.run(["git", "archive", commit, *paths], check=True, capture_output=True).stdout
-    with tempfile.TemporaryDirectory() as name, tarfile.open(fileobj=BytesIO(archive)) as tar:
-        tar.extractall(root := Path(name), filter="data")
-        accounting = read_json(root / ACCOUNTING)["heads"]
+    paths = [path.as_posix() for path in (OUTCOMES, ACCOUNTING, SUMMARY)]
+    with tempfile.TemporaryDirectory() as name:
+        root = snapshot(Revision(commit, commit), paths, Path(name))
+        costs = read_json(root / ACCOUNTING)["run"]["heads"]
         return Run(
             dataset=read_json(root / SUMMARY)["dataset"],
             outcomes={
                 head: {k: read_outcomes(root / OUTCOMES / f"{head}_split{k}.csv") for k in splits} for head in heads
             },
-            costs={head: Cost(**accounting[head]) for head in heads},
+            costs={head: _cost(costs[head]) for head in heads if head in costs},
         )
 
 
+def _cost(entry: Mapping[str, Any]) -> Cost:
+    return Cost(entry["trainable_parameters"], entry["gmac_per_video"])
+
+
 if __name__ == "__main__":
-    run(main)
+    command(main)

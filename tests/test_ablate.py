@@ -49,7 +49,7 @@ for head in params["heads"]:
         pathlib.Path(f"results/confusion/{head}_split{split}.csv").write_text(text)
 json.dump({"dataset": "stub"}, open("reports/summary.json", "w"))
 costs = {head: {"trainable_parameters": hidden, "gmac_per_video": 0.5} for head in params["heads"]}
-json.dump({"heads": costs}, open("reports/accounting.json", "w"))
+json.dump({"run": {"heads": costs}}, open("reports/accounting.json", "w"))
 """
 SUITE = """
 - {name: narrow, topic: Width, question: Is the width needed?, set: {fusion.hidden: 64}}

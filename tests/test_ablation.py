@@ -165,8 +165,8 @@ def test_tables_say_the_same() -> None:
         answer(variant("same"), PARAMS, [a_run(GOOD)], [a_run(GOOD)], BOOTSTRAP),
     ]
     text = markdown(rows, a_run(GOOD), "ablations.yaml", BOOTSTRAP)
-    assert "| narrow | Does it need it? | fusion.hidden=64 | 75.0 (160) | -25.0 [" in text
-    assert "| 1,000 | 0.250 | 25.0 points below |" in text
+    assert "| narrow | Does it need it? | fusion.hidden=64 | 75.0 (160) | \N{MINUS SIGN}25.0 | " in text
+    assert "| 1,000 | 0.2500 | 25.0 points below |" in text
     assert "is the base itself" in text
     assert "One seed was run" in text
     cells = dict(zip(CSV_COLUMNS, csv_row(rows[0]), strict=True))
