@@ -287,10 +287,10 @@ CSV_COLUMNS = (
 
 def csv_row(row: Row) -> tuple[Any, ...]:
     """Values of `CSV_COLUMNS`; what there is none of is empty."""
-    variant, cost, ends = row.variant, row.cost, row.interval or {"low": None, "high": None}
+    variant, cost, ends = row.variant, row.cost, row.interval or {}
     values = (
         variant.name, variant.topic, variant.question, row.change, variant.head, variant.rival, row.n_test, row.seeds,
-        row.top1_pct, row.top1_std_pct, row.delta_points, ends["low"], ends["high"], row.significant,
+        row.top1_pct, row.top1_std_pct, row.delta_points, ends.get("low"), ends.get("high"), row.significant,
         cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.answer,
     )  # fmt: skip
     return tuple("" if value is None else value for value in values)
