@@ -14,9 +14,16 @@ export DO_NOT_TRACK := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 # Threads that wait in a busy loop rob the other process on a small machine: 3 x slower was seen with two trainings.
 export OMP_WAIT_POLICY := PASSIVE
+# `make repro QUIET=1` leaves results and errors; VERBOSE=1 adds details and the traceback of an error.
+ifdef QUIET
+export MOCLIP_QUIET := 1
+endif
+ifdef VERBOSE
+export MOCLIP_VERBOSE := 1
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint types ui lock clean
+.PHONY: help setup repro test lint types ui pictures lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -30,7 +37,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(INSTALLED) ## run the whole pipeline and print the results
-	dvc repro
+	dvc repro $(if $(QUIET),--quiet)
 	@moclip results
 
 test: lint types ## set up, lint, check types, run the tests
@@ -45,6 +52,9 @@ types: $(INSTALLED) ## mypy
 
 ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
 	python -m stages.ui --port $(PORT)
+
+pictures: $(INSTALLED) ## take the README's pictures of MLflow's pages, of the runs that are there
+	python -m stages.pictures --out docs/pictures
 
 lock: $(INSTALLED) ## pin every package anew, for all platforms
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate \

@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 import rarfile
-from tqdm import tqdm
 
 from moclip.errors import DataError
 from moclip.files import remove
+from moclip.progress import Progress
 from moclip.transfer import BLOCK_BYTES, RangeFile, require_space
 
 MAX_MEMBERS = 100_000
@@ -69,14 +69,13 @@ class Archive(Protocol):
         ...
 
 
-def extract(archive: Archive, target: Path, choose: Choose, *, progress: bool = True) -> int:
+def extract(archive: Archive, target: Path, choose: Choose) -> int:
     """Write the chosen members below `target` and return how many; files that are there are replaced.
 
     Args:
         archive: From `open_archive`, or a `Zip` over a `RangeFile`.
         target: Folder to write below; made if absent.
         choose: A member's place below `target`, or None to leave it out. It sees names of files that passed the checks.
-        progress: Show a bar.
 
     Raises:
         ArchiveError: the archive breaks a rule or is damaged: nothing is written to `target`.
@@ -88,7 +87,7 @@ def extract(archive: Archive, target: Path, choose: Choose, *, progress: bool = 
     staging = target.with_name(f".{target.name}.part")
     staging.mkdir(parents=True, exist_ok=True)
     try:
-        _stage(archive, {entry.name: entry for entry in entries}, places, staging, progress)
+        _stage(archive, {entry.name: entry for entry in entries}, places, staging)
     except ArchiveError:
         remove(staging)
         raise
@@ -173,14 +172,10 @@ def _places(archive: str, entries: list[Entry], choose: Choose) -> dict[str, Pur
     return places
 
 
-def _stage(
-    archive: Archive, entries: dict[str, Entry], places: dict[str, PurePosixPath], staging: Path, show: bool
-) -> None:
+def _stage(archive: Archive, entries: dict[str, Entry], places: dict[str, PurePosixPath], staging: Path) -> None:
     waiting = [name for name, place in places.items() if not _is_whole(staging / place, entries[name])]
     require_space(staging, sum(entries[name].size for name in waiting))
-    with tqdm(
-        total=len(places), initial=len(places) - len(waiting), desc="extract", unit="file", disable=not show
-    ) as bar:
+    with Progress(total=len(places), initial=len(places) - len(waiting), desc="extract", unit="file") as bar:
         for name, blocks in archive.contents(set(waiting)) if waiting else ():
             with _readable(archive.name, name):
                 _write(staging / places[name], blocks, entries[name], archive.name)

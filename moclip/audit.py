@@ -114,9 +114,11 @@ def audit(
 
 def _table(videos: Mapping[str, Video], containers: Mapping[str, Container]) -> pd.DataFrame:
     """A row per video: what the manifest and the file say."""
-    rows = [{**asdict(video), **asdict(containers[stem])} for stem, video in sorted(videos.items())]
+    rows = [
+        {**asdict(video), **asdict(containers[stem]), "encoder": containers[stem].encoder(video.codec)}
+        for stem, video in sorted(videos.items())
+    ]
     table = pd.DataFrame(rows)
-    table["encoder"] = table["codec"] + "/" + table["codec_tag"]
     table["size"] = table["width"].astype(str) + "x" + table["height"].astype(str)
     table["gop"] = pd.cut(table["gop_frames"], _GOP_BOUNDS, labels=_GOP_NAMES).astype(str)
     return table

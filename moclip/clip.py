@@ -11,6 +11,7 @@ import torch
 from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
 from PIL import Image
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from moclip.compute import ON_CPU, Compute
 from moclip.errors import StoreError
@@ -22,6 +23,8 @@ from moclip.models.store import write_weights
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 META = "meta.json"
+# `nn.init` hands on its own functions, which draw before anybody sees the tensor's.
+_DRAWS = frozenset([Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_])
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ def build(config: Mapping[str, Any]) -> CLIP:
     return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"]))
 
 
+def known_config(name: str) -> dict[str, Any] | None:
+    """open_clip's model configuration by name; None where it knows no such model."""
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    return config
+
+
 def save_encoder(directory: Path, model: nn.Module, config: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write weights, configuration and what is known of them as one directory, atomically, and try it out.
 
@@ -98,6 +107,18 @@ def _try_out(encoder: Encoder, width: int) -> None:
             raise StoreError(f"CLIP's {kind} features of a first batch are {values.shape}, must be {(2, width)}")
 
 
+class _NoDraws(TorchFunctionMode):
+    """Leave out the random start of weights that are read from a file right after: more than half of the loading."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
 def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
     """The frozen encoder of a directory that `save_encoder` wrote, on the device and with the arithmetic of `compute`.
 
@@ -110,6 +131,7 @@ def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
         if not path.is_file() or sha256_file(path) != meta.get(key):
             raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
     location = f"local-dir:{directory.resolve()}"
-    model, preprocess = open_clip.create_model_from_pretrained(location)
+    with _NoDraws():
+        model, preprocess = open_clip.create_model_from_pretrained(location)
     logit_scale = float(model.logit_scale.detach().exp())
     return Encoder(Frozen(compute.place(model)), preprocess, open_clip.get_tokenizer(location), logit_scale, compute)

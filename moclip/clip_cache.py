@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from moclip.clip import Encoder
 from moclip.errors import DataError, MoclipError
 from moclip.features import read_features, write_features
 from moclip.manifest import Video, checked_path
+from moclip.progress import Progress
 from moclip.sampling import middle_frame
 from moclip.video import read_frames
 
@@ -44,20 +44,25 @@ def image_features(
     work.mkdir(parents=True, exist_ok=True)
     chunks = [work / f"chunk-{number:05d}.npz" for number in range(len(parts))]
     # Two experiments that need the same features take turns; the second finds them done.
-    with FileLock(work / "lock"), tqdm(total=len(videos), desc="CLIP", unit="video") as bar:
-        for part, chunk in zip(parts, chunks, strict=True):
-            if not chunk.exists():
-                values = _encode(encoder, _middle_frames(part, root), batch_images)
+    with FileLock(work / "lock"):
+        waiting = [(part, chunk) for part, chunk in zip(parts, chunks, strict=True) if not chunk.exists()]
+        before = len(videos) - sum(len(part) for part, _ in waiting)
+        with Progress(total=len(videos), initial=before, desc="CLIP", unit="video") as bar:
+            for part, chunk in waiting:
+                values = _encode(encoder, _middle_frames(part, root), batch_images, bar)
                 write_features(chunk, [video.id for video in part], values)
-            bar.update(len(part))
     done = [read_features(chunk) for chunk in chunks]
     return [video.id for video in videos], np.concatenate(
         [chunk.of([video.id for video in part]) for chunk, part in zip(done, parts, strict=True)]
     )
 
 
-def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int) -> np.ndarray:
-    return np.concatenate([encoder.images(frames[start : start + size]) for start in range(0, len(frames), size)])
+def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int, bar: Progress) -> np.ndarray:
+    found = []
+    for start in range(0, len(frames), size):
+        found.append(encoder.images(frames[start : start + size]))
+        bar.update(len(found[-1]))
+    return np.concatenate(found)
 
 
 def _middle_frames(videos: Sequence[Video], root: Path) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from moclip.clip import build
+from moclip.progress import Progress
 from moclip.schema.clip import DemoClipParams
 from moclip.seeds import make_deterministic, torch_stream
 from moclip.training import batch_count, shuffled
@@ -56,18 +57,21 @@ def train_demo_clip(
     steps = batch_count(len(images), params.batch_images)
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.lr, weight_decay=0.05)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.lr, params.epochs * steps)
-    for epoch in range(params.epochs):
-        model.train()
-        losses = []
-        for chosen in _batches(len(images), params.batch_images, seed, epoch):
-            loss = contrastive_loss(model, pixels[chosen], tokens[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            cycle.step()
-            model.logit_scale.data.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
-            losses.append(loss.item())
-        on_epoch(epoch, float(np.mean(losses)))
+    with Progress(total=params.epochs * steps, desc="train CLIP", unit="step") as bar:
+        for epoch in range(params.epochs):
+            model.train()
+            losses = []
+            for chosen in _batches(len(images), params.batch_images, seed, epoch):
+                loss = contrastive_loss(model, pixels[chosen], tokens[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                cycle.step()
+                model.logit_scale.data.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+                losses.append(loss.item())
+                bar.update()
+            bar.set_postfix_str(f"epoch {epoch + 1}, loss {np.mean(losses):.3f}", False)
+            on_epoch(epoch, float(np.mean(losses)))
     return model.eval()
 
 

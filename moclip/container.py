@@ -1,14 +1,15 @@
 """What a video file says of itself without being decoded: who encoded it, and where its key frames are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import av
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
-from moclip.errors import DataError, VideoError
+from moclip.errors import DataError, StoreError, VideoError
+from moclip.progress import Progress
+from moclip.tables import read_csv, write_csv
 from moclip.video import CONTAINERS
 
 
@@ -27,6 +28,13 @@ class Container:
     b_frames: bool
     audio: bool
     gop_frames: int
+
+    def encoder(self, codec: str) -> str:
+        """Family of encoders, of which each signs in its own way: `mpeg4/xvid`."""
+        return f"{codec}/{self.codec_tag}"
+
+
+_COLUMNS = ("id", *(field.name for field in fields(Container)))
 
 
 def read_container(path: Path) -> Container:
@@ -63,10 +71,31 @@ def read_containers(paths: Mapping[str, Path], *, jobs: int = -1) -> dict[str, C
     """
     tasks = sorted(paths)
     results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_outcome)(paths[stem]) for stem in tasks)
-    found = dict(zip(tasks, tqdm(results, total=len(tasks), desc="audit", unit="video"), strict=True))
+    found = dict(zip(tasks, Progress(results, total=len(tasks), desc="audit", unit="video"), strict=True))
     if bad := [fault for fault in found.values() if isinstance(fault, str)]:
         raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad))
     return found
+
+
+def write_container_table(path: Path, containers: Mapping[str, Container]) -> None:
+    """Write traits by video id as CSV, sorted by id."""
+    write_csv(path, _COLUMNS, [(stem, *astuple(found)) for stem, found in sorted(containers.items())])
+
+
+def read_container_table(path: Path) -> dict[str, Container]:
+    """Read what `write_container_table` wrote.
+
+    Raises:
+        StoreError: the file is missing or torn, or holds another kind of value.
+    """
+    truth = {"True": True, "False": False}
+    try:
+        return {
+            row["id"]: Container(row["codec_tag"], truth[row["b_frames"]], truth[row["audio"]], int(row["gop_frames"]))
+            for row in read_csv(path, _COLUMNS)
+        }
+    except (KeyError, ValueError) as error:
+        raise StoreError(f"{path}: is no table of container facts ({error}); run `dvc repro audit`") from error
 
 
 def _outcome(path: Path) -> Container | str:

@@ -56,11 +56,12 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
         DataError: lists the videos that are missing or differ.
     """
     from joblib import Parallel, delayed
-    from tqdm import tqdm
+
+    from moclip.progress import Progress
 
     tasks = [videos[stem] for stem in sorted(videos)]
     results = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(delayed(_fault)(root, v) for v in tasks)
-    faults = [fault for fault in tqdm(results, total=len(tasks), desc="verify", unit="video") if fault]
+    faults = [fault for fault in Progress(results, total=len(tasks), desc="verify", unit="video") if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 from sklearn.model_selection import StratifiedGroupKFold
-from tqdm import tqdm
 
 from moclip.errors import DataError, MoclipError
 from moclip.files import VIDEO_SUFFIXES, fingerprint, sha256_file
 from moclip.manifest import Video
 from moclip.paper import UCF101_CLASSES, UCF101_COUNTS
+from moclip.progress import Progress
 from moclip.splits import (
     Listed,
     Member,
@@ -275,7 +275,7 @@ def measure(clips: Iterable[Clip], root: Path, *, jobs: int = -1) -> list[Video]
     """
     tasks = sorted(clips, key=lambda clip: clip.id)
     results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_measure)(clip, root) for clip in tasks)
-    outcomes = list(tqdm(results, total=len(tasks), desc="measure", unit="video"))
+    outcomes = list(Progress(results, total=len(tasks), desc="measure", unit="video"))
     if bad := [outcome for outcome in outcomes if isinstance(outcome, str)]:
         raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be used; replace or remove them:\n" + "\n".join(bad))
     return [outcome for outcome in outcomes if isinstance(outcome, Video)]

@@ -1,4 +1,4 @@
-"""Train a head on cached features: fusion on both streams, its control on CLIP alone.
+"""Train a head on cached features: fusion on both streams, and its controls.
 
 Axes: n video, d feature, k class.
 """
@@ -15,27 +15,67 @@ from moclip.features import Features
 from moclip.history import Epoch
 from moclip.models.fusion import Head, concatenate
 from moclip.schema.training import HeadParams
-from moclip.seeds import make_deterministic, torch_stream
-from moclip.splits import PARTS, Member
+from moclip.seeds import make_deterministic, stream, torch_stream
+from moclip.splits import PARTS, Member, members_of
 from moclip.training import Batch, Schedule, batch_count, fit, shuffled
 
 
 @dataclass(frozen=True)
 class Part:
-    """The videos of one part of a split: ids, inputs (n, d) and labels (n,)."""
+    """The videos of one part of a split: ids, inputs (n, d), labels (n,), and the streams' widths by name."""
 
     ids: list[str]
     inputs: Tensor
     labels: Tensor
+    widths: Mapping[str, int]
 
 
-def read_parts(streams: Sequence[Features], members: Sequence[Member]) -> dict[str, Part]:
-    """Join feature streams by video id, for train, val and test.
+def read_parts(streams: Mapping[str, Features], members: Sequence[Member]) -> dict[str, Part]:
+    """Join feature streams, which are given by name, by video id, for train, val and test.
 
     Raises:
         StoreError: a stream lacks a video; it is named.
     """
-    return {part: _part(streams, [member for member in members if member.part == part]) for part in PARTS}
+    return {part: _part(streams, members_of(members, part)) for part in PARTS}
+
+
+def streams_of(
+    head: str, cached: Mapping[str, Features], inputs: str, members: Sequence[Member], seed: tuple[int, int]
+) -> dict[str, Features]:
+    """The streams that a head gets of those that are cached, `clip` and `motion`.
+
+    Args:
+        head: `fusion` gets those that `inputs` names, `motion_permuted` both, with motion that is not its own, and
+            any other head all that there is.
+        cached: Features by stream.
+        inputs: `both`, `clip` or `motion`.
+        members: The split.
+        seed: Seed and split number.
+    """
+    if head == "motion_permuted":
+        return {**cached, "motion": dealt_out_anew(cached["motion"], members, seed)}
+    if head == "fusion" and inputs != "both":
+        return {inputs: cached[inputs]}
+    return dict(cached)
+
+
+def dealt_out_anew(features: Features, members: Sequence[Member], seed: tuple[int, int]) -> Features:
+    """The same features, each given to a random video of the same part of the split.
+
+    Args:
+        features: Features of all members.
+        members: The split; a feature never crosses from one of its parts to another.
+        seed: Seed and split number.
+
+    Raises:
+        StoreError: the features lack a video; it is named.
+    """
+    ids, values = [], []
+    for part in PARTS:
+        own = [member.id for member in members_of(members, part)]
+        ids += own
+        values.append(features.of(stream(seed[0], "motion_permuted", seed[1], part).permutation(own).tolist()))
+    return Features(f"{features.name} dealt out anew", np.array(ids), np.concatenate(values))
 
 
 def train_head(
@@ -54,7 +94,14 @@ def train_head(
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
     make_deterministic(*seed)
-    head = Head(train.inputs.shape[1], params.hidden, classes, params.dropout)
+    head = Head(
+        train.widths,
+        params.hidden,
+        classes,
+        params.dropout,
+        normalisation=params.normalisation,
+        combine=params.combine,
+    )
     head.fit_inputs(train.inputs)
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -80,7 +127,9 @@ def head_logits(head: Head, inputs: Tensor) -> np.ndarray:
     return logits
 
 
-def _part(streams: Sequence[Features], members: Sequence[Member]) -> Part:
+def _part(streams: Mapping[str, Features], members: Sequence[Member]) -> Part:
     ids = [member.id for member in members]
-    inputs = concatenate([torch.from_numpy(stream.of(ids)) for stream in streams])
-    return Part(ids, inputs, torch.tensor([member.label for member in members], dtype=torch.int64))
+    ordered = dict(sorted(streams.items()))
+    inputs = concatenate([torch.from_numpy(features.of(ids)) for features in ordered.values()])
+    labels = torch.tensor([member.label for member in members], dtype=torch.int64)
+    return Part(ids, inputs, labels, {name: features.values.shape[1] for name, features in ordered.items()})

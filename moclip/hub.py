@@ -13,6 +13,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
 from moclip.errors import DataError, StoreError
 from moclip.files import sha256_file
+from moclip.progress import Progress
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # whoever imported the library first
 
@@ -32,12 +33,18 @@ def hub_file(repository: str, names: Sequence[str]) -> Path:
     return path
 
 
+def cached_repositories() -> list[str]:
+    """Names of the model repositories of which something is on this machine."""
+    folders = Path(constants.HF_HUB_CACHE).glob("models--*")
+    return sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in folders)
+
+
 def _fetched(repository: str, names: Sequence[str]) -> Path:
     fault: Exception | None = None
     for name in names:
         try:
             _probe(huggingface_hub.hf_hub_url(repository, name))
-            return Path(huggingface_hub.hf_hub_download(repository, name))
+            return Path(huggingface_hub.hf_hub_download(repository, name, tqdm_class=Progress))
         except EntryNotFoundError as error:
             fault = error  # the repository is there: it may have the next name
         except Exception as error:  # each transport has kinds of its own

@@ -1,15 +1,13 @@
 """The manifest: what each video is, by measurement, so that whoever opens one can check it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from moclip.errors import DataError
-from moclip.files import sha256_file, write_text
+from moclip.errors import DataError, StoreError
+from moclip.files import sha256_file
 from moclip.splits import PARTS, Member
+from moclip.tables import read_csv, write_csv
 
 
 @dataclass(frozen=True)
@@ -30,28 +28,35 @@ class Video:
 
 
 # `class` is a Python keyword, so the column and the field differ by name.
-_TEXT = dict.fromkeys(["id", "class", "group", "path", "sha256", "codec", "part", "name"], str)
 _COLUMNS = ["class" if field.name == "class_name" else field.name for field in fields(Video)]
 
 
 def write_manifest(path: Path, videos: Iterable[Video]) -> None:
     """Write the manifest as CSV, sorted by id."""
-    rows = [asdict(video) for video in sorted(videos, key=lambda video: video.id)]
-    table = pd.DataFrame(rows).rename(columns={"class_name": "class"})
-    write_text(path, table.to_csv(index=False, columns=_COLUMNS, lineterminator="\n"))
+    write_csv(path, _COLUMNS, [astuple(video) for video in sorted(videos, key=lambda video: video.id)])
 
 
 def read_manifest(path: Path) -> dict[str, Video]:
     """Videos by id.
 
     Raises:
-        DataError: the file is missing, has other columns, or names an id twice.
+        DataError: the file is missing, has other columns or no number where one belongs, or names an id twice.
     """
-    table = _read_csv(path, _COLUMNS)
-    if table["id"].duplicated().any():
-        raise DataError(f"{path}: id {table['id'][table['id'].duplicated()].iloc[0]} stands twice")
-    rows: list[dict[str, Any]] = table.rename(columns={"class": "class_name"}).to_dict("records")  # type: ignore[assignment]
-    return {row["id"]: Video(**row) for row in rows}
+    videos: dict[str, Video] = {}
+    for row in _read_csv(path, _COLUMNS):
+        if row["id"] in videos:
+            raise DataError(f"{path}: id {row['id']} stands twice")
+        try:
+            videos[row["id"]] = _video(row)
+        except ValueError as error:
+            raise DataError(f"{path}: video {row['id']} has no number where one belongs ({error})") from error
+    return videos
+
+
+def _video(row: Mapping[str, str]) -> Video:
+    texts = {name: row[name] for name in ("id", "group", "path", "sha256", "codec")}
+    counts = {name: int(row[name]) for name in ("bytes", "width", "height", "frames")}
+    return Video(class_name=row["class"], fps=float(row["fps"]), **texts, **counts)  # type: ignore[arg-type]
 
 
 def checked_path(root: Path, video: Video) -> Path:
@@ -73,8 +78,8 @@ def checked_path(root: Path, video: Video) -> Path:
 
 def write_split(path: Path, members: Iterable[Member]) -> None:
     """Write one split as CSV (id, label, part), sorted by id."""
-    rows = [asdict(member) for member in sorted(members, key=lambda member: member.id)]
-    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    ordered = sorted(members, key=lambda member: member.id)
+    write_csv(path, ("id", "label", "part"), [astuple(member) for member in ordered])
 
 
 def read_split(path: Path) -> list[Member]:
@@ -83,29 +88,27 @@ def read_split(path: Path) -> list[Member]:
     Raises:
         DataError: the file is missing, has other columns, or a part other than train, val, test.
     """
-    table = _read_csv(path, ["id", "label", "part"])
-    if unknown := sorted(set(table["part"]) - set(PARTS)):
+    rows = _read_csv(path, ["id", "label", "part"])
+    if unknown := sorted({row["part"] for row in rows} - set(PARTS)):
         raise DataError(f"{path}: part {unknown[0]!r} is none of {PARTS}")
-    return [Member(str(i), int(label), str(part)) for i, label, part in table.itertuples(index=False)]
+    try:
+        return [Member(row["id"], int(row["label"]), row["part"]) for row in rows]
+    except ValueError as error:
+        raise DataError(f"{path}: label must be a whole number ({error})") from error
 
 
 def write_classes(path: Path, classes: Sequence[str]) -> None:
     """Write class names in index order as CSV (index, name)."""
-    table = pd.DataFrame({"index": range(len(classes)), "name": list(classes)})
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    write_csv(path, ("index", "name"), list(enumerate(classes)))
 
 
 def read_classes(path: Path) -> list[str]:
     """Class names in index order."""
-    return [str(name) for name in _read_csv(path, ["index", "name"])["name"]]
+    return [row["name"] for row in _read_csv(path, ["index", "name"])]
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
-        # An id, class or group may be spelt like a number or a missing value ("007", "NA"): nothing is guessed.
-        table = pd.read_csv(path, keep_default_na=False, dtype=_TEXT)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
-    if list(table.columns) != list(columns):
-        raise DataError(f"{path}: columns must be {list(columns)}, are {list(table.columns)}")
-    return table
+        return read_csv(path, columns, exactly=True, may_be_empty=True)
+    except StoreError as error:
+        raise DataError(str(error)) from error

@@ -44,16 +44,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folder(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from moclip.files import VIDEO_SUFFIXES
+    from moclip.progress import Progress
 
     root = args.video
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
         raise VideoError(f"{root}: no videos in it (looked for {' '.join(sorted(VIDEO_SUFFIXES))})")
     failures, frames = [], 0
-    with tqdm(paths, desc="motion", unit="video") as bar:
+    with Progress(paths, desc="motion", unit="video") as bar:
         for path in bar:
             place = path.relative_to(root)
             targets = {
@@ -64,7 +63,7 @@ def _folder(args: argparse.Namespace) -> None:
                 frames += _one(args, path, targets)
             except MoclipError as error:
                 failures.append(str(error))
-            bar.set_postfix_str(f"{frames / max(bar.format_dict['elapsed'], 1e-9):.0f} frames/s")
+            bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
     if failures:
         listed = "\n  ".join(failures)
         raise VideoError(f"{len(failures)} of {len(paths)} videos cannot be used:\n  {listed}")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from moclip.models.motion import MotionNet, features_and_logits
 from moclip.motion_fields import FieldSampler
+from moclip.progress import Progress
 from moclip.seeds import stream
 from moclip.training import Batch
 
@@ -79,10 +80,12 @@ def _describe(
     """Means over the views of each video."""
     net.eval()
     outputs = []
-    for chosen in _passes(sampler, ids):
-        fields = sampler.read(ids[chosen], sampler.params.eval_segments)
-        described = zip(*(_described(net, sampler, view) for view in views(ids[chosen], fields)), strict=True)
-        outputs.append([torch.stack(of_views).mean(dim=0) for of_views in described])
+    with Progress(total=len(ids), desc="describe", unit="video") as bar:
+        for chosen in _passes(sampler, ids):
+            fields = sampler.read(ids[chosen], sampler.params.eval_segments)
+            described = zip(*(_described(net, sampler, view) for view in views(ids[chosen], fields)), strict=True)
+            outputs.append([torch.stack(of_views).mean(dim=0) for of_views in described])
+            bar.update(len(fields))
     features, logits = (torch.cat(parts).numpy() for parts in zip(*outputs, strict=True))
     return features, logits
 

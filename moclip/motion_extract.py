@@ -8,19 +8,20 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from tqdm import tqdm
 
 from moclip import reencode, video
 from moclip.errors import ParamsError, VideoError
@@ -28,6 +29,7 @@ from moclip.files import fingerprint, remove, sha256_file
 from moclip.locks import alone_in
 from moclip.motion import CELL_SIZES_PX, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion_store import MotionStore, write_store
+from moclip.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -79,22 +81,25 @@ class _Outcome(NamedTuple):
     failure: str | None
 
 
-def read_grid(path: Path, options: MotionOptions, scratch: Path | None = None) -> MotionGrid:
+def read_grid(
+    path: Path, options: MotionOptions, scratch: Path | None = None, middle: video.Middle | None = None
+) -> MotionGrid:
     """The motion of one video.
 
     Args:
         path: A video file.
         options: Grid, reference and source.
         scratch: Where a re-encoded video may lie for the time being; default is the system's place.
+        middle: Keeps the video's middle frame on the way.
 
     Raises:
         VideoError: the video cannot be read, with its name, the reason and a remedy.
     """
     if options.source == "original":
-        return rasterise(video.stream_motion(path), options.cell_px, options.reference)
+        return rasterise(video.stream_motion(path, middle=middle), options.cell_px, options.reference)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".") as folder:
         encoded = Path(folder) / "reencoded.avi"
-        fps = reencode.reencode(path, encoded)
+        fps = reencode.reencode(path, encoded, middle)
         try:
             grid = rasterise(video.stream_motion(encoded), options.cell_px, options.reference)
         except VideoError as error:
@@ -129,7 +134,8 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         waiting = [task for task in tasks if not _is_finished(task)]
         log.info("%d of %d videos were finished before", len(tasks) - len(waiting), len(tasks))
         _run(waiting, len(tasks), jobs)
-        write_store(out, ((task.video.id, _read(task.finished)) for task in tasks), made_by)
+        kept = Progress(tasks, desc="store", unit="video")
+        write_store(out, ((task.video.id, _read(task.finished)) for task in kept), made_by)
     counts = MotionStore.open(out).meta["counts"]
     return ExtractSummary(len(tasks), len(waiting), counts["frames"], counts["clipped_cells"])
 
@@ -150,13 +156,12 @@ def _run(tasks: Sequence[_Task], total: int, jobs: int) -> None:
     failures: dict[str, str] = {}
     frames = 0
     outcomes = ((task, _work(task)) for task in tasks) if jobs == 1 else _spread(tasks, jobs)
-    with tqdm(total=len(tasks), desc="motion", unit="video", disable=not tasks) as bar:
+    with Progress(total=len(tasks), desc="motion", unit="video", disable=not tasks) as bar:
         for task, outcome in outcomes:
             frames += outcome.frames
             if outcome.failure is not None:
                 failures[task.video.id] = outcome.failure
-            seconds = bar.format_dict["elapsed"] or 1.0
-            bar.set_postfix_str(f"{frames / seconds:.0f} frames/s, {len(failures)} bad", False)
+            bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
             bar.update()
     if failures:
         lines = [failures[task.video.id] for task in tasks if task.video.id in failures]
@@ -242,7 +247,8 @@ def _submit(pool: ProcessPoolExecutor, waiting: deque[_Task], flying: dict[Futur
     """Hand on tasks until `most` are under way; none to a pool that has lost a process."""
     while waiting and len(flying) < most:
         try:
-            future = pool.submit(_work, waiting[0])
+            with _deaf_to_ctrl_c():
+                future = pool.submit(_work, waiting[0])
         except BrokenProcessPool:
             return
         flying[future] = waiting.popleft()
@@ -251,7 +257,9 @@ def _submit(pool: ProcessPoolExecutor, waiting: deque[_Task], flying: dict[Futur
 def _in_own_process(task: _Task) -> _Outcome:
     with _pool(1) as pool:
         try:
-            return pool.submit(_work, task).result()
+            with _deaf_to_ctrl_c():
+                future = pool.submit(_work, task)
+            return future.result()
         except BrokenProcessPool:
             path = task.video.path
             return _Outcome(0, f"{path}: its decoder crashes. Leave it out of the lists.")
@@ -261,6 +269,16 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     # Not forked: the calling process may run threads, of PyTorch for one.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Workers that start here never see Ctrl-C, not even while they import: the parent sees it, and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:

@@ -9,9 +9,18 @@ from dataclasses import dataclass
 PAPER = "MoCLIP-Lite, arXiv 2509.17084"
 
 
+# What must be alike before an accuracy is about the same thing: the networks and where their weights come from.
+_CLIP = ("clip.model", "clip.pretrained")
+_MOTION = ("motion_net.arch", "motion_net.pretrained")
+
+
 @dataclass(frozen=True)
 class Claim:
-    """One figure of the paper; `head` is what it is about, None where it is no accuracy."""
+    """One figure of the paper; `head` is what it is about, None where it is no accuracy.
+
+    `needs` are the keys of `SETTINGS` in which a run must agree before its accuracy can be held against the
+    claim; other differences are departures, and stand beside the verdict.
+    """
 
     statement: str
     head: str | None
@@ -19,6 +28,7 @@ class Claim:
     unit: str
     where: str
     protocol: str
+    needs: tuple[str, ...] = ()
 
 
 CLAIMS = (
@@ -29,6 +39,7 @@ CLAIMS = (
         unit="%",
         where="abstract",
         protocol="OpenAI ViT-B/32, one random frame a video, 12 templates",
+        needs=_CLIP,
     ),
     Claim(
         statement="Motion vectors alone, top-1 on UCF101",
@@ -37,6 +48,7 @@ CLAIMS = (
         unit="%",
         where="abstract",
         protocol="EfficientNet-B0, best epoch chosen on the test list, 25 segments x 10 crops",
+        needs=_MOTION,
     ),
     Claim(
         statement="Fusion of both, top-1 on UCF101",
@@ -45,6 +57,7 @@ CLAIMS = (
         unit="%",
         where="abstract",
         protocol="frozen features, MLP of 512, best epoch chosen on the test list",
+        needs=(*_CLIP, *_MOTION, "fusion.inputs"),
     ),
     Claim(
         statement="Trainable parameters of the fusion head",
@@ -68,6 +81,14 @@ CLAIMS = (
 UCF101_COUNTS: Mapping[int, tuple[int, int]] = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
 UCF101_TEST_VIDEOS: Mapping[int, int] = {split: test for split, (_, test) in UCF101_COUNTS.items()}
 UCF101_CLASSES = 101
+
+# open_clip's name for OpenAI's ViT-B/32 with the activation that it was trained with.
+CLIP_MODEL = "ViT-B-32-quickgelu"
+
+# The code tests its motion network with 25 segments x 10 crops, and with 32 segments x 1 crop; trains with 3 segments.
+COST_PROTOCOLS = ((25, 10), (32, 1))
+COST_INPUTS = (3, 8, 25, 32)
+CROPS = (1, 10)
 
 # Parameters as the published code ran; a run's departures from them stand beside its verdict.
 SETTINGS: Mapping[str, object] = {
@@ -96,8 +117,12 @@ SETTINGS: Mapping[str, object] = {
     "motion_net.lr_scale_stem": 0.1,
     "motion_net.lr_scale_rest": 0.01,
     "motion_net.select": "test",
+    "clip.model": CLIP_MODEL,
     "clip.pretrained": "openai",
     "clip.frame": "random",
+    "fusion.normalisation": "none",
+    "fusion.inputs": "both",
+    "fusion.combine": "concat",
     "fusion.hidden": 512,
     "fusion.dropout": 0.5,
     "fusion.epochs": 100,

@@ -16,7 +16,7 @@ CLASS_COLUMNS = ("class", "n", "correct", "recall_pct")
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits of one head for the n test videos of one split.
+    """Logits of one head for n videos of one split: those of its test part, or of its validation part.
 
     ids, groups: (n,) text; labels: (n,) int64 indexes into classes; logits: (n, c) float32;
     classes: (c,) text, in class-index order.
@@ -61,35 +61,37 @@ class ClassRow:
         return 100.0 * self.correct / self.n if self.n else None
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, *, may_be_empty: bool = False) -> None:
     """Write predictions as npz without pickle, atomically.
 
     Raises:
         StoreError: they break a rule of `check_predictions`; nothing is written.
     """
-    check_predictions(path, predictions)
+    check_predictions(path, predictions, may_be_empty=may_be_empty)
     write_npz(path, **{f.name: getattr(predictions, f.name) for f in fields(Predictions)})
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path, *, may_be_empty: bool = False) -> Predictions:
     """Read and check predictions.
 
     Raises:
         StoreError: the file is damaged, lacks an array, or breaks a rule of `check_predictions`.
     """
     predictions = Predictions(**read_npz(path, *(f.name for f in fields(Predictions))))
-    check_predictions(path, predictions)
+    check_predictions(path, predictions, may_be_empty=may_be_empty)
     return predictions
 
 
-def check_predictions(path: Path, p: Predictions) -> None:
+def check_predictions(path: Path, p: Predictions, *, may_be_empty: bool = False) -> None:
     """Hold predictions against the rules: shapes, types, finite logits, distinct ids, label range.
+
+    A test part has a video or more; nothing need be held out for validation (`may_be_empty`).
 
     Raises:
         StoreError: names the file, the rule, and the first video that breaks it.
     """
     _check_types(path, p)
-    _check_shapes(path, p)
+    _check_shapes(path, p, may_be_empty)
     if repeated := _first_repeated(p.ids):
         raise StoreError(f"{path}: video '{repeated}' stands there twice; every id must be distinct")
     if repeated := _first_repeated(p.classes):
@@ -108,9 +110,9 @@ def _check_types(path: Path, p: Predictions) -> None:
             raise StoreError(f"{path}: '{name}' must be {names[kind]}, is {dtype}")
 
 
-def _check_shapes(path: Path, p: Predictions) -> None:
+def _check_shapes(path: Path, p: Predictions, may_be_empty: bool) -> None:
     n, c = p.ids.size, p.classes.size
-    if n == 0 or c < 2:
+    if (n == 0 and not may_be_empty) or c < 2:
         raise StoreError(f"{path}: needs at least one video and two classes, has {n} and {c}")
     expected = {"ids": (n,), "labels": (n,), "logits": (n, c), "classes": (c,), "groups": (n,)}
     for name, shape in expected.items():

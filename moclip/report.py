@@ -1,40 +1,45 @@
 """Results and the paper's claims to Markdown and figures: values in, text and files out."""
 
-import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from moclip.figures import (
     AccuracyBar,
+    CostPoint,
     accuracy_chart,
     confusion_chart,
+    cost_chart,
     curves_chart,
     encoder_chart,
     gain_chart,
 )
-from moclip.history import Epoch
-from moclip.paper import CLAIMS, PAPER, SETTINGS, Claim
-from moclip.predictions import ClassRow, Outcomes
+from moclip.gains import ClassGain
+from moclip.heads import HEADS, main_head
+from moclip.history import Epoch, optimism_points
+from moclip.markdown import environment
+from moclip.paper import CLAIMS, PAPER
+from moclip.predictions import Outcomes
 from moclip.summary import Json
+from moclip.verdict import (
+    RULES,
+    data_title,
+    departures,
+    flat,
+    headline,
+    is_tested,
+    judge,
+    leaks,
+    nearest_protocol,
+    plain,
+)
 
-# Every head that a report can name, in the order of its tables.
-HEADS: Mapping[str, tuple[str, str]] = {
-    "zero_shot": ("zero-shot CLIP", "likeness to the class prompts; trained on no video"),
-    "motion_only": ("motion alone", "the motion network's own classifier"),
-    "clip_probe": (
-        "CLIP probe",
-        "the fusion head on CLIP features alone; the paper lacks this control",
-    ),
-    "fusion": ("fusion", "the same head on CLIP and motion features together"),
-}
 CONFUSION_ROWS = 12
-NO_VALUE = "\N{EN DASH}"
 _CONFUSION_EXTRA_COLUMNS = 3
 _OTHER = "any other"
 
@@ -44,7 +49,8 @@ class Inputs:
     """All that a report is made of.
 
     summary: as of `moclip.summary.summarize`; params: all parameters, nested;
-    class_rows: by head, then split; outcomes: by split, of the `main_head`;
+    gains: of fusion over the CLIP probe, as of `moclip.gains`, none without both;
+    accounting: as the stage `account` writes it; outcomes: by split, of the `main_head`;
     histories: by head, then split, of the heads that are trained;
     audit: as of `moclip.audit.Audit.summary`;
     contact_sheet: its address relative to the report, None without;
@@ -53,27 +59,14 @@ class Inputs:
 
     summary: Json
     params: Json
-    class_rows: Mapping[str, Mapping[int, Sequence[ClassRow]]]
+    gains: Sequence[ClassGain]
+    accounting: Json
     outcomes: Mapping[int, Outcomes]
     histories: Mapping[str, Mapping[int, Sequence[Epoch]]]
     audit: Json
     contact_sheet: str | None
     digests: Mapping[str, str]
     versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim of the paper beside our figure."""
-
-    claim: Claim
-    ours: str
-    verdict: str
-
-
-def main_head(heads: Sequence[str]) -> str:
-    """The head whose errors are shown: fusion, or else the last of those that ran."""
-    return max(heads, key=list(HEADS).index)
 
 
 def trained(by_split: Mapping[int, Sequence[Epoch]]) -> bool:
@@ -86,9 +79,9 @@ def draw(inputs: Inputs, directory: Path) -> dict[str, str]:
     drawn = {"accuracy": "accuracy.svg"}
     summary = inputs.summary
     accuracy_chart(directory / drawn["accuracy"], _bars(summary), 100.0 / summary["n_classes"])
-    if gains := recall_gains(inputs.class_rows):
+    if inputs.gains:
         drawn["gain"] = "gain.svg"
-        gain_chart(directory / drawn["gain"], gains)
+        gain_chart(directory / drawn["gain"], inputs.gains)
     if confusion := worst_confusions(list(inputs.outcomes.values())):
         drawn["confusion"] = "confusion.svg"
         confusion_chart(directory / drawn["confusion"], *confusion)
@@ -96,6 +89,9 @@ def draw(inputs: Inputs, directory: Path) -> dict[str, str]:
         drawn["curves"] = "curves.svg"
         titled = {HEADS[head][0]: inputs.histories[head] for head in _ordered(inputs.histories)}
         curves_chart(directory / drawn["curves"], titled)
+    if points := _cost_points(summary, inputs.accounting["run"]):
+        drawn["cost"] = "cost.svg"
+        cost_chart(directory / drawn["cost"], points)
     if several_encoders(inputs.audit):
         drawn["encoders"] = "encoders.svg"
         encoder_chart(directory / drawn["encoders"], inputs.audit["encoders"])
@@ -111,35 +107,44 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
     """The report as Markdown; `figures` are addresses by chart, relative to the report."""
     summary, heads = inputs.summary, _ordered(inputs.summary["heads"])
     counts = summary["heads"][heads[0]]
-    on_ucf101 = inputs.params["data"]["source"] == "ucf101"
     intervals = [summary["heads"][head]["top1_interval_pct"]["mean"] for head in heads]
+    claims = judge(summary, inputs.params, inputs.accounting)
     return (
-        _environment()
+        environment()
         .get_template("report.md.j2")
         .render(
             summary=summary,
             title=data_title(summary),
             tested=is_tested(summary),
-            headline=headline(summary),
-            claims=judge(summary),
-            departures=departures(inputs.params) if on_ucf101 else [],
+            headline=headline(claims, summary),
+            claims=claims,
+            rules=RULES,
+            departures=departures(inputs.params) if inputs.params["data"]["source"] == "ucf101" else [],
+            leaks=leaks(heads, inputs.params),
+            optimism=optimism_by_head(inputs.histories),
             heads=heads,
             absent=[head for head in HEADS if head not in heads],
             names=HEADS,
             counts=counts,
             n_videos=sum(counts["n_test"].values()),
             no_interval=None in intervals,
-            no_width=any(ends and ends["low"] == ends["high"] for ends in intervals),
             differences=difference_rows(summary),
+            motion_adds=motion_adds(summary),
             decomposition=decomposition(summary),
             confusions=frequent_confusions(list(inputs.outcomes.values()), 5),
-            gains=recall_gains(inputs.class_rows),
+            gains=inputs.gains,
+            gained=gained(inputs.gains),
+            chance_nll=math.log(summary["n_classes"]),
             main=main_head(heads),
+            paper_costs=inputs.accounting["paper"],
+            nearest=nearest_protocol(_cost_claim(), inputs.accounting["paper"]["protocols"]),
+            cost_claim=_cost_claim(),
+            run_costs=inputs.accounting["run"],
             audit=inputs.audit,
             contact_sheet=inputs.contact_sheet,
             select={name: inputs.params[name]["select"] for name in ("motion_net", "fusion")},
             figures=figures,
-            params=[(key, _plain(value)) for key, value in _flat(_that_matter(inputs.params))],
+            params=[(key, plain(value)) for key, value in flat(_that_matter(inputs.params))],
             digests=sorted(inputs.digests.items()),
             versions=sorted(inputs.versions.items()),
             paper=PAPER,
@@ -147,86 +152,22 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("moclip"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown of our own values, no HTML of anyone else's
-    )
-    environment.filters.update(pct=_pct, signed=_signed, span=_span, cell=_cell, significance=_significance)
-    return environment
+def _cost_claim() -> Any:
+    return next(claim for claim in CLAIMS if claim.unit == "GFLOPs")
 
 
-def data_title(summary: Json) -> str:
-    """What the videos were, in words that claim no more than is true."""
-    dataset = summary["dataset"]
-    name = {"demo": "generated demo data", "ucf101": "UCF101"}.get(dataset.removesuffix(" (part)"))
-    if name is None:
-        return f"the videos of {dataset}"
-    return name if summary["complete"] else f"a part of {name}"
+def optimism_by_head(histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> dict[str, Json]:
+    """What choosing the epoch on the test list gave each head, in points by split and as their mean.
 
-
-def is_tested(summary: Json) -> bool:
-    """The paper's accuracies can be judged: the data are UCF101's, and all of them."""
-    return summary["dataset"] == "ucf101" and summary["complete"]
-
-
-def headline(summary: Json) -> str:
-    """The verdict in one sentence."""
-    if not is_tested(summary):
-        return f"The paper's claims were NOT tested: this run used {data_title(summary)}."
-    verdicts = [judged.verdict for judged in judge(summary) if judged.claim.head]
-    kinds = ("reproduced", "not reproduced", "not tested")
-    counts = [f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts]
-    return f"Of the paper's {len(verdicts)} accuracies on UCF101: {', '.join(counts)}."
-
-
-def judge(summary: Json) -> list[Judged]:
-    """Each claim with our figure and a verdict.
-
-    An accuracy is reproduced if the paper's figure lies in our interval of the mean, or within one
-    standard deviation over splits of our mean; with neither at hand it is not tested.
+    Heads that were not so chosen are left out, and those of which nothing was held out to compare with.
     """
-    return [_judge(claim, summary) for claim in CLAIMS]
-
-
-def _judge(claim: Claim, summary: Json) -> Judged:
-    ours = summary["heads"].get(claim.head)
-    if ours is None or not is_tested(summary):
-        return Judged(claim, NO_VALUE, "not tested")
-    mean, std = ours["top1_pct"]["mean"], ours["top1_pct"]["std"]
-    interval = ours["top1_interval_pct"]["mean"]
-    spans = [(interval["low"], interval["high"])] if interval else []
-    spans += [(mean - std, mean + std)] if std is not None else []
-    if not spans:
-        return Judged(claim, f"{_pct(mean)} %", "not tested")
-    inside = any(low <= claim.value <= high for low, high in spans)
-    text = f"{_pct(mean)} %" + (f" ({_span(interval)})" if interval else "")
-    return Judged(claim, text, "reproduced" if inside else "not reproduced")
-
-
-def recall_gains(class_rows: Mapping[str, Mapping[int, Sequence[ClassRow]]]) -> dict[str, float]:
-    """Recall of fusion minus that of the CLIP probe, in points, by class; splits are pooled.
-
-    Empty where one of the two did not run; classes without a test video are left out.
-    """
-    if not {"fusion", "clip_probe"} <= set(class_rows):
-        return {}
-    fusion, probe = (_pooled(class_rows[head]) for head in ("fusion", "clip_probe"))
-    return {name: 100.0 * (correct - probe[name][1]) / n for name, (n, correct) in fusion.items() if n}
-
-
-def _pooled(by_split: Mapping[int, Sequence[ClassRow]]) -> dict[str, tuple[int, int]]:
-    """Videos and hits by class, over all splits."""
-    pooled: dict[str, tuple[int, int]] = {}
-    for rows in by_split.values():
-        for row in rows:
-            n, correct = pooled.get(row.name, (0, 0))
-            pooled[row.name] = (n + row.n, correct + row.correct)
-    return pooled
+    found = {}
+    for head in _ordered(histories):
+        by_split = {split: optimism_points(history) for split, history in sorted(histories[head].items())}
+        known = {str(split): points for split, points in by_split.items() if points is not None}
+        if known:
+            found[head] = {"per_split": known, "mean": float(np.mean(list(known.values())))}
+    return found
 
 
 def worst_confusions(
@@ -272,12 +213,6 @@ def _split_columns(table: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.
     return np.concatenate([rows, frequent]), np.setdiff1d(others, frequent)
 
 
-def departures(params: Json) -> list[tuple[str, str, str]]:
-    """Settings in which the parameters differ from the paper's published code: key, here, there."""
-    here = dict(_flat(params))
-    return [(key, _plain(here[key]), _plain(there)) for key, there in SETTINGS.items() if here[key] != there]
-
-
 def _bars(summary: Json) -> list[AccuracyBar]:
     bars = []
     for head in _ordered(summary["heads"]):
@@ -287,6 +222,28 @@ def _bars(summary: Json) -> list[AccuracyBar]:
         per_split = list(top1["per_split"].values())
         bars.append(AccuracyBar(head, HEADS[head][0], top1["mean"], interval, per_split))
     return bars
+
+
+def _cost_points(summary: Json, costs: Json) -> list[CostPoint]:
+    """Heads whose multiply-adds are known; one that runs no network has no place on a logarithmic axis."""
+    points = []
+    for bar in _bars(summary):
+        if cost := costs["heads"].get(bar.head):
+            points.append(CostPoint(bar.head, bar.title, cost["gmac_per_video"], bar.mean_pct, bar.interval_pct))
+    return points
+
+
+def motion_adds(summary: Json) -> list[Json]:
+    """Fusion over the heads that have no motion of the video itself: what motion adds over each of them."""
+    rivals = ("clip_probe", "linear_probe", "motion_permuted")
+    found = [(other, summary["differences"].get(f"fusion_minus_{other}")) for other in rivals]
+    return [{"other": other, **difference} for other, difference in found if difference]
+
+
+def gained(gains: Sequence[ClassGain]) -> dict[str, int]:
+    """How many classes gain or lose significantly, and of how many it cannot be said."""
+    clear = [gain.gain_points for gain in gains if gain.significant]
+    return {"up": sum(g > 0 for g in clear), "down": sum(g < 0 for g in clear), "open": len(gains) - len(clear)}
 
 
 def difference_rows(summary: Json) -> list[Json]:
@@ -326,40 +283,3 @@ def _that_matter(params: Json) -> Json:
         unread.add("demo_clip")
     kept = {key: value for key, value in params.items() if key not in unread}
     return {**kept, "data": {k: v for k, v in params["data"].items() if k != "root"}}
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested parameters by dotted key, in the order of the file."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, value
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _cell(text: str) -> str:
-    """Text that stays inside one cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _pct(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.1f}"
-
-
-def _significance(significant: bool | None) -> str:
-    return {True: "significant", False: "not significant", None: "not known"}[significant]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _span(interval: Json | None, signed: bool = False) -> str:
-    form = _signed if signed else _pct
-    return NO_VALUE if interval is None else f"{form(interval['low'])} to {form(interval['high'])}"

@@ -30,6 +30,11 @@ class Member:
     part: str
 
 
+def members_of(members: Iterable[Member], part: str) -> list[Member]:
+    """The members of one part, in the split's order."""
+    return [member for member in members if member.part == part]
+
+
 def read_class_index(path: Path) -> list[str]:
     """Class names in the order of a class index (`1 Name` a line); the numbers must run from 1.
 

@@ -1,8 +1,9 @@
 """Metrics of all heads and splits to one table: means, spreads, intervals, paired differences.
 
-Two spreads are kept apart. The standard deviation over splits says how results vary between
-trainings on different lists. The interval says how the mean would vary with other test videos,
-the trained networks left as they are.
+Three spreads are kept apart. The standard deviation over splits says how results vary between
+trainings on different lists; that over seeds, how they vary between trainings on the same list with
+other random numbers; the interval, how the mean would vary with other test videos, the trained
+networks left as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,13 @@ import numpy as np
 
 from moclip.errors import DataError, StoreError
 from moclip.files import read_json
-from moclip.metrics import Metrics, bootstrap_means_pct, paired_hits, percentile_interval
+from moclip.metrics import BySplit, Interval, Metrics, accuracy_interval, difference_interval, paired_hits
 from moclip.paper import UCF101_CLASSES, UCF101_TEST_VIDEOS
 from moclip.predictions import Outcomes
 from moclip.schema.run import Head
 
 Json = dict[str, Any]
+SPREAD_FIGURES = ("top1_pct", "top5_pct", "mean_class_pct", "ece_pct", "nll_nats")
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,17 @@ class Bootstrap:
     confidence_pct: float
     seed: int
 
-    def interval(self, values: Mapping[int, np.ndarray], groups: Mapping[int, np.ndarray]) -> Json | None:
-        """Interval of the mean over splits of the mean of `values`, both by split, in percent.
+    def accuracy_interval(self, hits: BySplit, groups: BySplit) -> Json | None:
+        """Interval of an accuracy, as of `moclip.metrics.accuracy_interval`, in percent."""
+        return _as_json(accuracy_interval(hits, groups, self.resamples, self.confidence_pct, self.seed))
 
-        Splits are drawn apart, so the caller sees to it that no video tests in two of them. None
-        where a split has a single group, from which no spread can be told.
-        """
-        if any(len(np.unique(groups[split])) < 2 for split in groups):
-            return None
-        draws = [bootstrap_means_pct(values[k], groups[k], self.resamples, (self.seed, k)) for k in sorted(values)]
-        ends = percentile_interval(np.mean(draws, axis=0), self.confidence_pct)
-        return {"low": round(ends.low_pct, 4), "high": round(ends.high_pct, 4)}
+    def interval(self, differences: BySplit, groups: BySplit) -> Json | None:
+        """Interval of a paired difference, as of `moclip.metrics.difference_interval`, in points."""
+        return _as_json(difference_interval(differences, groups, self.resamples, self.confidence_pct, self.seed))
+
+
+def _as_json(interval: Interval | None) -> Json | None:
+    return None if interval is None else {"low": round(interval.low_pct, 4), "high": round(interval.high_pct, 4)}
 
 
 def read_metrics(path: Path, head: str, split: int) -> Metrics:
@@ -116,17 +118,20 @@ def summarize(
         "resamples": bootstrap.resamples,
         "heads": {head: _head(by_split, drawable) for head, by_split in results.items()},
         "differences": {
-            f"{a}_minus_{b}": _difference(results[a], results[b], drawable) for a, b in contrasts(list(results))
+            f"{a}_minus_{b}": _difference(results[a], results[b], bootstrap, drawable)
+            for a, b in contrasts(list(results))
         },
     }
 
 
+# What supervision adds to CLIP, what averaging in the motion network adds to a probe, what width alone adds.
+_OTHER_CONTRASTS = (("clip_probe", "zero_shot"), ("score_average", "clip_probe"), ("motion_permuted", "clip_probe"))
+
+
 def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs worth a paired difference: fusion over each other head, CLIP probe over zero-shot."""
+    """Pairs worth a paired difference: fusion over each other head, then those of `_OTHER_CONTRASTS`."""
     pairs = [("fusion", other) for other in heads if other != "fusion" and "fusion" in heads]
-    if {"clip_probe", "zero_shot"} <= set(heads):
-        pairs.append(("clip_probe", "zero_shot"))
-    return pairs
+    return pairs + [pair for pair in _OTHER_CONTRASTS if set(pair) <= set(heads)]
 
 
 def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result]) -> None:
@@ -153,16 +158,13 @@ def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
     hits = {split: result.outcomes.correct for split, result in by_split.items()}
     groups = {split: result.outcomes.groups for split, result in by_split.items()}
     return {
-        **{
-            key: _spread({split: getattr(m, key) for split, m in metrics.items()})
-            for key in ("top1_pct", "top5_pct", "mean_class_pct")
-        },
+        **{key: _spread({split: getattr(m, key) for split, m in metrics.items()}) for key in SPREAD_FIGURES},
         **{
             key: {str(split): getattr(m, key) for split, m in metrics.items()}
             for key in ("n_test", "n_groups", "correct")
         },
         "top1_interval_pct": {
-            "mean": bootstrap.interval(hits, groups) if bootstrap else None,
+            "mean": bootstrap.accuracy_interval(hits, groups) if bootstrap else None,
             "per_split": {str(split): _ends(m) for split, m in metrics.items()},
         },
     }
@@ -177,22 +179,83 @@ def _spread(by_split: Mapping[int, float]) -> Json:
     values = list(by_split.values())
     return {
         "mean": round(float(np.mean(values)), 4),
-        "std": round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None,
+        "std": _std(values),
         "per_split": {str(split): value for split, value in by_split.items()},
     }
 
 
-def _difference(first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
-    """Top-1 of `first` minus `second` on equal videos, in points: mean and interval."""
+def _difference(
+    first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap, pooled: Bootstrap | None
+) -> Json:
+    """Top-1 of `first` minus `second` on equal videos, in points, with intervals; `pooled` is that of the mean."""
     paired = {k: paired_hits(first[k].outcomes, second[k].outcomes) for k in first}
     values = {split: difference for split, (_, difference) in paired.items()}
     groups = {split: outcomes.groups for split, (outcomes, _) in paired.items()}
-    interval = bootstrap.interval(values, groups) if bootstrap else None
+    interval = pooled.interval(values, groups) if pooled else None
     return {
         **_spread({split: round(100.0 * float(values[split].mean()), 4) for split in sorted(values)}),
         "interval": interval,
+        "interval_per_split": {str(k): bootstrap.interval({k: values[k]}, {k: groups[k]}) for k in sorted(values)},
         "significant": None if interval is None else not interval["low"] <= 0 <= interval["high"],
     }
+
+
+def over_seeds(summaries: Mapping[int, Json]) -> Json:
+    """Summaries of one setting under several seeds to means with two spreads that are never mixed.
+
+    For each head and figure, and for each difference's top-1: `mean` over all; `std_over_seeds`, of the
+    means over splits (one figure a seed: what a repetition with another seed moves); `std_over_splits`,
+    of the means over seeds (one figure a split: what another train and test list moves); `per_seed`.
+    A spread is null with a single seed or split. No interval over test videos is given here: seeds share
+    those, so that more seeds do not narrow it.
+
+    Args:
+        summaries: By seed, as of `summarize`; all of the same data set, splits and heads.
+
+    Raises:
+        DataError: there is none, or they are not of one data set, with the same splits and heads.
+    """
+    if not summaries:
+        raise DataError("no summary was given; run the setting with at least one seed")
+    ordered = dict(sorted(summaries.items()))
+    first_seed, first = next(iter(ordered.items()))
+    for seed, summary in ordered.items():
+        for key in ("dataset", "complete", "splits", "n_classes", "heads", "differences"):
+            here, there = (sorted(s[key]) if isinstance(s[key], dict) else s[key] for s in (summary, first))
+            if here != there:
+                raise DataError(f"seeds {first_seed} and {seed} differ in {key}: {there} and {here}")
+    return {
+        **{key: first[key] for key in ("dataset", "complete", "splits", "n_classes")},
+        "seeds": list(ordered),
+        "heads": {
+            head: {
+                key: _spreads({seed: s["heads"][head][key]["per_split"] for seed, s in ordered.items()})
+                for key in SPREAD_FIGURES
+            }
+            for head in first["heads"]
+        },
+        "differences": {
+            name: _spreads({seed: s["differences"][name]["per_split"] for seed, s in ordered.items()})
+            for name in first["differences"]
+        },
+    }
+
+
+def _spreads(values: Mapping[int, Mapping[str, float]]) -> Json:
+    """Values by seed, then split, as one table (seeds, splits): its mean and the spread along each axis."""
+    table = np.array([[by_split[split] for split in sorted(by_split)] for by_split in values.values()])
+    of_seeds, of_splits = table.mean(axis=1), table.mean(axis=0)
+    return {
+        "mean": round(float(table.mean()), 4),
+        "std_over_seeds": _std(of_seeds),
+        "std_over_splits": _std(of_splits),
+        "per_seed": {str(seed): round(float(mean), 4) for seed, mean in zip(values, of_seeds, strict=True)},
+    }
+
+
+def _std(values: Sequence[float] | np.ndarray) -> float | None:
+    """Sample standard deviation; None for a single value."""
+    return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
 
 
 def text_table(summary: Mapping[str, Any]) -> str:

@@ -18,18 +18,23 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[tuple]) -> None
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> list[dict[str, str]]:
-    """Read the rows of a CSV file that has at least these columns.
+def read_csv(
+    path: Path, columns: Sequence[str], *, may_be_empty: bool = False, exactly: bool = False
+) -> list[dict[str, str]]:
+    """Read the rows of a CSV file that has at least these columns, or exactly these in this order.
 
     Raises:
         StoreError: the file is missing or torn, lacks a column, or has no row and may not be empty.
     """
     try:
-        reader = csv.DictReader(path.read_text(encoding="utf-8").splitlines(), strict=True)
-        rows = list(reader)
+        with path.open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            rows, found = list(reader), list(reader.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise StoreError(f"{path}: cannot be read as CSV ({error})") from error
-    if absent := [name for name in columns if name not in (reader.fieldnames or ())]:
+    if exactly and found != list(columns):
+        raise StoreError(f"{path}: columns must be {list(columns)}, are {found}")
+    if absent := [name for name in columns if name not in found]:
         raise StoreError(f"{path}: lacks the column '{absent[0]}'")
     if not rows and not may_be_empty:
         raise StoreError(f"{path}: has no rows")

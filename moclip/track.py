@@ -121,21 +121,6 @@ def store_at(root: Path, uri: str | None = None) -> Store:
     return Store(uri, artifacts, root / "mlflow.db.lock")
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as dotted names with text values; what is not text is written as JSON.
-
-    >>> flatten({"fusion": {"hidden": 256, "loss": "ce"}, "splits": [1, 2]})
-    {'fusion.hidden': '256', 'fusion.loss': 'ce', 'splits': '[1, 2]'}
-    """
-    flat: dict[str, str] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
-    return flat
-
-
 def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: int = 3) -> str:
     """What a person would call this run: how it differs from the baseline, `base` if it does not.
 

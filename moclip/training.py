@@ -15,6 +15,7 @@ from moclip.checkpoint import Checkpoint
 from moclip.compute import ON_CPU, Compute
 from moclip.errors import DataError
 from moclip.history import Epoch
+from moclip.progress import Progress
 
 Batch = tuple[Tensor, Tensor]
 Part = Callable[[], Batch]
@@ -42,8 +43,8 @@ class Schedule:
 
 
 def log_epoch(epoch: Epoch) -> None:
-    """One line per epoch."""
-    log.info(
+    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
+    log.debug(
         "epoch %d: train loss %.4f, val loss %.4f, val top-1 %.2f %%",
         epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_top1_pct,
     )  # fmt: skip
@@ -86,25 +87,30 @@ def fit(
     optimizer = _optimizer(parameters, schedule)
     rates = _learning_rates(optimizer, schedule, steps_per_epoch)
     scaler = compute.scaler()
-    progress = _Progress()
-    state = _State(progress, {"model": model, "optimizer": optimizer, "rates": rates, "scaler": scaler}, compute)
+    course = _Course()
+    state = _State(course, {"model": model, "optimizer": optimizer, "rates": rates, "scaler": scaler}, compute)
     if checkpoint:
         state.restore(checkpoint)
-    for number in range(len(progress.history), schedule.epochs):
-        lr = float(rates.get_last_lr()[0]) / parameters[0][1]  # read here: past its last step, a cycle turns up again
-        loss = _train_epoch(model, batches(number), optimizer, rates, scaler, compute)
-        val_loss, val_top1_pct = _evaluate(model, validate)
-        test_loss, test_top1_pct = _evaluate(model, test)
-        epoch = Epoch(number, lr, loss, val_loss, val_top1_pct, test_top1_pct)
-        scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
-        progress.add(epoch, scores[schedule.select], model)
-        on_epoch(epoch)
-        if checkpoint:
-            checkpoint.save_if_due(state.capture)
-    if progress.kept:
-        model.load_state_dict(progress.kept)
+    done = len(course.history)
+    steps = {"total": schedule.epochs * steps_per_epoch, "initial": done * steps_per_epoch}
+    with Progress(**steps, desc="train", unit="step") as bar:
+        for number in range(done, schedule.epochs):
+            lr = float(rates.get_last_lr()[0]) / parameters[0][1]  # read here: past its last step, a cycle turns up
+            loss = _train_epoch(model, batches(number), optimizer, rates, scaler, compute, bar)
+            val_loss, val_top1_pct = _evaluate(model, validate)
+            test_loss, test_top1_pct = _evaluate(model, test)
+            epoch = Epoch(number, lr, loss, val_loss, val_top1_pct, test_top1_pct)
+            scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
+            course.add(epoch, scores[schedule.select], model)
+            held_out = f", val top-1 {val_top1_pct:.1f} %" if validate else ""
+            bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}{held_out}", False)
+            on_epoch(epoch)
+            if checkpoint:
+                checkpoint.save_if_due(state.capture)
+    if course.kept:
+        model.load_state_dict(course.kept)
     model.eval()
-    return progress.history
+    return course.history
 
 
 def _check_selection(select: str, validate: Part | None, test: Part | None) -> None:
@@ -145,7 +151,7 @@ def _learning_rates(
 
 
 @dataclass
-class _Progress:
+class _Course:
     """What a training has so far beside its networks: epochs, and the weights of the best one."""
 
     history: list[Epoch] = field(default_factory=list)
@@ -162,7 +168,7 @@ class _Progress:
 class _State:
     """All that the next epoch depends on, to and from a checkpoint."""
 
-    progress: _Progress
+    course: _Course
     parts: dict[str, Any]
     compute: Compute
 
@@ -170,9 +176,9 @@ class _State:
         return {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "random": self.compute.random_state(),
-            "history": [astuple(epoch) for epoch in self.progress.history],
-            "best": self.progress.best,
-            "kept": self.progress.kept,
+            "history": [astuple(epoch) for epoch in self.course.history],
+            "best": self.course.best,
+            "kept": self.course.kept,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -182,9 +188,9 @@ class _State:
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.compute.set_random_state(saved["random"])
-        self.progress.history = [Epoch(*values) for values in saved["history"]]
-        self.progress.best, self.progress.kept = saved["best"], saved["kept"]
-        log.info("goes on after epoch %d, from %s", len(self.progress.history) - 1, checkpoint.path)
+        self.course.history = [Epoch(*values) for values in saved["history"]]
+        self.course.best, self.course.kept = saved["best"], saved["kept"]
+        log.info("goes on after epoch %d, from %s", len(self.course.history) - 1, checkpoint.path)
 
 
 def _train_epoch(
@@ -194,6 +200,7 @@ def _train_epoch(
     rates: torch.optim.lr_scheduler.LRScheduler,
     scaler: torch.amp.GradScaler,
     compute: Compute,
+    bar: Progress,
 ) -> float:
     model.train()
     total, count = torch.zeros((), dtype=torch.float64, device=compute.device), 0
@@ -205,6 +212,7 @@ def _train_epoch(
         scaler.step(optimizer)
         scaler.update()
         rates.step()
+        bar.update()
         # Summed where the network runs: asking a GPU for each loss would make it wait.
         total, count = total + loss.detach().double() * len(labels), count + len(labels)
     mean = total.item() / count

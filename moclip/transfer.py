@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from tqdm import tqdm
 
 from moclip.errors import DataError
 from moclip.files import read_json, remove, write_json
+from moclip.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +281,6 @@ def download(
     *,
     ca_bundle: Path | None = None,
     patience: Patience | None = None,
-    progress: bool = True,
 ) -> None:
     """Bring a whole file to `path`, which appears when the last byte is there; what a cut left is gone on with.
 
@@ -300,18 +299,18 @@ def download(
         part.open("r+b" if known else "wb") as handle,
     ):
         if known is None or start != known.size:
-            _receive(remote, handle, note, start, progress)
+            _receive(remote, handle, note, start)
         handle.flush()
         os.fsync(handle.fileno())
     part.replace(path)
     remove(note)
 
 
-def _receive(remote: Remote, handle: BinaryIO, note: Path, start: int, show: bool) -> None:
+def _receive(remote: Remote, handle: BinaryIO, note: Path, start: int) -> None:
     handle.seek(start)
     noted = remote.version
     name = urlsplit(remote.url).path.rsplit("/", 1)[-1]
-    with tqdm(desc=name, initial=start, unit="B", unit_scale=True, unit_divisor=1024, disable=not show) as bar:
+    with Progress(desc=name, initial=start, unit="B", unit_scale=True, unit_divisor=1024) as bar:
         for offset, block in remote.blocks(start):
             version = remote.version
             assert version is not None

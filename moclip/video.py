@@ -17,6 +17,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from moclip.errors import VideoError
+from moclip.sampling import middle_frame
 
 MAX_PIXELS = 1 << 24  # a picture of 4096 x 4096: beyond it a decoder's picture buffers alone pass 1 GB
 CHUNK_BYTES = 4 << 20  # vectors of one file that are held at once while a grid is built
@@ -42,7 +43,10 @@ _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
 
 _COPY_AGAIN = "Copy or download the file again, or leave it out of the lists"
-_REENCODE = "Re-encode it (motion.source: reencoded, or moclip motion --reencode)"
+_REENCODE = (
+    "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
+    "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
+)
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 
 VECTOR_DTYPE = np.dtype(
@@ -141,15 +145,44 @@ def read_motion(path: Path, *, fast: bool = True) -> MotionVectors:
     return chunks[0] if len(chunks) == 1 else _join(chunks)
 
 
-def stream_motion(path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYTES) -> Iterator[MotionVectors]:
+class Middle:
+    """The middle frame of a video, kept during a pass that is made for something else, so that it decodes once.
+
+    How many frames there are is known at the end alone, so the pictures kept are those that are in the middle if the
+    container is right, or one frame out either way. Only where it errs by more, the video is decoded again.
+    """
+
+    def __init__(self) -> None:
+        self._likely: set[int] = set()
+        self._kept: dict[int, np.ndarray] = {}
+
+    def expect(self, frames: int) -> None:
+        """Told before the pass how many frames are stated."""
+        self._likely = {middle_frame(max(1, count)) for count in (frames - 1, frames, frames + 1)}
+
+    def see(self, index: int, frame: Any) -> None:
+        """Shown every frame of the pass."""
+        if index in self._likely:
+            self._kept[index] = frame.to_ndarray(format="rgb24")
+
+    def picture(self, path: Path, frames: int) -> np.ndarray:
+        """The middle one of the `frames` that were seen, uint8 (h, w, 3), as `read_frames` gives it."""
+        index = middle_frame(frames)
+        return self._kept[index] if index in self._kept else read_frames(path, [index])[0]
+
+
+def stream_motion(
+    path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYTES, middle: Middle | None = None
+) -> Iterator[MotionVectors]:
     """The motion vectors of a video in runs of frames that hold about `chunk_bytes`, so that memory stays bounded.
 
-    The records of a run are overwritten by the next one: use them, or copy them, before going on.
+    The records of a run are overwritten by the next one: use them, or copy them, before going on. With `middle`, which
+    keeps a picture, nothing is skipped, so `fast` has no effect.
 
     A run ends after a frame that others refer to, so each can be used by itself. Raises as `read_motion` does; an
     error may come after the first runs, so nothing is sound before the end is reached.
     """
-    with _open(path, {**_EXPORT, **_FAST} if fast else _EXPORT) as video:
+    with _open(path, {**_EXPORT, **_FAST} if fast and middle is None else _EXPORT, middle) as video:
         if video.codec not in VECTOR_CODECS:
             video.refuse("this codec exports no motion vectors", _REENCODE)
         run = _Run(video, min(chunk_bytes, CHUNK_BYTES))
@@ -200,17 +233,18 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[tuple[float, Iterator[Any]]]:
+def decoding(path: Path, middle: Middle | None = None) -> Iterator[tuple[float, Iterator[Any]]]:
     """Frames per second, and every frame as PyAV's `VideoFrame`; raises as `probe` does, inside the block."""
-    with _open(path, {}) as video:
+    with _open(path, {}, middle) as video:
         yield video.fps, video.frames()
 
 
 class _Video:
     """An open file and its first video stream; every problem leaves it as a `VideoError`."""
 
-    def __init__(self, path: Path, container: Any, options: dict[str, str]) -> None:
+    def __init__(self, path: Path, container: Any, options: dict[str, str], middle: Middle | None) -> None:
         self.path = path
+        self.middle = middle
         self.container = container
         self.codec = "no video"
         if not container.streams.video:
@@ -233,6 +267,8 @@ class _Video:
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
+        if middle is not None:
+            middle.expect(self.stream.frames or _count_packets(path))
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")
@@ -254,6 +290,8 @@ class _Video:
                 self.refuse(f"damaged or cut off after {count} frames", _COPY_AGAIN)
             for frame in packet.decode():
                 self._check(frame, count)
+                if self.middle is not None:
+                    self.middle.see(count, frame)
                 count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay
@@ -391,15 +429,27 @@ def _copied(runs: Iterator[MotionVectors], path: Path) -> Iterator[MotionVectors
 
 
 @contextmanager
-def _open(path: Path, options: dict[str, str]) -> Iterator[_Video]:
+def _open(path: Path, options: dict[str, str], middle: Middle | None = None) -> Iterator[_Video]:
     """Open a file for decoding."""
+    with _container(path) as container:
+        yield _Video(path, container, options, middle)
+    gc.collect(1)
+
+
+def _count_packets(path: Path) -> int:
+    """Packets of the video stream, without decoding one: about as many as frames, where no header states these."""
+    with _container(path) as container:
+        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+
+
+def _container(path: Path) -> Any:
     if not path.is_file():
         raise VideoError(f"{path}: no such file. Check data.root and the lists.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:
         # "file:" keeps a name such as "concat:a|b" a name; metadata need not be UTF-8 to decode the pictures.
-        container = av.open(
+        return av.open(
             f"file:{path}",
             metadata_errors="ignore",
             container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
@@ -407,6 +457,3 @@ def _open(path: Path, options: dict[str, str]) -> Iterator[_Video]:
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"is no video container that is read here ({error})"
         raise VideoError(f"{path}: {reason}. {_COPY_AGAIN}, or convert it.") from error
-    with container:
-        yield _Video(path, container, options)
-    gc.collect(1)

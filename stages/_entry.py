@@ -12,14 +12,30 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML, YAMLError
 
+from moclip import console
 from moclip.errors import MoclipError, ParamsError
+from moclip.meter import Meter
 from moclip.schema.base import validated
+from stages import _cost
 
 PARAMS_FILE = Path("params.yaml")
 # Every top-level name; `tests/test_params.py` holds it against the models of moclip/schema.
 SECTIONS = frozenset(
     [
-        *["seed", "splits", "heads", "data", "demo", "motion", "motion_net", "clip", "demo_clip", "fusion", "evaluate"],
+        "seed",
+        "splits",
+        "heads",
+        "data",
+        "demo",
+        "motion",
+        "motion_net",
+        "clip",
+        "demo_clip",
+        "fusion",
+        "linear_probe",
+        "metadata_only",
+        "score_average",
+        "evaluate",
         "compute",
     ]
 )
@@ -60,14 +76,24 @@ def section(name: str, kind: type[T]) -> T:
 @functools.cache
 def all_params() -> dict[str, Any]:
     """params.yaml as plain values, read as DVC reads it (YAML 1.2, where 1e-3 is a number)."""
-    try:
-        params = YAML(typ="safe", pure=True).load(PARAMS_FILE)
-    except (OSError, YAMLError) as error:
-        raise ParamsError(f"{PARAMS_FILE}: cannot be read ({error})") from error
-    if not isinstance(params, dict):
-        raise ParamsError(f"{PARAMS_FILE}: must be a mapping of sections")
+    params = read_params(PARAMS_FILE)
     if unknown := sorted(map(str, set(params) - SECTIONS)):
         raise ParamsError(f"parameter '{unknown[0]}': no such section in {PARAMS_FILE}; known: {sorted(SECTIONS)}")
+    return params
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """A file of parameters as plain values, whatever its sections.
+
+    Raises:
+        ParamsError: it is unreadable, or no mapping.
+    """
+    try:
+        params = YAML(typ="safe", pure=True).load(path)
+    except (OSError, YAMLError) as error:
+        raise ParamsError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(params, dict):
+        raise ParamsError(f"{path}: must be a mapping of sections")
     return params
 
 
@@ -86,12 +112,26 @@ def work_directory(name: str) -> Path:
     return repository() / ".work" / name
 
 
+def costs() -> Path:
+    """Where the records of what stages cost lie."""
+    return work_directory(_cost.FOLDER)
+
+
 def run(main: Callable[[], None]) -> None:
-    """Run a stage: refusals print one message and exit with 1; anything else is a bug and shows its trace."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr, force=True)
+    """Run a stage as `command` does; what it cost is kept, beside its outputs and not among them."""
     start = time.perf_counter()
-    try:
-        main()
-    except MoclipError as error:
-        sys.exit(f"error: {error}")
+    before = _cost.stamps(sys.argv[1:])
+    with Meter() as meter:
+        command(main)
     log.info("done in %.1f s", time.perf_counter() - start)
+    try:
+        _cost.keep(costs(), before, meter.cost())
+    except (OSError, MoclipError) as error:  # the work is done, and its outputs are worth more than their price
+        log.warning("what this stage cost could not be kept: %s", error)
+
+
+def command(main: Callable[[], None]) -> None:
+    """Run a script: what goes wrong is one message and an exit status, see `moclip.console`."""
+    console.set_up_logging("%(name)s: %(message)s")
+    if status := console.run(main, more="MOCLIP_VERBOSE=1"):
+        sys.exit(status)

@@ -5,7 +5,6 @@ there. Entries of splits, heads and stages that are no longer asked for stay in 
 counts only if it leads to a file that was asked for by name and matches it by content.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from moclip.errors import StoreError
 from moclip.files import fingerprint
+from stages._digest import md5
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,22 @@ class Lock:
         Raises:
             StoreError: the file is missing, or is not what a stage of the lock has written.
         """
-        self._maker(path.as_posix(), _md5(path))
+        self._maker(path.as_posix(), md5(path))
         return path
 
     def digest(self, path: Path) -> str:
         """MD5 of a file that a stage wrote, as DVC knows it; raises as `checked` does."""
-        self._maker(path.as_posix(), digest := _md5(path))
+        self._maker(path.as_posix(), digest := md5(path))
         return digest
+
+    def behind(self, files: Iterable[Path]) -> list[str]:
+        """The stages that wrote these files, and all that those rest on, in the order of the lock."""
+        reached = set(self._upstream([self._maker(path.as_posix(), md5(path)) for path in files]))
+        return [name for name in self.stages if name in reached]
+
+    def written(self, stage: str) -> dict[str, str]:
+        """What a stage wrote: digests by path."""
+        return {out["path"]: out["md5"] for out in self.stages[stage].get("outs", [])}
 
     def result_key(self, files: Iterable[Path]) -> str:
         """What the result in these files is, in 16 hexadecimal digits.
@@ -48,17 +57,24 @@ class Lock:
         stages before them (predictions), and the parameters of all stages on the way there are the
         same. Code, durations, names of stages and whatever else was once run do not enter.
         """
-        makers = [self._maker(path.as_posix(), _md5(path)) for path in files]
+        makers = [self._maker(path.as_posix(), md5(path)) for path in files]
         made = {
             item["path"]: item["md5"]
             for name in makers
             for item in [*self.stages[name].get("outs", []), *self._made_deps(name)]
         }
+        return fingerprint(made, self._params(makers))
+
+    def params_behind(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters of all stages on the way to these files, digests by path; sections and dotted keys."""
+        return self._params([self._maker(path, digest) for path, digest in files.items()])
+
+    def _params(self, makers: Iterable[str]) -> dict[str, Any]:
         params: dict[str, Any] = {}
         for name in self._upstream(makers):
             for section in self.stages[name].get("params", {}).values():
                 params |= section
-        return fingerprint(made, params)
+        return params
 
     def _upstream(self, names: Iterable[str]) -> list[str]:
         """The named stages and all that they rest on, sorted."""
@@ -105,11 +121,3 @@ def read_lock(path: Path) -> Lock:
     except (OSError, YAMLError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
     return Lock(stages)
-
-
-def _md5(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except OSError as error:
-        raise StoreError(f"{path}: missing or unreadable; run `dvc repro` to make it") from error

@@ -1,4 +1,4 @@
-"""What the classifiers share: class count, labelled ids of a split, and their predictions as a file."""
+"""What the classifiers share: their predictions as a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,21 +10,24 @@ from moclip.predictions import Predictions, write_predictions
 from moclip.splits import Member
 
 
-def members_of(members: Sequence[Member], part: str) -> list[Member]:
-    """The members of one part, in the split's order."""
-    return [member for member in members if member.part == part]
-
-
 def write_test_predictions(
     path: Path, test: Sequence[Member], logits: np.ndarray, classes: Path, manifest: Path
 ) -> None:
     """Logits (n, k) of the test part, with ids, labels, groups and class names."""
+    write_predictions(path, _predictions(test, logits, classes, manifest))
+
+
+def write_val_predictions(path: Path, val: Sequence[Member], logits: np.ndarray, classes: Path, manifest: Path) -> None:
+    """The same of the val part, which may be empty."""
+    write_predictions(path, _predictions(val, logits, classes, manifest), may_be_empty=True)
+
+
+def _predictions(members: Sequence[Member], logits: np.ndarray, classes: Path, manifest: Path) -> Predictions:
     groups = {video.id: video.group for video in read_manifest(manifest).values()}
-    predictions = Predictions(
-        ids=np.array([member.id for member in test]),
-        labels=np.array([member.label for member in test], dtype=np.int64),
+    return Predictions(
+        ids=np.array([member.id for member in members], dtype=np.str_),
+        labels=np.array([member.label for member in members], dtype=np.int64),
         logits=logits.astype(np.float32),
         classes=np.array(read_classes(classes)),
-        groups=np.array([groups[member.id] for member in test]),
+        groups=np.array([groups[member.id] for member in members], dtype=np.str_),
     )
-    write_predictions(path, predictions)

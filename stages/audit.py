@@ -1,22 +1,25 @@
 """Stage `audit`: what the videos look like by split and class, and what gives a class away."""
 
 from moclip.audit import audit
-from moclip.container import read_containers
+from moclip.container import read_containers, write_container_table
 from moclip.dataset import SPLITS
 from moclip.files import write_json, write_text
 from moclip.manifest import checked_path, read_manifest, read_split
+from moclip.progress import Progress
 from moclip.schema.data import DataParams
 from moclip.schema.run import Seed
 from stages._entry import arguments, data_root, run, section
 
 
 def main() -> None:
-    args = arguments("manifest", "splits", "by_class", "out")
+    args = arguments("manifest", "splits", "containers", "by_class", "out")
     root = data_root(section("data", DataParams).root)
     videos = read_manifest(args.manifest)
-    containers = read_containers({stem: checked_path(root, video) for stem, video in videos.items()})
+    checked = Progress(videos.items(), desc="check", unit="video")
+    containers = read_containers({stem: checked_path(root, video) for stem, video in checked})
     splits = {split: read_split(args.splits / f"split{split}.csv") for split in SPLITS}
     found = audit(videos, containers, splits, seed=section("seed", Seed))
+    write_container_table(args.containers, containers)
     write_text(args.by_class, found.by_class.to_csv(index=False, lineterminator="\n"))
     write_json(args.out, found.summary())
 

@@ -1,6 +1,5 @@
 """The frozen CLIP as files: weights, configuration, preprocessing, digest. Or somebody's features in its place."""
 
-import logging
 from pathlib import Path
 
 from moclip.clip import save_encoder
@@ -11,8 +10,6 @@ from moclip.precomputed import save_precomputed
 from moclip.schema.clip import ClipParams, DemoClipParams
 from moclip.schema.run import Seed
 from stages._entry import arguments, repository, run, section
-
-log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -31,9 +28,7 @@ def main() -> None:
 
 def make_demo(out: Path, demo: DemoClipParams, seed: int) -> None:
     images, captions = captioned_stills(demo.stills, seed, IMAGE_PX)
-    model = train_demo_clip(
-        images, captions, demo, seed, lambda epoch, loss: log.info("epoch %d: loss %.3f", epoch, loss)
-    )
+    model = train_demo_clip(images, captions, demo, seed)
     save_encoder(out, model, CONFIG, {"model": "demo", "weights": f"trained on {len(images)} generated stills"})
 
 

@@ -39,7 +39,7 @@ def main() -> None:
     write_classes(args.classes, dataset.classes)
     for split in SPLITS:
         write_split(args.splits / f"split{split}.csv", members[split])
-    write_json(args.dataset, describe(dataset))
+    write_json(args.dataset, describe(dataset, data))
 
 
 def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:
@@ -90,9 +90,12 @@ def demo_folder(demo: DemoParams, seed: int) -> str:
     return f"demo-{fingerprint(demo.model_dump(), seed, generator_digest())}"
 
 
-def describe(dataset: Dataset) -> dict[str, object]:
+def describe(dataset: Dataset, data: DataParams) -> dict[str, object]:
+    """What there is, and what was chosen: a part of a data set says which part it is."""
     return {
         "name": dataset.name,
+        "source": data.source,
+        "chosen": {"classes": data.classes, "clips_per_class": data.clips_per_class, "subset": data.subset},
         "complete": dataset.complete,
         "classes": len(dataset.classes),
         "videos": len(dataset.clips),

@@ -1,18 +1,20 @@
-"""Stage `report`: summary, class tables, outcomes and histories to report.md and its figures."""
+"""Stage `report`: summary, gains, costs, outcomes and histories to report.md and its figures."""
 
 import os
 
 from moclip.files import atomic_path, read_json, sha256_file, write_text
+from moclip.gains import read_class_gains
+from moclip.heads import main_head
 from moclip.history import read_history
-from moclip.predictions import read_class_rows, read_outcomes
+from moclip.predictions import read_outcomes
 from moclip.provenance import package_versions
-from moclip.report import Inputs, draw, main_head, render, trained
+from moclip.report import Inputs, draw, render, trained
 from moclip.schema.run import Heads, Splits
 from stages._entry import all_params, arguments, run, section
 
 
 def main() -> None:
-    files = ("summary", "per_class", "outcomes", "history", "manifest", "audit", "contact_sheet")
+    files = ("summary", "gains", "accounting", "outcomes", "history", "manifest", "audit", "contact_sheet")
     args = arguments(*files, "figures", "out")
     heads: list[str] = list(section("heads", Heads))
     splits: list[int] = list(section("splits", Splits))
@@ -21,9 +23,8 @@ def main() -> None:
     inputs = Inputs(
         summary=read_json(args.summary),
         params=all_params(),
-        class_rows={
-            head: {k: read_class_rows(args.per_class / f"{head}_split{k}.csv") for k in splits} for head in heads
-        },
+        gains=read_class_gains(args.gains),
+        accounting=read_json(args.accounting),
         outcomes={k: read_outcomes(args.outcomes / f"{shown}_split{k}.csv") for k in splits},
         histories={head: by_split for head, by_split in histories.items() if trained(by_split)},
         audit=read_json(args.audit),

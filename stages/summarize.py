@@ -1,6 +1,8 @@
-"""Stage `summarize`: figures and outcomes of the active heads and splits, to one summary."""
+"""Stage `summarize`: figures and outcomes of the active heads and splits, to one summary and a table of gains."""
 
 from moclip.files import read_json, write_json
+from moclip.gains import class_gains, write_class_gains
+from moclip.headline import headline
 from moclip.predictions import read_outcomes
 from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.run import Heads, Seed, Splits
@@ -9,7 +11,7 @@ from stages._entry import arguments, run, section
 
 
 def main() -> None:
-    args = arguments("dataset", "metrics", "outcomes", "out")
+    args = arguments("dataset", "metrics", "outcomes", "gains", "headline", "out")
     evaluate, seed = section("evaluate", EvaluateParams), section("seed", Seed)
     dataset = read_json(args.dataset)
     results: dict[str, dict[int, Result]] = {
@@ -23,7 +25,13 @@ def main() -> None:
         for head in section("heads", Heads)
     }
     bootstrap = Bootstrap(**evaluate.model_dump(), seed=seed)
-    write_json(args.out, summarize(dataset["name"], dataset["complete"], results, bootstrap))
+    fusion, probe = (
+        {split: result.outcomes for split, result in results.get(head, {}).items()} for head in ("fusion", "clip_probe")
+    )
+    write_class_gains(args.gains, class_gains(fusion, probe, bootstrap) if fusion and probe else [])
+    summary = summarize(dataset["name"], dataset["complete"], results, bootstrap)
+    write_json(args.headline, headline(summary))
+    write_json(args.out, summary)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ from ruamel.yaml import YAML
 
 from moclip.errors import StoreError
 from moclip.files import read_json
+from moclip.flat import flatten
 from moclip.history import columns, read_history
+from moclip.model_registry import log_model
 from moclip.provenance import committed_text, git_state, package_versions
 from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Point, Result, flatten, record, store_at, variant_name
+from moclip.track import Child, Point, Result, record, store_at, variant_name
+from stages._bill import write_bill
 from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section
 from stages._lock import Lock, read_lock
 
@@ -20,12 +23,16 @@ REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 
 def main() -> None:
-    args = arguments("lock", "manifest", "metrics", "history", "summary", "report", "figures")
+    results = ("lock", "manifest", "metrics", "history", "summary", "report", "figures", "models")
+    args = arguments(*results, "cost_page", "costs", path_lists=("cards",))
     result = read_result(args)
+    metrics = [args.metrics / f"{child.head}_split{child.split}.json" for child in result.children]
+    write_bill(read_lock(args.lock), [*metrics, args.report, *args.cards], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     recorded = record(result, store)
     verb = "made" if recorded.created else "already there"
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, verb, store.shown)
+    log_model(result, recorded.run_id, args.models, store)
 
 
 def read_result(args: Any) -> Result:
@@ -56,10 +63,13 @@ def read_result(args: Any) -> Result:
         },
         artifacts=[
             lock.checked(args.report),
+            *map(lock.checked, args.cards),
             args.figures,
             args.summary,
             args.lock,
             PARAMS_FILE,
+            args.cost_page,
+            args.costs,
         ],
     )
 

@@ -1,17 +1,20 @@
-"""Train a head on cached features of one split: fusion on both streams, clip_probe on CLIP alone."""
+"""Train a head on cached features of one split: fusion, the same on CLIP alone, the same with foreign motion."""
 
 import torch
 
 from moclip.features import read_features
-from moclip.head_training import head_logits, read_parts, train_head
+from moclip.head_training import head_logits, read_parts, streams_of, train_head
 from moclip.history import write_history
 from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
 from moclip.schema.run import Seed
 from moclip.schema.training import HeadParams
+from moclip.splits import members_of
 from moclip.training import log_epoch
 from stages._entry import arguments, run, section
-from stages._results import members_of, write_test_predictions
+from stages._results import write_test_predictions, write_val_predictions
+
+STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
 
 
 def main() -> None:
@@ -22,20 +25,27 @@ def main() -> None:
         "model",
         "history",
         "preds",
+        "val_preds",
         path_lists=("streams",),
         numbers=("number",),
         words=("head",),
     )
     params = section("fusion", HeadParams)
     torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer
-    members = read_split(args.split)
-    parts = read_parts([read_features(path) for path in args.streams], members)
+    members, seed = read_split(args.split), section("seed", Seed)
+    cached = {name: read_features(path) for name, path in zip(STREAMS, args.streams, strict=False)}
+    streams = streams_of(args.head, cached, params.inputs, members, (seed, args.number))
+    parts = read_parts(streams, members)
     classes = len(read_classes(args.classes))
-    head, history = train_head(parts, classes, params, (section("seed", Seed), args.head, args.number), log_epoch)
+    head, history = train_head(parts, classes, params, (seed, args.head, args.number), log_epoch)
     save_model(args.model, head, head.config())
     write_history(args.history, history)
-    logits = head_logits(head, parts["test"].inputs)
-    write_test_predictions(args.preds, members_of(members, "test"), logits, args.classes, args.manifest)
+    for part, path, write in (
+        ("val", args.val_preds, write_val_predictions),
+        ("test", args.preds, write_test_predictions),
+    ):
+        logits = head_logits(head, parts[part].inputs)
+        write(path, members_of(members, part), logits, args.classes, args.manifest)
 
 
 if __name__ == "__main__":

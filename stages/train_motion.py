@@ -18,16 +18,25 @@ from moclip.schema.compute import ComputeParams
 from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
 from moclip.schema.training import MotionNetParams
-from moclip.splits import Member
+from moclip.splits import Member, members_of
 from moclip.training import log_epoch
 from stages._entry import arguments, run, section, work_directory
-from stages._results import members_of, write_test_predictions
+from stages._results import write_test_predictions, write_val_predictions
 from stages._resume import running_code
 
 
 def main() -> None:
     args = arguments(
-        "manifest", "classes", "split", "motion", "model", "features", "history", "preds", numbers=("number",)
+        "manifest",
+        "classes",
+        "split",
+        "motion",
+        "model",
+        "features",
+        "history",
+        "preds",
+        "val_preds",
+        numbers=("number",),
     )
     params, motion = section("motion_net", MotionNetParams), section("motion", MotionParams)
     compute = Compute.of(section("compute", ComputeParams))
@@ -48,10 +57,12 @@ def main() -> None:
         )
         ids = [member.id for member in [*train, *val, *test]]
         features, logits = describe_split(net, sampler, ids[: len(train)], ids[len(train) :], seed)
-        save_model(args.model, net, net.config())
+        save_model(args.model, net, {**net.config(), "input": sampler.made_for().model_dump()})
         write_features(args.features, ids, features)
         write_history(args.history, history)
-        write_test_predictions(args.preds, test, logits[len(train) + len(val) :], args.classes, args.manifest)
+        of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
+        write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
+        write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
 
 
 def labelled(members: list[Member]) -> Labelled:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # The networks here are tiny: more threads than one only wait for each other, the more so on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +14,9 @@ import pytest
 from moclip.demo.dataset import write_demo
 from moclip.demo.spec import DemoSpec
 
+if TYPE_CHECKING:
+    from tests.test_pipeline import Repository
+
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
 
@@ -21,7 +25,7 @@ REAL = ROOT.parent / "shared" / "data" / "ucf101"
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in UCF101's layout: 12 classes, 3 groups, 36 real videos of 12 frames, 64 x 64 pixels. Read only."""
     folder = tmp_path_factory.mktemp("demo")
-    write_demo(folder, DemoSpec(groups=3, clips_per_group=1, frames=12, width=64, height=64), jobs=1, progress=False)
+    write_demo(folder, DemoSpec(groups=3, clips_per_group=1, frames=12, width=64, height=64), jobs=1)
     return folder
 
 
@@ -31,6 +35,22 @@ def real_ucf101() -> Path:
     if not REAL.is_dir():
         pytest.skip("needs the UCF101 clips and lists in ../shared/data/ucf101, which are not here")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
+    """A repository of its own with the whole graph run in it, on the smallest demo there is; leave it as it was."""
+    from tests.test_pipeline import finish
+
+    return finish(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pipeline leaves of split 1 of the smallest demo. Read only."""
+    from tests.trained import build
+
+    return build(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(autouse=True)

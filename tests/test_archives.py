@@ -57,7 +57,7 @@ def everything(folder: Path) -> list[str]:
 
 def unpack(path: Path, target: Path, choose: Choose = below) -> int:
     with open_archive(path) as archive:
-        return extract(archive, target, choose, progress=False)
+        return extract(archive, target, choose)
 
 
 def refused(tmp_path: Path, data: bytes, message: str, choose: Choose = below) -> None:

@@ -70,5 +70,5 @@ def test_help_names_every_command_without_heavy_imports() -> None:
     code = f"import sys; from moclip.cli import main\ntry: main(['--help'])\nfinally: print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.endswith("[]\n")
-    for command in ("preset", "results", "motion", "data"):
+    for command in ("preset", "results", "motion", "data", "doctor"):
         assert re.search(rf"^ +{command} ", done.stdout, re.MULTILINE)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from moclip.container import Container, read_container
-from moclip.errors import VideoError
+from moclip.container import Container, read_container, read_container_table, write_container_table
+from moclip.errors import StoreError, VideoError
 
 
 def test_demo_video_has_the_gop_it_was_made_with(demo_folder: Path) -> None:
@@ -38,3 +38,21 @@ def test_what_is_no_video(tmp_path: Path, demo_folder: Path) -> None:
         read_container(tmp_path / "absent.avi")
     shutil.copy(next((demo_folder / "UCF-101").rglob("*.avi")), tmp_path / "concat:a.avi")
     read_container(tmp_path / "concat:a.avi")
+
+
+def test_table_gives_back_what_was_written_sorted_by_id(tmp_path: Path) -> None:
+    found = {"b": Container("xvid", False, True, 12), "a,1": Container("", True, False, 200)}
+    write_container_table(tmp_path / "c.csv", found)
+    assert read_container_table(tmp_path / "c.csv") == found
+    assert (tmp_path / "c.csv").read_text().splitlines() == [
+        "id,codec_tag,b_frames,audio,gop_frames",
+        '"a,1",,True,False,200',
+        "b,xvid,False,True,12",
+    ]
+
+
+@pytest.mark.parametrize("row", ["a,xvid,yes,False,12", "a,xvid,True,False,many"])
+def test_foreign_table_is_refused(tmp_path: Path, row: str) -> None:
+    (tmp_path / "c.csv").write_text(f"id,codec_tag,b_frames,audio,gop_frames\n{row}\n")
+    with pytest.raises(StoreError, match=r"c\.csv: is no table of container facts .*run `dvc repro audit`"):
+        read_container_table(tmp_path / "c.csv")

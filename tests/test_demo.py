@@ -29,7 +29,7 @@ LISTS = Path("ucfTrainTestlist")
 @pytest.fixture(scope="module")
 def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
-    write_demo(out, MICRO, jobs=1, progress=False)
+    write_demo(out, MICRO, jobs=1)
     return out
 
 
@@ -95,7 +95,7 @@ def test_videos_are_mpeg4_with_the_asked_size_and_motion_vectors(micro: Path) ->
 
 
 def test_bytes_depend_on_the_seed_alone(micro: Path, tmp_path: Path) -> None:
-    write_demo(tmp_path / "again", MICRO, jobs=2, progress=False)
+    write_demo(tmp_path / "again", MICRO, jobs=2)
     assert hashes(tmp_path / "again") == hashes(micro)
 
 
@@ -125,7 +125,7 @@ def test_an_interrupted_run_leaves_no_torn_video_and_no_lists(tmp_path: Path, mo
 
     monkeypatch.setattr(dataset, "encode", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_demo(tmp_path, MICRO, jobs=1, progress=False)
+        write_demo(tmp_path, MICRO, jobs=1)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

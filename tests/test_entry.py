@@ -58,16 +58,24 @@ def stage(cwd: Path, program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_refusal_is_one_message_and_a_bug_shows_its_trace(tmp_path):
+def test_refusal_and_bug_are_one_message_and_a_trace_is_shown_on_demand(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("seed: -3\n")
     imports = "from moclip.schema.run import Seed; from stages._entry import run, section"
     refusal = stage(tmp_path, f"{imports}; run(lambda: section('seed', Seed))")
     assert refusal.returncode == 1
     assert refusal.stderr == "error: parameter 'seed': Input should be greater than or equal to 0 (value -3)\n"
     bug = stage(tmp_path, "from stages._entry import run; run(lambda: 1 / 0)")
-    assert bug.returncode == 1
-    assert "Traceback" in bug.stderr
-    assert "ZeroDivisionError" in bug.stderr
+    assert bug.returncode == 70
+    assert bug.stderr.startswith("internal error: ZeroDivisionError: division by zero")
+    assert "MOCLIP_VERBOSE=1" in bug.stderr
+    assert bug.stderr.count("\n") == 1
     fine = stage(tmp_path, "from stages._entry import run; run(lambda: None)")
     assert fine.returncode == 0
     assert fine.stderr.startswith("stages: done in ")
+    monkeypatch.setenv("MOCLIP_VERBOSE", "1")
+    traced = stage(tmp_path, "from stages._entry import run; run(lambda: 1 / 0)")
+    assert traced.returncode == 70
+    assert traced.stderr.startswith("Traceback")
+    monkeypatch.setenv("MOCLIP_VERBOSE", "")
+    monkeypatch.setenv("MOCLIP_QUIET", "1")
+    assert stage(tmp_path, "from stages._entry import run; run(lambda: None)").stderr == ""

@@ -6,7 +6,7 @@ import torch
 
 from moclip.errors import DataError, StoreError
 from moclip.features import Features
-from moclip.head_training import Part, head_logits, read_parts, train_head
+from moclip.head_training import Part, dealt_out_anew, head_logits, read_parts, streams_of, train_head
 from moclip.history import optimism_points
 from moclip.models.store import save_model
 from moclip.schema.training import HeadParams
@@ -14,6 +14,9 @@ from moclip.splits import Member
 
 SEED = (0, "fusion", 1)
 PARAMS = {
+    "inputs": "both",
+    "normalisation": "unit_standard",
+    "combine": "concat",
     "hidden": 16,
     "dropout": 0.5,
     "epochs": 15,
@@ -30,27 +33,27 @@ def params(**changes: Any) -> HeadParams:
     return HeadParams(**{**PARAMS, **changes})
 
 
-def two_streams(members: list[Member] = MEMBERS) -> list[Features]:
+def two_streams(members: list[Member] = MEMBERS) -> dict[str, Features]:
     """Labels 0-3 as two bits, one bit a stream: neither stream alone tells more than two classes apart."""
     rng, ids = np.random.default_rng(0), np.array([member.id for member in members])
-    streams = []
-    for bit in (0, 1):
+    streams = {}
+    for bit, name in enumerate(("clip", "motion")):
         sign = np.array([1.0 - 2 * ((member.label >> bit) & 1) for member in members])
         values = rng.normal(0, 0.5, (len(ids), 4 + bit)) + sign[:, None]
-        streams.append(Features(f"stream{bit}", ids, values.astype(np.float32)))
+        streams[name] = Features(name, ids, values.astype(np.float32))
     return streams
 
 
-def accuracy(streams: list[Features]) -> float:
+def accuracy(streams: dict[str, Features], **changes: Any) -> float:
     parts = read_parts(streams, MEMBERS)
-    head, _ = train_head(parts, 4, params(epochs=40), SEED)
+    head, _ = train_head(parts, 4, params(epochs=40, **changes), SEED)
     return float((head_logits(head, parts["test"].inputs).argmax(axis=1) == parts["test"].labels.numpy()).mean())
 
 
 def test_parts_join_streams_by_id_not_by_row():
     streams = two_streams()
-    shuffled = Features("s", streams[1].ids[::-1], streams[1].values[::-1])
-    parts = read_parts([streams[0], shuffled], MEMBERS)
+    shuffled = Features("s", streams["motion"].ids[::-1], streams["motion"].values[::-1])
+    parts = read_parts({"motion": shuffled, "clip": streams["clip"]}, MEMBERS)
     straight = read_parts(streams, MEMBERS)
     for name in ("train", "val", "test"):
         members = [member for member in MEMBERS if member.part == name]
@@ -59,20 +62,76 @@ def test_parts_join_streams_by_id_not_by_row():
         assert torch.equal(parts[name].inputs, straight[name].inputs)
     assert [len(parts[name].ids) for name in ("train", "val", "test")] == [48, 16, 16]
     assert parts["test"].inputs.shape == (16, 9)
+    assert parts["test"].widths == {"clip": 4, "motion": 5}
 
 
 def test_stream_that_lacks_a_video_is_an_error():
     streams = two_streams()
-    short = Features("motion features", streams[1].ids[:-3], streams[1].values[:-3])
+    short = Features("motion features", streams["motion"].ids[:-3], streams["motion"].values[:-3])
     with pytest.raises(StoreError, match=r"motion features: lacks 3 of 48 videos, first v77"):
-        read_parts([streams[0], short], MEMBERS)
+        read_parts({**streams, "motion": short}, MEMBERS)
 
 
 def test_fusion_of_two_streams_knows_what_neither_does_alone():
     streams = two_streams()
     assert accuracy(streams) > 0.9
-    assert accuracy(streams[:1]) <= 0.7
-    assert accuracy(streams[1:]) <= 0.7
+    for name, stream in streams.items():
+        assert accuracy({name: stream}) <= 0.7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"combine": "gated"}, {"normalisation": "none"}, {"normalisation": "standard"}, {"normalisation": "unit"}],
+)
+def test_every_variant_with_a_hidden_layer_learns_it_too(changes):
+    assert accuracy(two_streams(), **changes) > 0.9
+
+
+def test_linear_head_learns_what_adds_up():
+    """Each class is a sum of one bit a stream: no hidden layer is needed for that."""
+    assert accuracy(two_streams(), hidden=0) > 0.9
+
+
+def of_head(head: str, inputs: str = "both") -> dict[str, Features]:
+    cached = two_streams() if head != "clip_probe" else {"clip": two_streams()["clip"]}
+    return streams_of(head, cached, inputs, MEMBERS, (0, 1))
+
+
+def test_foreign_motion_is_worth_nothing_and_costs_little():
+    """Motion carries half of the class: dealt out anew, what is left is what CLIP alone gives, at equal size."""
+    clip_alone = accuracy(of_head("clip_probe"))
+    assert accuracy(of_head("fusion")) > clip_alone + 0.25
+    assert accuracy(of_head("motion_permuted")) == pytest.approx(clip_alone, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "names"), [("both", ["clip", "motion"]), ("clip", ["clip"]), ("motion", ["motion"])]
+)
+def test_inputs_are_those_of_fusion_and_its_controls_keep_theirs(inputs, names):
+    assert list(of_head("fusion", inputs)) == names
+    assert list(of_head("motion_permuted", inputs)) == ["clip", "motion"]
+    assert list(of_head("clip_probe", inputs)) == ["clip"]
+
+
+def test_motion_is_dealt_out_within_each_part():
+    motion = two_streams()["motion"]
+    dealt = dealt_out_anew(motion, MEMBERS, (0, 1))
+    for part in ("train", "val", "test"):
+        ids = [member.id for member in MEMBERS if member.part == part]
+        before, after = motion.of(ids), dealt.of(ids)
+        assert sorted(before.tolist()) == sorted(after.tolist()), "each feature goes to one video of its part"
+        assert (before != after).any(axis=1).mean() > 0.8, "hardly any stays where it was"
+    again, other = dealt_out_anew(motion, MEMBERS, (0, 1)), dealt_out_anew(motion, MEMBERS, (0, 2))
+    ids = [member.id for member in MEMBERS]
+    np.testing.assert_array_equal(again.of(ids), dealt.of(ids))
+    assert (other.of(ids) != dealt.of(ids)).any()
+
+
+def test_motion_that_lacks_a_video_cannot_be_dealt_out():
+    motion = two_streams()["motion"]
+    short = Features("motion features", motion.ids[1:], motion.values[1:])
+    with pytest.raises(StoreError, match="motion features: lacks 1 of 16 videos, first v00"):
+        dealt_out_anew(short, MEMBERS, (0, 1))
 
 
 def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
@@ -88,7 +147,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
 def test_test_part_is_not_looked_at(tmp_path):
     parts = read_parts(two_streams(), MEMBERS)
     test = parts["test"]
-    foreign = Part(test.ids, test.inputs * 1e6 + 5, (test.labels + 1) % 4)
+    foreign = Part(test.ids, test.inputs * 1e6 + 5, (test.labels + 1) % 4, test.widths)
     for name, part in (("a", test), ("b", foreign)):
         head, _ = train_head({**parts, "test": part}, 4, params(), SEED)
         save_model(tmp_path / name, head, head.config())
@@ -111,13 +170,19 @@ def test_selection_on_test_looks_at_the_test_part_and_records_both(caplog):
 
 def test_validation_selects_but_does_not_fit_inputs():
     parts = read_parts(two_streams(), MEMBERS)
-    head, _ = train_head(parts, 4, params(epochs=1), SEED)
+    head, _ = train_head(parts, 4, params(epochs=1, normalisation="standard"), SEED)
     torch.testing.assert_close(head.mean, parts["train"].inputs.mean(dim=0))
 
 
 def test_head_has_one_output_per_class_of_the_index_even_without_videos():
     head, history = train_head(read_parts(two_streams(), MEMBERS), 7, params(epochs=2), SEED)
-    assert head.config() == {"inputs": 9, "hidden": 16, "classes": 7}
+    assert head.config() == {
+        "inputs": {"clip": 4, "motion": 5},
+        "hidden": 16,
+        "classes": 7,
+        "normalisation": "unit_standard",
+        "combine": "concat",
+    }
     assert len(history) == 2
 
 

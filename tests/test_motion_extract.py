@@ -18,6 +18,7 @@ from moclip.files import sha256_file
 from moclip.motion_extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion_store import MotionStore
 from tests.clips import encode, scrolling
+from tests.terminal import on_terminal
 
 CLIPS = 12
 RUN = """
@@ -159,6 +160,23 @@ def alive(group: int) -> list[int]:
         if int(fields[2]) == group and fields[0] not in "ZX":
             found.append(int(stat.parent.name))
     return found
+
+
+def test_ctrl_c_ends_all_processes_with_one_line_and_harms_nothing(videos, undisturbed, tmp_path):
+    """Typed while the workers still import, which is when they would each print a trace."""
+    out, work = tmp_path / "store", tmp_path / "work"
+    ends = "sys.exit(console.run(lambda: exec(program, globals()), more='--verbose'))"
+    program = (
+        f"import sys; from moclip import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
+    )
+    words = ["-c", program, *map(str, (videos[0].path.parent, out, work, 2))]
+    status, shown = on_terminal(words, type_at=lambda text: "\x03" if "motion:" in text else None)
+    assert status == 130
+    assert "Traceback" not in shown
+    assert shown.split()[-1] == "interrupted"
+    assert not out.exists()
+    extract(videos, out, work, MotionOptions(), jobs=1)
+    assert content(out) == undisturbed
 
 
 def test_two_at_once_share_the_work_and_do_no_harm(videos, undisturbed, tmp_path):

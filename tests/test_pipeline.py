@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from ruamel.yaml import YAML
@@ -14,10 +14,11 @@ from ruamel.yaml import YAML
 from moclip.cli import main as moclip
 from moclip.files import remove
 from moclip.predictions import read_predictions
+from moclip.schema.run import Head
 from tests.imports import ROOT
 
 TRACKED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "moclip", "stages", "prompts", "presets")
-HEADS = ["zero_shot", "motion_only", "clip_probe", "fusion"]
+HEADS = list(get_args(Head))
 
 
 class Repository:
@@ -53,10 +54,8 @@ class Repository:
         yaml.dump(params, self.path / "params.yaml")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
-    """The pipeline after one whole run on split 1."""
-    path = tmp_path_factory.mktemp("repository")
+def finish(path: Path) -> Repository:
+    """A repository in this folder, after one whole run on split 1."""
     for name in TRACKED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
@@ -91,6 +90,12 @@ def test_whole_graph_gives_a_result_for_every_head(finished: Repository) -> None
         assert summary["heads"][head]["top1_pct"]["per_split"]["1"] == pytest.approx(100 * hits, abs=1e-3)
 
 
+def test_what_was_chosen_on_validation_is_recorded(finished: Repository) -> None:
+    for head, name in (("linear_probe", "c"), ("metadata_only", "c"), ("score_average", "motion_weight")):
+        chosen = json.loads((finished.path / f"results/chosen/{head}_split1.json").read_text())
+        assert f"{chosen[name]:g}" in chosen["tried"]
+
+
 def test_report_shows_every_picture_it_names(finished: Repository) -> None:
     text = (finished.path / "reports/report.md").read_text()
     pictures = [part.split(")")[0] for part in text.split("](")[1:] if part.split(")")[0].endswith((".svg", ".png"))]
@@ -120,7 +125,7 @@ def test_zero_shot_alone_needs_no_training(finished: Repository) -> None:
         finished.set(heads=HEADS)
     assert "train_motion@1" in graph
     assert "evaluate@zero_shot-1" in upstream
-    assert not [name for name in upstream if name.startswith(("train", "clip_probe"))]
+    assert {name.split("@")[0] for name in upstream}.isdisjoint({"train_motion", "train_fusion", *HEADS[1:]})
 
 
 def test_second_cold_run_gives_the_same_bytes(finished: Repository) -> None:

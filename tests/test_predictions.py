@@ -39,6 +39,14 @@ def test_round_trip_keeps_values_types_and_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
+def test_nothing_held_out_is_a_file_without_rows_only_where_that_may_be(tmp_path: Path) -> None:
+    none = replace(GOOD, **{name: getattr(GOOD, name)[:0] for name in ("ids", "labels", "logits", "groups")})
+    write_predictions(tmp_path / "val.npz", none, may_be_empty=True)
+    assert read_predictions(tmp_path / "val.npz", may_be_empty=True).logits.shape == (0, 3)
+    with pytest.raises(StoreError, match="at least one video"):
+        read_predictions(tmp_path / "val.npz")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

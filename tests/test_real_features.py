@@ -12,6 +12,7 @@ import pytest
 from moclip.features import read_features
 from moclip.files import read_json, read_npz, sha256_file
 from moclip.manifest import Video, write_classes, write_manifest, write_split
+from moclip.predictions import read_predictions
 from moclip.presets import apply_preset
 from moclip.splits import Member, check_disjoint, group_of, hold_out, read_class_index, read_list
 from tests.imports import ROOT
@@ -78,6 +79,7 @@ def finished(done: subprocess.CompletedProcess[str]) -> str:
 LISTS = ("--manifest", "manifest.csv", "--classes", "classes.csv")
 CLIP = ("--images", "images.npz", "--texts", "texts.npz", "--scale", "scale.json")
 SPLIT = (*LISTS, "--split", "split1.csv", "--history", "history.csv", "--preds", "preds.npz")
+VAL = ("--val-preds", "val_preds.npz")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
     np.testing.assert_array_equal(values, given["feat"].astype(np.float32), strict=True)
 
     head = ("--streams", "images.npz", "--model", "head", "--head", "clip_probe", "--number", "1")
-    finished(stage(cached, "train_head", *SPLIT, *head))
+    finished(stage(cached, "train_head", *SPLIT, *VAL, *head))
     results = ("--history", "h.csv", "--metrics", "metrics.json", "--per-class", "classes_.csv", "--outcomes", "o.csv")
     inputs = ("--predictions", "preds.npz", "--epochs", "history.csv", "--head", "clip_probe", "--split", "1")
     finished(stage(cached, "evaluate", *inputs, *results))
@@ -106,8 +108,18 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
     assert metrics["top1_pct"] > 75
 
 
+def test_linear_probe_on_them_names_most_videos_too(cached):
+    paths = ("--images", "images.npz", "--model", "probe", "--chosen", "chosen.json")
+    finished(stage(cached, "linear_probe", *SPLIT, *paths))
+    predictions = read_predictions(cached / "preds.npz")
+    top1_pct = 100 * (predictions.logits.argmax(axis=1) == predictions.labels).mean()
+    chosen = read_json(cached / "chosen.json")
+    print(f"linear_probe, C {chosen['c']:g}: top-1 {top1_pct:.2f} %")  # noqa: T201
+    assert top1_pct > 75
+
+
 def test_zero_shot_on_them_is_refused_for_what_they_lack(cached):
-    done = stage(cached, "zero_shot", *SPLIT, *CLIP)
+    done = stage(cached, "zero_shot", *SPLIT, *VAL, *CLIP)
     assert done.returncode == 1
     assert done.stderr.startswith("error: texts.npz: holds no text features, because clip.precomputed lacks the arrays")
     assert "take zero_shot out of `heads` and run `dvc repro track`" in done.stderr

@@ -101,8 +101,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(json.dumps(params))
     write_data(root)
     write_logits(root)
-    succeed("audit", root, manifest="manifest.csv", splits="splits", by_class="audit.csv", out="audit.json")
+    audit = {"containers": "containers.csv", "by_class": "audit.csv", "out": "audit.json"}
+    succeed("audit", root, manifest="manifest.csv", splits="splits", **audit)
     assert json.loads((root / "audit.json").read_text())["warnings"] == []
+    succeed("account", root, manifest="manifest.csv", classes="classes.csv", out="accounting.json")
+    assert json.loads((root / "accounting.json").read_text())["paper"]["head_parameters"] == 969_829
     for head in HEADS:
         for split in (1, 3):
             name = f"{head}_split{split}"
@@ -131,7 +134,7 @@ SHEET = {
     "motion": "motion",
 }
 REPORT = {
-    "per_class": "per_class",
+    "accounting": "accounting.json",
     "outcomes": "confusion",
     "history": "history",
     "manifest": "manifest.csv",
@@ -141,10 +144,10 @@ REPORT = {
 
 def test_from_logits_to_a_report_twice_with_equal_bytes(project: Path) -> None:
     for out in ("one", "two"):
-        sheet, summary = f"{out}/contact_sheet.png", f"{out}/summary.json"
-        succeed("summarize", project, **SUMMARIZE, out=summary)
+        sheet, summary, gains = (f"{out}/{name}" for name in ("contact_sheet.png", "summary.json", "gains.csv"))
+        succeed("summarize", project, **SUMMARIZE, gains=gains, out=summary)
         succeed("contact_sheet", project, **SHEET, out=sheet)
-        paths = {**REPORT, "summary": summary, "contact_sheet": sheet}
+        paths = {**REPORT, "summary": summary, "gains": gains, "contact_sheet": sheet}
         succeed("report", project, **paths, figures=f"{out}/figures", out=f"{out}/report.md")
     made = sorted(p.relative_to(project / "one") for p in (project / "one").rglob("*.*"))
     assert {"report.md", "summary.json", "contact_sheet.png"} <= {str(path) for path in made}
@@ -166,14 +169,16 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     for path in tmp_path.glob("*/fusion_split*"):
         path.write_text("left over from another run")
-    succeed("summarize", tmp_path, **SUMMARIZE, out="summary.json")
+    succeed("summarize", tmp_path, **SUMMARIZE, gains="gains.csv", out="summary.json")
+    assert len((tmp_path / "gains.csv").read_text().splitlines()) == 1
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (list(summary["heads"]), summary["splits"]) == (["zero_shot"], [3])
-    paths = {**REPORT, "summary": "summary.json", "contact_sheet": "sheet.png"}
+    paths = {**REPORT, "summary": "summary.json", "gains": "gains.csv", "contact_sheet": "sheet.png"}
     succeed("report", tmp_path, **paths, figures="figures", out="report.md")
     assert [p.name for p in sorted((tmp_path / "figures").iterdir())] == [
         "accuracy.svg",
         "confusion.svg",
+        "cost.svg",
     ]
 
 

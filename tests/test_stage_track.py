@@ -27,6 +27,9 @@ ARGS = Namespace(
     summary=Path("reports/summary.json"),
     report=Path("reports/report.md"),
     figures=Path("reports/figures"),
+    cards=[],
+    cost_page=Path("reports/cost.md"),
+    costs=Path("reports/cost.json"),
 )
 FILES = [Path(f"results/metrics/{head}_split1.json") for head in ("zero_shot", "fusion")]
 

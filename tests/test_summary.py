@@ -15,7 +15,16 @@ from moclip.files import write_json
 from moclip.metrics import measure, outcomes_of
 from moclip.paper import UCF101_TEST_VIDEOS
 from moclip.predictions import Predictions
-from moclip.summary import Bootstrap, Result, contrasts, is_complete, read_metrics, summarize
+from moclip.summary import (
+    SPREAD_FIGURES,
+    Bootstrap,
+    Result,
+    contrasts,
+    is_complete,
+    over_seeds,
+    read_metrics,
+    summarize,
+)
 
 BOOTSTRAP = Bootstrap(resamples=300, confidence_pct=95.0, seed=0)
 SKILL = {"zero_shot": 0.5, "motion_only": 1.0, "clip_probe": 1.5, "fusion": 4.0}
@@ -55,7 +64,7 @@ def test_the_form_is_the_documented_one() -> None:
     for head, by_split in results(*SKILL).items():
         entry = summary["heads"][head]
         assert entry["n_test"] == {"1": 60, "2": 60, "3": 60}
-        for key in ("top1_pct", "top5_pct", "mean_class_pct"):
+        for key in SPREAD_FIGURES:
             per_split = {str(k): getattr(r.metrics, key) for k, r in by_split.items()}
             assert entry[key]["per_split"] == per_split
             assert entry[key]["mean"] == pytest.approx(statistics.mean(per_split.values()), abs=1e-4)
@@ -88,7 +97,49 @@ def test_equal_heads_differ_by_nothing() -> None:
     summary = summarize("demo", True, {"clip_probe": same, "fusion": twin}, BOOTSTRAP)
     difference = summary["differences"]["fusion_minus_clip_probe"]
     assert (difference["mean"], difference["interval"]) == (0.0, {"low": 0.0, "high": 0.0})
+    assert set(difference["interval_per_split"]) == {"1", "2", "3"}
     assert difference["significant"] is False
+
+
+def seeded(values: dict[int, dict[int, float]]) -> dict[int, Any]:
+    """Summaries by seed whose fusion has these top-1 by split; everything else is equal."""
+    summary = summarize("demo", True, results(*SKILL, splits=(1, 2)), BOOTSTRAP)
+    made = {}
+    for seed, by_split in values.items():
+        made[seed] = json.loads(json.dumps(summary))
+        made[seed]["heads"]["fusion"]["top1_pct"]["per_split"] = {str(k): v for k, v in by_split.items()}
+    return made
+
+
+def test_spreads_over_seeds_and_over_splits_are_never_mixed() -> None:
+    """Seeds move nothing, splits do; and the other way round."""
+    by_split = over_seeds(seeded({0: {1: 60.0, 2: 80.0}, 7: {1: 60.0, 2: 80.0}}))["heads"]["fusion"]["top1_pct"]
+    assert by_split == {
+        "mean": 70.0,
+        "std_over_seeds": 0.0,
+        "std_over_splits": pytest.approx(statistics.stdev([60, 80]), abs=1e-4),
+        "per_seed": {"0": 70.0, "7": 70.0},
+    }
+    by_seed = over_seeds(seeded({0: {1: 60.0, 2: 60.0}, 7: {1: 80.0, 2: 80.0}}))["heads"]["fusion"]["top1_pct"]
+    assert (by_seed["std_over_splits"], by_seed["per_seed"]) == (0.0, {"0": 60.0, "7": 80.0})
+    assert by_seed["std_over_seeds"] == pytest.approx(statistics.stdev([60, 80]), abs=1e-4)
+
+
+def test_one_seed_has_no_spread_over_seeds() -> None:
+    alone = over_seeds(seeded({3: {1: 60.0, 2: 80.0}}))
+    assert alone["seeds"] == [3]
+    assert alone["heads"]["fusion"]["top1_pct"]["std_over_seeds"] is None
+    assert set(alone["differences"]) == {f"{a}_minus_{b}" for a, b in contrasts(list(SKILL))}
+    assert set(alone["heads"]["fusion"]) == set(SPREAD_FIGURES)
+
+
+def test_summaries_of_different_things_are_not_averaged() -> None:
+    different = seeded({0: {1: 60.0, 2: 80.0}, 1: {1: 60.0, 2: 80.0}})
+    del different[1]["heads"]["fusion"]
+    with pytest.raises(DataError, match=r"seeds 0 and 1 differ in heads: .*'fusion'"):
+        over_seeds(different)
+    with pytest.raises(DataError, match="no summary was given"):
+        over_seeds({})
 
 
 def test_splits_that_share_groups_get_no_interval_of_their_mean() -> None:
@@ -107,6 +158,10 @@ def test_splits_that_share_groups_get_no_interval_of_their_mean() -> None:
         (
             ["zero_shot", "clip_probe", "fusion"],
             [("fusion", "zero_shot"), ("fusion", "clip_probe"), ("clip_probe", "zero_shot")],
+        ),
+        (
+            ["clip_probe", "score_average", "motion_permuted"],
+            [("score_average", "clip_probe"), ("motion_permuted", "clip_probe")],
         ),
     ],
 )

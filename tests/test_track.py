@@ -9,7 +9,8 @@ import pytest
 
 from moclip import track
 from moclip.errors import StoreError
-from moclip.track import Child, Result, Store, flatten, prepare, record, store_at, variant_name
+from moclip.flat import flatten
+from moclip.track import Child, Result, Store, prepare, record, store_at, variant_name
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")

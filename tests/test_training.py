@@ -285,7 +285,7 @@ def test_loss_that_is_not_finite_is_refused(value):
 
 
 def test_epoch_is_logged_with_units(caplog):
-    with caplog.at_level("INFO"):
+    with caplog.at_level("DEBUG"):
         log_epoch(Epoch(3, 0.1, 1.25, 2.5, 50.0))
     assert caplog.messages == ["epoch 3: train loss 1.2500, val loss 2.5000, val top-1 50.00 %"]
 

@@ -30,7 +30,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fetch(site: Site, folder: Path, path: str = "/a.bin") -> bytes:
     target = folder / "a.bin"
-    download(site.url + path, target, patience=QUICK, progress=False)
+    download(site.url + path, target, patience=QUICK)
     assert [file.name for file in folder.iterdir()] == ["a.bin"], "nothing is left beside the file"
     return target.read_bytes()
 
@@ -48,7 +48,7 @@ def test_killed_transfer_is_gone_on_with_by_the_next(site: Site, tmp_path: Path)
     with pytest.raises(
         TransferError, match=r"gave up after 4 tries without progress \(HTTP status 503\); run it again"
     ):
-        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
     assert not (tmp_path / "a.bin").exists()
     assert fetch(site, tmp_path) == BODY
     assert site.asked[-1] == ("/a.bin", "bytes=700000-")
@@ -57,7 +57,7 @@ def test_killed_transfer_is_gone_on_with_by_the_next(site: Site, tmp_path: Path)
 def test_killed_between_last_byte_and_rename(site: Site, tmp_path: Path) -> None:
     site.faults = [cut(len(BODY) - 1), *[status(503)] * 4]
     with pytest.raises(TransferError):
-        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
     with (tmp_path / ".a.bin.part").open("ab") as handle:
         handle.write(BODY[-1:])
     asked = len(site.asked)
@@ -158,17 +158,17 @@ def test_redirects_are_followed_and_loops_refused(site: Site, tmp_path: Path) ->
     assert fetch(site, tmp_path) == BODY
     site.faults = [status(302, Location="/a.bin")] * 30
     with pytest.raises(TransferError, match="10 redirects"):
-        download(f"{site.url}/a.bin", tmp_path / "loop", patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "loop", patience=QUICK)
     site.faults = [status(302, Location="file:///etc/hostname")]
     with pytest.raises(TransferError, match="cannot be fetched"):
-        download(f"{site.url}/a.bin", tmp_path / "file", patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "file", patience=QUICK)
 
 
 @pytest.mark.parametrize(("code", "count"), [(404, 1), (403, 1), (503, 4)])
 def test_status_that_stays_is_an_error_and_no_file(site: Site, tmp_path: Path, code: int, count: int) -> None:
     site.faults = [status(code)] * 9
     with pytest.raises(TransferError, match=rf"a\.bin: .*HTTP status {code}"):
-        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
     assert len(site.asked) == count
     assert not (tmp_path / "a.bin").exists()
 
@@ -177,12 +177,12 @@ def test_body_without_size_or_encoded_is_refused(site: Site, tmp_path: Path) -> 
     for fault, message in ((lie(Content_Encoding="gzip"), "re-encoded"), (lie(Content_Length="x"), "state the size")):
         site.faults = [fault]
         with pytest.raises(TransferError, match=message):
-            download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK, progress=False)
+            download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
 
 
 def test_nothing_listens(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match=r"gave up after 4 tries without progress .*Connection"):
-        download("http://localhost:9/a.bin", tmp_path / "a.bin", patience=QUICK, progress=False)
+        download("http://localhost:9/a.bin", tmp_path / "a.bin", patience=QUICK)
 
 
 def test_disk_that_is_too_small_is_refused_before_bytes_are_kept(
@@ -190,7 +190,7 @@ def test_disk_that_is_too_small_is_refused_before_bytes_are_kept(
 ) -> None:
     monkeypatch.setattr(transfer, "_SPARE_BYTES", 1 << 60)
     with pytest.raises(TransferError, match=r"needs 0\.00 GB, but .* GB are free; make room or move data\.root"):
-        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
     assert (tmp_path / ".a.bin.part").stat().st_size == 0
 
 
@@ -241,7 +241,6 @@ def test_bad_certificate_is_an_error_that_names_the_remedy(tmp_path: Path, name:
                 tmp_path / "a.bin",
                 ca_bundle=bundle if trusted else None,
                 patience=QUICK,
-                progress=False,
             )
         assert site.asked == []
     assert not (tmp_path / "a.bin").exists()
@@ -253,7 +252,7 @@ def test_ca_bundle_makes_the_certificate_good(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "empty.pem").touch()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "empty.pem"))
     with serving(Site({"/a.bin": BODY}), server) as site:
-        download(f"{site.url}/a.bin", tmp_path / "a.bin", ca_bundle=bundle, patience=QUICK, progress=False)
+        download(f"{site.url}/a.bin", tmp_path / "a.bin", ca_bundle=bundle, patience=QUICK)
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
@@ -267,7 +266,7 @@ def test_encrypted_address_that_redirects_to_a_plain_one_is_refused(site: Site, 
     with serving(Site({}), server) as secure:
         secure.faults = [status(302, Location=f"{site.url}/a.bin")]
         with pytest.raises(TransferError, match="which is not encrypted; refused"):
-            download(f"{secure.url}/x", tmp_path / "x", ca_bundle=bundle, patience=QUICK, progress=False)
+            download(f"{secure.url}/x", tmp_path / "x", ca_bundle=bundle, patience=QUICK)
 
 
 def test_range_file_reads_as_the_file_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from moclip.demo.encode import encode
 from moclip.demo.render import Picture, draw_clip, draw_style, render
 from moclip.demo.spec import APPEARANCES, PAIRS, SPLITS, DemoSpec, classes
 from moclip.files import atomic_path, write_text
+from moclip.progress import Progress
 
 VIDEOS = "UCF-101"
 LISTS = "ucfTrainTestlist"
@@ -30,20 +30,19 @@ def video_name(class_name: str, group: int, clip: int) -> str:
     return f"v_{class_name}_g{group:02d}_c{clip:02d}.avi"
 
 
-def write_demo(out: Path, spec: DemoSpec, *, jobs: int = -1, progress: bool = True) -> None:
+def write_demo(out: Path, spec: DemoSpec, *, jobs: int = -1) -> None:
     """Write the data set under `out`; videos that are there already are kept as they are, lists come last.
 
     Args:
         out: Folder of one data set; another spec or generator needs another folder.
         spec: Size and seed.
         jobs: Processes, -1 for one per core; the bytes do not depend on it.
-        progress: Show a progress bar with counts and rate.
     """
     shares = [(name, group) for name in classes() for group in range(1, spec.groups + 1)]
     tasks = (delayed(_write_group)(out, spec, name, group) for name, group in shares)
     done = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
     total = len(shares) * spec.clips_per_group
-    with tqdm(total=total, desc="demo videos", unit="video", disable=not progress) as bar:
+    with Progress(total=total, desc="demo videos", unit="video") as bar:
         for count in done:
             bar.update(count)
     _write_lists(out / LISTS, spec)

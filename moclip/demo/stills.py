@@ -8,6 +8,7 @@ from PIL import Image
 
 from moclip.demo.render import Picture, draw_clip, draw_style, dress
 from moclip.demo.spec import APPEARANCES, PAIRS, Appearance
+from moclip.progress import Progress
 
 STILL_STREAM = 2  # first word of every seed; the videos use another
 PER_BACKGROUND = 12
@@ -38,12 +39,14 @@ def captioned_stills(count: int, seed: int, size_px: int = 64, *, jobs: int = -1
     starts = range(0, count, PER_BACKGROUND)
     batch = partial(_batch, seed=seed, size_px=size_px)
     tasks = (delayed(batch)(start, min(PER_BACKGROUND, count - start)) for start in starts)
-    parts = Parallel(n_jobs=jobs)(tasks)
+    parts = Parallel(n_jobs=jobs, return_as="generator")(tasks)
     images = np.zeros((count, size_px, size_px, 3), dtype=np.uint8)
     captions: list[str] = []
-    for start, (pixels, words) in zip(starts, parts, strict=True):
-        images[start : start + len(words)] = pixels
-        captions += words
+    with Progress(total=count, desc="stills", unit="still") as bar:
+        for start, (pixels, words) in zip(starts, parts, strict=True):
+            images[start : start + len(words)] = pixels
+            captions += words
+            bar.update(len(words))
     return images, captions
 
 

@@ -6,6 +6,7 @@ from moclip.errors import ParamsError
 from moclip.schema.base import validated
 from moclip.schema.clip import ClipParams, DemoClipParams
 from moclip.schema.compute import ComputeParams
+from moclip.schema.controls import LinearProbeParams, MetadataOnlyParams, ScoreAverageParams
 from moclip.schema.data import DataParams, DemoParams
 from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.motion import MotionParams
@@ -23,6 +24,9 @@ MODELS: dict[str, Any] = {
     "clip": ClipParams,
     "demo_clip": DemoClipParams,
     "fusion": HeadParams,
+    "linear_probe": LinearProbeParams,
+    "metadata_only": MetadataOnlyParams,
+    "score_average": ScoreAverageParams,
     "evaluate": EvaluateParams,
     "compute": ComputeParams,
 }

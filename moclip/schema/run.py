@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 SplitNumber = Literal[1, 2, 3]
-Head = Literal["zero_shot", "motion_only", "clip_probe", "fusion"]
+Head = Literal[
+    "zero_shot",
+    "motion_only",
+    "metadata_only",
+    "clip_probe",
+    "linear_probe",
+    "score_average",
+    "motion_permuted",
+    "fusion",
+]
 
 
 def _distinct(values: list[int] | list[str]) -> list[int] | list[str]:

@@ -67,12 +67,21 @@ class MotionNetParams(Section):
 
 
 class HeadParams(Section):
-    """Section `fusion`: the MLP on cached features, for fusion and for its control on CLIP alone."""
+    """Section `fusion`: the MLP on cached features, for fusion and for its controls."""
 
-    hidden: int = Field(ge=1, le=65_536, description="Width of the hidden layer.")
+    inputs: Literal["both", "clip", "motion"] = Field(description="Streams that the head `fusion` gets.")
+    normalisation: Literal["unit_standard", "unit", "standard", "none"]
+    combine: Literal["concat", "gated"]
+    hidden: int = Field(ge=0, le=65_536, description="Width of the hidden layer; 0 for a linear classifier.")
     dropout: float = Field(ge=0, lt=1)
     epochs: int = Field(ge=1, le=10_000)
     lr: float = Field(gt=0, le=10)
     weight_decay: float = Field(ge=0, le=10)
     batch_videos: int = Field(ge=1, le=65_536)
     select: Select
+
+    @model_validator(mode="after")
+    def _gate_has_units(self) -> "HeadParams":
+        if self.combine == "gated" and not self.hidden:
+            raise ValueError("combine: gated mixes hidden units, and hidden: 0 has none; raise hidden")
+        return self

@@ -42,7 +42,7 @@ class Fusion(nn.Module):
     def __init__(self, images: nn.Module, fields: nn.Module) -> None:
         super().__init__()
         self.images, self.fields = images, fields
-        self.head = Head(64 + SMALL_WIDTHS[-1][0], 16, 3, 0.5)
+        self.head = Head({"clip": 64, "motion": SMALL_WIDTHS[-1][0]}, 16, 3, 0.5)
 
     def forward(self, images: Tensor, fields: Tensor) -> Tensor:
         logits: Tensor = self.head(concatenate([self.images(images), self.fields(fields)]))

@@ -1,0 +1,165 @@
+"""How long an answer takes on a CPU, as ratios inside one run: what is not CLIP's forward pass, and the first answer.
+
+    python -m benchmarks.predict VIDEOS
+
+VIDEOS is a folder of UCF101's clips. CLIP is open_clip's ViT-B-32 with random weights, which cost what trained ones do.
+Writes benchmarks/predict.json and benchmarks/predict.md.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+
+from moclip.bundle import Parts, write_bundle
+from moclip.clip import save_encoder
+from moclip.files import write_json, write_text
+from moclip.models.fusion import Head
+from moclip.models.motion import MotionNet
+from moclip.models.store import save_model
+from moclip.predict import Predictor
+from moclip.schema.motion import MotionInput, MotionParams
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "predict"
+CLIP_MODEL, CLASSES, SPLIT = "ViT-B-32", 101, 1
+
+# The share and the ratio that are asked for, at most.
+BOUNDS = {"not_clip_forward_share": 0.15, "first_answer_vs_imports": 1.5}
+
+MADE_FOR = {
+    "small": MotionInput(
+        motion=MotionParams(source="original", cell_px=8, reference="both", accumulate="window", window_frames=12),
+        input_px=None,
+        eval_segments=8,
+        eval_crops=1,
+    ),
+    "efficientnet_b0": MotionInput(
+        motion=MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None),
+        input_px=224,
+        eval_segments=8,
+        eval_crops=1,
+    ),
+}
+
+
+def make_bundle(folder: Path, arch: str) -> Path:
+    """A whole model of UCF101's sizes with random weights."""
+    torch.manual_seed(0)
+    clip = folder / "clip"
+    if not clip.exists():
+        model = open_clip.create_model(CLIP_MODEL)
+        config = {"model_cfg": open_clip.get_model_config(CLIP_MODEL), "preprocess_cfg": model.visual.preprocess_cfg}
+        save_encoder(clip, model, config, {"model": CLIP_MODEL, "weights": "random"})
+    width = open_clip.get_model_config(CLIP_MODEL)["embed_dim"]
+    net = MotionNet(arch, CLASSES, 20.0)
+    motion = folder / f"motion-{arch}"
+    save_model(motion, net, {**net.config(), "input": MADE_FOR[arch].model_dump()})
+    heads = {}
+    both = {"clip": width, "motion": net.classifier.in_features}
+    for name, inputs in (("clip_probe", {"clip": width}), ("fusion", both)):
+        head = Head(inputs, 512, CLASSES)
+        heads[name] = folder / f"{name}-{arch}"
+        save_model(heads[name], head, head.config())
+    texts = np.random.default_rng(0).normal(size=(CLASSES, width)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    parts = Parts(SPLIT, [f"class{i}" for i in range(CLASSES)], clip, motion, heads, texts, 100.0, {})
+    write_bundle(folder / f"bundle-{arch}", parts)
+    return folder / f"bundle-{arch}"
+
+
+def shares(bundle: Path, videos: list[Path], rounds: int) -> dict[str, float]:
+    """Milliseconds by part, mean over videos of each one's quickest round, and the share that is not CLIP's network."""
+    predictor = Predictor.load(bundle)
+    assert predictor.encoder is not None
+    network = predictor.encoder.model.backbone
+    spent = [0.0]
+    real = network.encode_image
+
+    def timed(*given: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        features = real(*given, **named)
+        spent[0] += time.perf_counter() - start
+        return features
+
+    network.encode_image = timed
+    predictor.predict(videos[0])
+    rows = []
+    for path in videos:
+        tries = []
+        for _ in range(rounds):
+            spent[0], start = 0.0, time.perf_counter()
+            answer = predictor.predict(path)
+            total = time.perf_counter() - start
+            parts = {"total": 1000 * total, "clip_forward": 1000 * spent[0], **answer.ms}
+            tries.append(parts)
+        rows.append(min(tries, key=lambda row: row["total"]))
+    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {f"{name}_ms": value for name, value in mean.items()} | {
+        "not_clip_forward_share": 1 - mean["clip_forward"] / mean["total"]
+    }
+
+
+def first_answer(bundle: Path, video: Path, rounds: int) -> dict[str, float]:
+    """Seconds of whole processes, the best of `rounds` in turn: imports alone, and a first answer."""
+    answer = f"from moclip.cli import main; main(['predict', {str(video)!r}, '--model', {str(bundle)!r}])"
+    programs = {"imports_s": "import torch, open_clip", "first_answer_s": answer}
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
+            seconds[name].append(time.perf_counter() - start)
+    best = {name: min(found) for name, found in seconds.items()}
+    return best | {"first_answer_vs_imports": best["first_answer_s"] / best["imports_s"]}
+
+
+def table(videos: int, figures: dict[str, dict[str, float]]) -> str:
+    """The results in Markdown."""
+    lines = [
+        "# Speed of `moclip predict`",
+        "",
+        f"Written by `python -m benchmarks.predict`: {videos} clips of UCF101, {CLIP_MODEL} with random weights, "
+        f"{torch.get_num_threads()} threads. Ratios are of one run; times are the best of several rounds. The bounds "
+        "are for the default motion network (`small`).",
+        "",
+        "| motion network | figure | measured | bound | |",
+        "| --- | --- | ---: | ---: | --- |",
+    ]
+    for arch, values in figures.items():
+        for name, value in values.items():
+            bound = BOUNDS.get(name) if arch == "small" else None
+            met = "" if bound is None else ("met" if value <= bound else "missed")
+            lines.append(f"| {arch} | {name} | {value:.2f} | {'' if bound is None else f'at most {bound:g}'} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("--every", type=int, default=4, help="take every so many videos")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    videos = sorted(path.absolute() for path in args.videos.rglob("*.avi"))[:: args.every]
+    figures: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for arch in MADE_FOR:
+            bundle = make_bundle(Path(place), arch)
+            figures[arch] = shares(bundle, videos, args.rounds)
+            if arch == "small":
+                figures[arch] |= first_answer(bundle, videos[0], args.rounds)
+    rounded = {arch: {name: round(value, 4) for name, value in values.items()} for arch, values in figures.items()}
+    write_json(RESULTS.with_suffix(".json"), {"videos": len(videos), "torch": torch.__version__, "figures": rounded})
+    write_text(RESULTS.with_suffix(".md"), table(len(videos), figures))
+
+
+if __name__ == "__main__":
+    main()

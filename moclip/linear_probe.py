@@ -1,0 +1,55 @@
+"""The linear probe: logistic regression on CLIP features, which the default fusion head sees in the same form.
+
+Axes: n video, d feature, k class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler, normalize
+
+from moclip.features import Features
+from moclip.logistic import Fitted, Labelled, fit, save
+from moclip.schema.controls import LinearProbeParams
+from moclip.splits import Member, members_of
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A classifier, and the mean and deviation of the train part's features at unit length."""
+
+    classifier: Fitted
+    scaler: StandardScaler
+
+    def log_probabilities(self, features: np.ndarray, classes: int) -> np.ndarray:
+        """Logarithms of probabilities (n, k) of features (n, d)."""
+        return self.classifier.log_probabilities(self.scaler.transform(_unit(features)), classes)
+
+    def save(self, directory: Path) -> None:
+        """Write it as one directory, as `moclip.logistic.save`."""
+        save(directory, self.classifier, {}, mean=self.scaler.mean_, scale=self.scaler.scale_)
+
+
+def train_linear_probe(
+    features: Features, members: Sequence[Member], params: LinearProbeParams, classes: int
+) -> LinearProbe:
+    """Fit on the train part, choose C on the val part; the test part is not looked at.
+
+    Raises:
+        StoreError: the features lack a video; it is named.
+        DataError: as `moclip.logistic.fit`.
+    """
+    parts = {part: members_of(members, part) for part in ("train", "val")}
+    raw = {part: _unit(features.of([member.id for member in own])) for part, own in parts.items()}
+    scaler = StandardScaler().fit(raw["train"])
+    train, val = (
+        Labelled(scaler.transform(raw[part]), np.array([m.label for m in own], np.int64)) for part, own in parts.items()
+    )
+    return LinearProbe(fit(train, val, params.c_values, classes, refit=params.refit), scaler)
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = normalize(features.astype(np.float64))
+    return unit

@@ -1,0 +1,42 @@
+"""Choose one setting by what it comes to on the validation part. NumPy alone.
+
+Axes: n video, k class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting on the validation part: top-1 in percent, and mean cross entropy in nats."""
+
+    setting: float
+    val_top1_pct: float
+    val_loss: float
+
+
+def trial(setting: float, log_probabilities: np.ndarray, labels: np.ndarray) -> Trial:
+    """Measure logarithms of probabilities (n, k) on one video or more with these labels (n,)."""
+    hits = log_probabilities.argmax(axis=1) == labels
+    loss = -log_probabilities[np.arange(len(labels)), labels].mean()
+    return Trial(setting, 100 * float(hits.mean()), float(loss))
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The highest top-1, then the lowest loss, then the smallest setting."""
+    return min(trials, key=lambda found: (-found.val_top1_pct, found.val_loss, found.setting))
+
+
+def record(name: str, setting: float, trials: Sequence[Trial]) -> dict[str, Any]:
+    """A choice as plain values: the setting, and what each that was tried came to on validation."""
+    return {
+        name: setting,
+        "tried": {
+            f"{found.setting:g}": {"val_top1_pct": round(found.val_top1_pct, 4), "val_loss": round(found.val_loss, 6)}
+            for found in trials
+        },
+    }

@@ -1,0 +1,113 @@
+"""Not a stage: `moclip compare` holds DVC experiments against a baseline, on the same videos."""
+
+import argparse
+import shlex
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moclip.comparison import COLUMNS, Variant, as_markdown, as_text, compare
+from moclip.errors import DataError, ParamsError, StoreError
+from moclip.files import write_text
+from moclip.flat import flatten
+from moclip.metrics import Metrics
+from moclip.predictions import Outcomes, read_outcomes
+from moclip.schema.evaluate import EvaluateParams
+from moclip.schema.run import Seed
+from moclip.summary import Bootstrap, read_metrics
+from moclip.tables import write_csv
+from stages._digest import md5
+from stages._entry import PARAMS_FILE, command, read_params, section
+from stages._experiments import DONE, Revision, find, snapshot
+from stages._lock import Lock, read_lock
+
+LOCK = "dvc.lock"
+
+
+def main() -> None:
+    args = _arguments()
+    bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
+    baseline, *asked = (find(name) for name in dict.fromkeys([args.baseline, *args.experiments]))
+    if not asked:
+        raise DataError(f"nothing to hold against {args.baseline}: name another experiment, or --baseline")
+    notes = [f"{revision.name}: {revision.state}, has no result yet" for revision in asked if revision.state != DONE]
+    with tempfile.TemporaryDirectory() as folder:
+        variants = [_variant(revision, Path(folder)) for revision in [baseline, *asked] if revision.state == DONE]
+    if baseline.state != DONE or len(variants) < 2:
+        raise DataError("; ".join([*notes, f"there is nothing to hold against {args.baseline}"]))
+    found = compare(variants[0], variants[1:], bootstrap, notes)
+    print(as_text(found))  # noqa: T201
+    if args.out:
+        table = args.out.with_suffix(".csv")
+        write_text(args.out, as_markdown(found))
+        write_csv(table, COLUMNS, (row.values() for row in found.rows))
+        print(f"\nwritten: {args.out}, {table}")  # noqa: T201
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="moclip compare", description=__doc__, allow_abbrev=False)
+    known = "experiment, Git revision or `workspace`"
+    parser.add_argument("experiments", nargs="+", metavar="EXP", help=known)
+    parser.add_argument("--baseline", default="HEAD", help=f"{known} to hold the others against (HEAD)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.md", help="write a page there, and a table FILE.csv beside it"
+    )
+    return parser.parse_args()
+
+
+def _variant(revision: Revision, folder: Path) -> Variant:
+    """The result of a revision: figures and outcomes of the heads and splits that its parameters ask for.
+
+    Raises:
+        DataError: there is no result, or it is one of other parameters than the revision's.
+    """
+    root = snapshot(revision, [LOCK, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
+    try:
+        params, lock = read_params(root / PARAMS_FILE), read_lock(root / LOCK)
+        asked = _result_files(lock, params)
+        files = [path for paths in asked.values() for path in paths]
+        snapshot(revision, files, root)
+        _check_parameters(lock, params, {path: md5(root / path) for path in files})
+        metrics: dict[str, dict[int, Metrics]] = {}
+        outcomes: dict[str, dict[int, Outcomes]] = {}
+        for (head, split), (of_metrics, of_outcomes) in asked.items():
+            metrics.setdefault(head, {})[split] = read_metrics(root / of_metrics, head, split)
+            outcomes.setdefault(head, {})[split] = read_outcomes(root / of_outcomes)
+    except (StoreError, ParamsError) as error:
+        raise DataError(f"{revision.name}: has no result that can be compared: {error}") from error
+    return Variant(revision.name, flatten(params), metrics, outcomes)
+
+
+def _result_files(lock: Lock, params: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, str]]:
+    """Files of figures and outcomes by head and split, of those asked for that were evaluated."""
+    stages = {(head, k): lock.stages.get(f"evaluate@{head}-{k}") for head in params["heads"] for k in params["splits"]}
+    found = {
+        key: (_option(stage["cmd"], "--metrics"), _option(stage["cmd"], "--outcomes"))
+        for key, stage in stages.items()
+        if stage is not None
+    }
+    if not found:
+        raise StoreError("no head that its parameters ask for was evaluated; run `dvc repro`")
+    return found
+
+
+def _option(cmd: str, name: str) -> str:
+    """The word behind an option of a stage's command: dvc.yaml alone says where results lie."""
+    words = shlex.split(cmd)
+    return words[words.index(name) + 1]
+
+
+def _check_parameters(lock: Lock, params: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Refuse files, digests by path, that were made with other parameters than `params`."""
+    asked = flatten(params)
+    for key, locked in sorted(flatten(lock.params_behind(files)).items()):
+        if locked != asked.get(key):
+            raise StoreError(
+                f"its results were made with {key} = {locked}, its {PARAMS_FILE} says {asked.get(key, 'nothing')}; "
+                "run `dvc repro`, or put the parameter back"
+            )
+
+
+if __name__ == "__main__":
+    command(main)
