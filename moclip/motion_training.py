@@ -76,7 +76,11 @@ def train_motion_net(
 
 def _network(params: MotionNetParams, classes: int) -> MotionNet:
     checkpoint = None if params.checkpoint is None else Path(params.checkpoint)
-    imagenet = imagenet_weights(params.arch, checkpoint) if params.pretrained else None
+    imagenet = None
+    if params.pretrained:
+        from moclip.models.imagenet import imagenet_weights  # timm and the hub take a second
+
+        imagenet = imagenet_weights(params.arch, checkpoint)
     return MotionNet(params.arch, classes, params.bound_px, params.encoding, imagenet=imagenet)
 
 

@@ -183,6 +183,15 @@ def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_pat
         Predictor.load(models)
 
 
+def test_model_whose_pipeline_sees_ten_crops_is_refused(trained: Path, tmp_path: Path) -> None:
+    models = changed(trained, tmp_path)
+    config = read_json(models / "motion/split1/config.json")
+    write_json(models / "motion/split1/config.json", {**config, "input": {**config["input"], "eval_crops": 10}})
+    with pytest.raises(StoreError, match=r"evaluated in 10 crops.*set motion_net\.eval_crops: 1 and train again"):
+        Predictor.load(models)
+    assert Predictor.load(models, head="clip_probe").motion is None
+
+
 def test_unreadable_videos_are_refused_with_the_reason(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.avi"
     cut.write_bytes(clip.read_bytes()[:-3000])

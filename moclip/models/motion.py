@@ -4,16 +4,12 @@ Axes: n video, s segment, c component (dx, dy), h and w grid rows and columns, d
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from moclip.errors import DataError, ParamsError, StoreError
-from moclip.hub import hub_file
+from moclip.errors import StoreError
 
 SMALL_WIDTHS = ((24, 1), (48, 2), (64, 1), (96, 2), (96, 1))  # channels and stride of each convolution
 
