@@ -15,24 +15,9 @@ from moclip.errors import DataError
 from moclip.motion import field_at
 from moclip.motion_store import MotionStore, OneClip
 from moclip.sampling import segment_points
-from moclip.schema.motion import MotionInput, MotionParams
+from moclip.schema.motion import MotionParams
 from moclip.schema.training import MotionNetParams
 from moclip.transforms import TEN_CROPS_SCALE, TURN, augment, cut_at_random, encode_bytes, resize, ten_crops
-
-
-def native_fields(
-    grid: MotionGrid, motion: MotionParams, segments: int, rng: np.random.Generator | None = None
-) -> Tensor:
-    """Fields of a video in pixels on its native grid, (s, 2, h, w); random frames with a generator, centres without."""
-    points = segment_points(len(grid.mv), segments, rng)
-    return torch.from_numpy(field_at(grid, points, motion.accumulate, motion.window_frames or 1))
-
-
-def whole_field(fields: Tensor, encoding: str, bound_px: float, side: int | None) -> Tensor:
-    """What a network takes of native fields (s, 2, h, w): encoded, and resized to `side` cells or left as they are."""
-    if encoding == "bytes":
-        return resize(encode_bytes(fields, bound_px), side, whole=True)
-    return resize(fields, side)
 
 
 @dataclass(frozen=True)
@@ -58,7 +43,12 @@ class FieldSampler:
 
     def read(self, ids: Sequence[str], segments: int, rng: np.random.Generator | None = None) -> list[Tensor]:
         """Fields in pixels on each video's native grid, (s, 2, h, w), on the CPU."""
-        return [native_fields(self.store.clip(video), self.motion, segments, rng) for video in ids]
+        return [self._read(video, segments, rng) for video in ids]
+
+    def _read(self, video: str, segments: int, rng: np.random.Generator | None) -> Tensor:
+        grid = self.store.clip(video)
+        points = segment_points(len(grid.mv), segments, rng)
+        return torch.from_numpy(field_at(grid, points, self.motion.accumulate, self.motion.window_frames or 1))
 
     def whole(self, ids: Sequence[str], fields: Sequence[Tensor], side: int | None = None) -> Tensor:
         """Encoded fields (n, s, 2, h, w) of what `read` gave, squares of `side` or of `input_px` cells.
@@ -74,8 +64,7 @@ class FieldSampler:
                         f"{video} has a grid of {tuple(field.shape[2:])}, {ids[0]} one of "
                         f"{tuple(fields[0].shape[2:])}; set motion_net.input_px to bring them to one size"
                     )
-        form = (self.params.encoding, self.params.bound_px, side)
-        return torch.stack([whole_field(self.compute.tensor(field), *form) for field in fields])
+        return torch.stack([resize(self._encoded(field), side, whole=self._bytes) for field in fields])
 
     def augmented(
         self, ids: Sequence[str], segments: int, rng: np.random.Generator, generator: torch.Generator
@@ -102,11 +91,6 @@ class FieldSampler:
         assert side is not None, "the parameters' model refuses ten crops without a size"
         enlarged = self.whole(ids, fields, round(side / TEN_CROPS_SCALE))
         return ten_crops(enlarged, side, mirrored, self._turn)
-
-    def made_for(self) -> MotionInput:
-        """How a video becomes what the network takes, to be kept beside its weights."""
-        sizes = self.params.model_dump(include={"input_px", "eval_segments", "eval_crops"})
-        return MotionInput(motion=self.motion, **sizes)
 
     @property
     def _bytes(self) -> bool:

@@ -11,7 +11,7 @@ import torch
 from moclip.checkpoint import Checkpoint
 from moclip.errors import DataError
 from moclip.history import Epoch
-from moclip.models.motion import MotionNet, imagenet_weights
+from moclip.models.motion import MotionNet
 from moclip.motion_eval import Labelled, evaluation
 from moclip.motion_fields import FieldSampler
 from moclip.schema.training import MotionNetParams

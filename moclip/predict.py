@@ -154,7 +154,6 @@ class Predictor:
         heads = {name: one for name, one in trained.items() if name == head or _is_one_of(streams, one)}
         motion = load_motion(parts) if "motion" in streams else None
         check_classes(parts, motion, heads)
-        check_crops(parts, motion)
         return cls(
             head=head,
             split=parts.split,
@@ -265,19 +264,6 @@ def load_clip(parts: Parts) -> "Encoder":
     from moclip.clip import load_encoder
 
     return load_encoder(parts.clip)
-
-
-def check_crops(parts: Parts, motion: MotionStream | None) -> None:
-    """Refuse a motion network whose pipeline saw videos in ten crops: new videos are seen whole.
-
-    Raises:
-        StoreError: its logits would not be the pipeline's.
-    """
-    if motion is not None and motion.made_for.eval_crops != 1:
-        raise StoreError(
-            f"{parts.motion}: was evaluated in {motion.made_for.eval_crops} crops, and new videos are seen whole, which "
-            "gives other logits; set motion_net.eval_crops: 1 and train again"
-        )
 
 
 def check_classes(parts: Parts, motion: MotionStream | None, heads: Mapping[str, Head]) -> None:
