@@ -14,7 +14,7 @@ from moclip.paper import PAPER
 from moclip.verdict import data_title, is_tested, leaks
 
 Json = Mapping[str, Any]
-GIB = 2**30
+MIB = 2**20
 
 
 def model_card(summary: Json, params: Json, accounting: Json, audit: Json, dataset: Json) -> str:
@@ -64,8 +64,8 @@ def data_card(dataset: Json, params: Json, audit: Json, videos: Iterable[Video])
             params=params,
             audit=audit,
             title=data_title({"dataset": dataset["name"], "complete": dataset["complete"]}),
-            gib=sum(video.bytes for video in videos) / GIB,
-            hours=sum(video.frames / video.fps for video in videos) / 3600,
+            mib=sum(video.bytes for video in videos) / MIB,
+            minutes=sum(video.frames / video.fps for video in videos) / 60,
             frames=sum(video.frames for video in videos),
             sizes=sizes.most_common(),
             codecs=Counter(video.codec for video in videos).most_common(),

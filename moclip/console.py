@@ -13,8 +13,6 @@ import traceback
 from collections.abc import Callable
 from typing import Literal
 
-from tqdm import tqdm
-
 from moclip.errors import MoclipError
 
 Verbosity = Literal["quiet", "verbose"]
@@ -53,6 +51,8 @@ class _AboveBars(logging.Handler):
     """Writes to standard error without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # late: `moclip doctor` runs where packages are missing
+
         tqdm.write(self.format(record), file=sys.stderr)
 
 

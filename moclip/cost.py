@@ -56,6 +56,7 @@ def cost_page(summary: Mapping[str, Any]) -> str:
 def cost_line(summary: Mapping[str, Any]) -> str:
     """The whole cost in one line for a terminal."""
     unknown = len(summary["unknown"])
-    least = f"at least ({unknown} stages were not run here) " if unknown else ""
-    total = f"{summary['total_wall_s']:.0f} s over {len(summary['stages']) - unknown} stages"
-    return f"cost: {least}{total}, {summary['now_wall_s']:.0f} s of it in the last run"
+    known = len(summary["stages"]) - unknown
+    least = f" (at least: {unknown} more were not run here)" if unknown else ""
+    total, now = summary["total_wall_s"], summary["now_wall_s"]
+    return f"cost: {total:.0f} s over {known} stages{least}, {now:.0f} s in the last run"

@@ -57,7 +57,7 @@ CLAIMS = (
         unit="%",
         where="abstract",
         protocol="frozen features, MLP of 512, best epoch chosen on the test list",
-        needs=(*_CLIP, *_MOTION),
+        needs=(*_CLIP, *_MOTION, "fusion.inputs"),
     ),
     Claim(
         statement="Trainable parameters of the fusion head",
@@ -109,6 +109,8 @@ SETTINGS: Mapping[str, object] = {
     "clip.pretrained": "openai",
     "clip.frame": "random",
     "fusion.normalisation": "none",
+    "fusion.inputs": "both",
+    "fusion.combine": "concat",
     "fusion.hidden": 512,
     "fusion.dropout": 0.5,
     "fusion.epochs": 100,

@@ -78,7 +78,8 @@ def fit(
             val_loss, val_top1_pct = _validate(model, validate)
             epoch = Epoch(number, lr, loss, val_loss, val_top1_pct)
             history.append(epoch)
-            bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}, val top-1 {val_top1_pct:.1f} %", False)
+            held_out = f", val top-1 {val_top1_pct:.1f} %" if validate else ""
+            bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}{held_out}", False)
             on_epoch(epoch)
             score = (val_top1_pct, -val_loss)
             if schedule.select == "val" and (best is None or score > best):

@@ -45,7 +45,7 @@ def find(name: str) -> Revision:
 
 
 def finished_experiments() -> dict[str, str]:
-    """Commits by name, of the experiments of every baseline; where two share a name, the newer baseline's."""
+    """Commits by name, of the experiments of every baseline; where two share a name, the newer one."""
     listed = _git("for-each-ref", "--sort=committerdate", "--format=%(refname) %(objectname)", "refs/exps").split("\n")
     found = {}
     for ref, _, commit in (line.partition(" ") for line in listed if line):
@@ -72,7 +72,7 @@ def snapshot(revision: Revision, names: Iterable[str], into: Path) -> Path:
     """A folder with the named files and folders of a revision, those that it has: the workspace itself, or `into`."""
     if revision.commit is None:
         return Path.cwd()
-    there = _git("ls-tree", "--name-only", revision.commit, "--", *names).split()
+    there = list(filter(None, _git("ls-tree", "-z", "--name-only", revision.commit, "--", *names).split("\0")))
     if there:
         archive = subprocess.run(
             ["git", "archive", "--format=tar", revision.commit, "--", *there], capture_output=True, check=True

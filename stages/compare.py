@@ -3,12 +3,12 @@
 import argparse
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moclip.comparison import COLUMNS, Variant, as_markdown, as_text, compare
-from moclip.errors import DataError, StoreError
+from moclip.errors import DataError, ParamsError, StoreError
 from moclip.files import write_text
 from moclip.flat import flatten
 from moclip.metrics import Metrics
@@ -62,37 +62,34 @@ def _variant(revision: Revision, folder: Path) -> Variant:
     Raises:
         DataError: there is no result, or it is one of other parameters than the revision's.
     """
-    root = snapshot(revision, [LOCK, PARAMS_FILE.as_posix(), "results"], folder / revision.name)
+    root = snapshot(revision, [LOCK, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
     try:
         params, lock = read_params(root / PARAMS_FILE), read_lock(root / LOCK)
-        found = list(_results(root, lock, params))
-    except StoreError as error:
-        raise DataError(f"{revision.name}: has no result that can be compared ({error})") from error
-    if not found:
-        raise DataError(f"{revision.name}: no head of its parameters has a result; run `dvc repro`")
-    for key, (locked, asked) in _stale(lock, params, {k: v for *_, files in found for k, v in files.items()}).items():
-        raise DataError(
-            f"{revision.name}: its results were made with {key} = {locked}, its {PARAMS_FILE} says {asked}; "
-            "run `dvc repro`, or put the parameter back"
-        )
-    metrics: dict[str, dict[int, Metrics]] = {}
-    outcomes: dict[str, dict[int, Outcomes]] = {}
-    for figures, of_videos, _ in found:
-        metrics.setdefault(figures.head, {})[figures.split] = figures
-        outcomes.setdefault(figures.head, {})[figures.split] = of_videos
+        asked = _result_files(lock, params)
+        files = [path for paths in asked.values() for path in paths]
+        snapshot(revision, files, root)
+        _check_parameters(lock, params, {path: md5(root / path) for path in files})
+        metrics: dict[str, dict[int, Metrics]] = {}
+        outcomes: dict[str, dict[int, Outcomes]] = {}
+        for (head, split), (of_metrics, of_outcomes) in asked.items():
+            metrics.setdefault(head, {})[split] = read_metrics(root / of_metrics, head, split)
+            outcomes.setdefault(head, {})[split] = read_outcomes(root / of_outcomes)
+    except (StoreError, ParamsError) as error:
+        raise DataError(f"{revision.name}: has no result that can be compared: {error}") from error
     return Variant(revision.name, flatten(params), metrics, outcomes)
 
 
-def _results(root: Path, lock: Lock, params: Mapping[str, Any]) -> Iterator[tuple[Metrics, Outcomes, dict[str, str]]]:
-    """By head and split: figures, outcomes, and the digests of both files by path."""
-    for head in params["heads"]:
-        for split in params["splits"]:
-            stage = lock.stages.get(f"evaluate@{head}-{split}")
-            if stage is None:
-                continue
-            paths = [_option(stage["cmd"], name) for name in ("--metrics", "--outcomes")]
-            files = {path: md5(root / path) for path in paths}
-            yield read_metrics(root / paths[0], head, split), read_outcomes(root / paths[1]), files
+def _result_files(lock: Lock, params: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, str]]:
+    """Files of figures and outcomes by head and split, of those asked for that were evaluated."""
+    stages = {(head, k): lock.stages.get(f"evaluate@{head}-{k}") for head in params["heads"] for k in params["splits"]}
+    found = {
+        key: (_option(stage["cmd"], "--metrics"), _option(stage["cmd"], "--outcomes"))
+        for key, stage in stages.items()
+        if stage is not None
+    }
+    if not found:
+        raise StoreError("no head that its parameters ask for was evaluated; run `dvc repro`")
+    return found
 
 
 def _option(cmd: str, name: str) -> str:
@@ -101,15 +98,15 @@ def _option(cmd: str, name: str) -> str:
     return words[words.index(name) + 1]
 
 
-def _stale(lock: Lock, params: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Parameters that made these files with another value than `params` has: both values by key."""
-    locked = flatten(lock.params_behind(files))
+def _check_parameters(lock: Lock, params: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Refuse files, digests by path, that were made with other parameters than `params`."""
     asked = flatten(params)
-    return {
-        key: (value, asked.get(key, "absent"))
-        for key, value in sorted(locked.items())
-        if value != asked.get(key, "absent")
-    }
+    for key, locked in sorted(flatten(lock.params_behind(files)).items()):
+        if locked != asked.get(key):
+            raise StoreError(
+                f"its results were made with {key} = {locked}, its {PARAMS_FILE} says {asked.get(key, 'nothing')}; "
+                "run `dvc repro`, or put the parameter back"
+            )
 
 
 if __name__ == "__main__":

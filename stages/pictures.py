@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -23,11 +23,11 @@ from moclip.contact_sheet import write_png
 from moclip.errors import StoreError
 from moclip.progress import Progress
 from moclip.track import KIND_TAG
-from stages._entry import arguments, log, run
+from stages._entry import arguments, command, log
 
 COMPARED = 3
 WIDTH_PX = 1360
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 # Without these, Chromium calls home at every start.
 FLAGS = (
     "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "
@@ -69,13 +69,16 @@ def served() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stages.ui", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as server:
         try:
             address = f"http://127.0.0.1:{port}"
             _await_server(server, address)
             yield address
         finally:
-            os.killpg(server.pid, signal.SIGTERM)  # the server's own workers too
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)  # the server's own workers too
 
 
 def _await_server(server: "subprocess.Popen[bytes]", address: str) -> None:
@@ -252,4 +255,4 @@ def _await(driver: Any, condition: Any, what: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from moclip.errors import StoreError
-from stages._entry import PARAMS_FILE, run
+from stages._entry import PARAMS_FILE, command
 
 
 def main() -> None:
@@ -47,4 +47,4 @@ def _output(path: str, state: str) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)

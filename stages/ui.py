@@ -5,7 +5,7 @@ import sys
 
 from moclip.errors import StoreError
 from moclip.track import prepare, store_at
-from stages._entry import arguments, log, repository, run
+from stages._entry import arguments, command, log, repository
 
 
 def main() -> None:
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)

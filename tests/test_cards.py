@@ -114,7 +114,7 @@ def test_heads_that_were_left_out_and_the_papers_claims_are_not_tested():
 @pytest.mark.parametrize("complete", [True, False])
 def test_data_card_counts_what_is_there_and_says_what_was_chosen(source, complete):
     page = data_card(dataset(source, complete, clips_per_class=4), params(source=source), audit(), videos())
-    assert "8 videos of 3 classes (4 a class) from 4 groups" in page
+    assert "8 videos of 3 classes (4 a class) from 4 groups; 0.5 minutes, 800 frames, 8.0 MiB." in page
     assert "| clips of each class | at most 4 |" in page
     assert f"| source | `{source}` |" in page
     assert "| complete | yes |" in page if complete else "| complete | no: results are a part's |" in page

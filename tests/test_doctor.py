@@ -229,6 +229,20 @@ def test_the_command_examines_this_machine_and_this_repository():
     assert said["next"]
 
 
+def test_where_no_package_is_installed_it_says_so(tmp_path):
+    program = "import sys; from moclip.cli import main; sys.exit(main(['doctor', '--json']))"
+    bare = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    said = json.loads(done.stdout)
+    found = {one["name"]: one for one in said["findings"]}
+    assert (found["packages"]["state"], found["packages"]["remedy"]) == ("missing", "make setup")
+    assert found["disk"]["state"] == "ok"
+    assert said["next"] == "make setup"
+
+
 def test_lines_have_the_remedy_below(places, capsys):
     places.dvc_config.write_text("")
     assert doctor.run(argparse.Namespace(json=False), places) == 1

@@ -26,7 +26,7 @@ def variants(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> 
     repository.run("dvc", "exp", "run", "-q", "-n", "wider", "-S", "fusion.hidden=64", "-S", "fusion.epochs=12")
     repository.run("dvc", "exp", "run", "-q", "--queue", "-n", "broken", "-S", "data.classes=[Nope,Never]")
     repository.run("dvc", "queue", "start")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while "0 active, 0 idle" not in (status := repository.run("dvc", "queue", "status")) or "Failed" not in status:
         assert time.monotonic() < deadline, status
         time.sleep(1)
@@ -90,7 +90,7 @@ def test_cost_that_nobody_knows_is_said_to_be_unknown(variants: Repository) -> N
     finally:
         records.with_name("aside").rename(records)
     assert {row["status"] for row in found.values()} == {"not run here"}
-    assert f"cost: at least ({len(found)} stages were not run here) 0 s over 0 stages" in printed
+    assert f"cost: 0 s over 0 stages (at least: {len(found)} more were not run here)" in printed
 
 
 def test_cost_of_another_result_is_not_printed(variants: Repository) -> None:
@@ -173,7 +173,8 @@ def test_compare_of_the_workspace_and_of_what_it_lacks(variants: Repository) -> 
         line = refused(variants, "compare", "workspace")
     finally:
         params.write_text(text)
-    assert line.startswith("error: workspace: its results were made with fusion.hidden = 64, its params.yaml says 65")
+    assert line.startswith("error: workspace: has no result that can be compared")
+    assert "made with fusion.hidden = 64, its params.yaml says 65" in line
 
 
 def test_compare_refuses_other_data(variants: Repository) -> None:

@@ -66,6 +66,7 @@ def test_an_interval_that_reproduces_anything_reproduces_nothing() -> None:
         ({"motion_net__arch": "small"}, {"motion_only", "fusion"}),
         ({"motion_net__pretrained": False}, {"motion_only", "fusion"}),
         ({"clip__pretrained": None, "clip__checkpoint": "ViT-B-32.pt"}, set()),
+        ({"fusion__inputs": "clip"}, {"fusion"}),
         ({"fusion__hidden": 64, "fusion__select": "val", "motion_net__eval_segments": 8}, set()),
     ],
 )
