@@ -201,8 +201,8 @@ def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
     ids = read_predictions(trained / "preds/motion_only/split1.npz").ids.tolist()[:3]
     sampler = FieldSampler(MotionStore.open(trained / "data/motion"), made_for.motion, made_for.motion_net)
     _, expected = describe_crops(answered.motion.net, sampler, ids, (made_for.seed, SEED_NAME, made_for.split))
-    for video, logits in zip(ids, expected, strict=True):
-        seen = answered.predict(video_of(trained, video)).logits["motion_only"]
+    for name, logits in zip(ids, expected, strict=True):
+        seen = answered.predict(video_of(trained, name)).logits["motion_only"]
         np.testing.assert_allclose(seen, logits, atol=1e-4)
 
 

@@ -111,7 +111,8 @@ def test_state_belongs_to_one_training_alone(place: Path) -> None:
     args = SimpleNamespace(classes=place / "classes.csv", split=place / "split1.csv")
 
     def key(seed: int = 0, split: int = 1, compute: Compute = ON_CPU, **changes: Any) -> str:
-        return training_key(args, FieldSampler(store, MOTION, params(**changes), compute), (seed, "motion", split))
+        sampler = FieldSampler(store, MOTION, params(**changes), compute)
+        return training_key(args, store.digest, sampler, (seed, "motion", split))
 
     keys = [key(), key(seed=1), key(split=2), key(lr=0.02), key(compute=Compute(channels_last=True))]
     assert key() == keys[0]
