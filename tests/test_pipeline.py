@@ -54,19 +54,25 @@ class Repository:
         yaml.dump(params, self.path / "params.yaml")
 
 
-def finish(path: Path) -> Repository:
-    """A repository in this folder, after one whole run on split 1."""
+def make_repository(path: Path, **params: object) -> Repository:
+    """This project's pipeline on the smallest demo, split 1 alone, committed and not yet run."""
     for name in TRACKED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, path / name)
     moclip(["preset", "micro", "--directory", str(path / "presets"), "--params", str(path / "params.yaml")])
     repository = Repository(path)
-    repository.set(splits=[1])
+    repository.set(splits=[1], **params)
     repository.run("git", "init", "-q")
     repository.run("dvc", "init", "-q")
     repository.run("git", "add", "-A")
     repository.run("git", "commit", "-qm", "pipeline")
+    return repository
+
+
+def finish(path: Path) -> Repository:
+    """A repository in this folder, after one whole run on split 1."""
+    repository = make_repository(path)
     repository.run("dvc", "repro", "-q")
     return repository
 
