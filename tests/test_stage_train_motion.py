@@ -66,7 +66,8 @@ def words(out: str) -> list[str]:
 
 
 def environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), "MOCLIP_VERBOSE": "1"}
+    own = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), "MOCLIP_VERBOSE": "1", "MOCLIP_LIVE_AFTER_S": "inf"}
+    return {**os.environ, **own}
 
 
 def finished(place: Path, out: str) -> str:
