@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from ruamel.yaml import YAML
 
 from moclip.bundle import Parts, write_bundle
 from moclip.clip import save_encoder
@@ -25,7 +26,7 @@ from moclip.models.fusion import Head
 from moclip.models.motion import MotionNet
 from moclip.models.store import save_model
 from moclip.predict import Predictor
-from moclip.schema.motion import MotionInput, MotionParams
+from moclip.schema.training import MotionInput
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "predict"
@@ -34,18 +35,20 @@ CLIP_MODEL, CLASSES, SPLIT = "ViT-B-32", 101, 1
 # The share and the ratio that are asked for, at most.
 BOUNDS = {"not_clip_forward_share": 0.15, "first_answer_vs_imports": 1.5}
 
-MADE_FOR = {
-    "small": MotionInput(
-        motion=MotionParams(source="original", cell_px=8, reference="both", accumulate="window", window_frames=12),
-        input_px=None,
-        eval_segments=8,
-    ),
-    "efficientnet_b0": MotionInput(
-        motion=MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None),
-        input_px=224,
-        eval_segments=8,
-    ),
+NETWORKS: dict[str, dict[str, Any]] = {
+    "small": {"motion": {"cell_px": 8}, "motion_net": {"arch": "small", "input_px": None}},
+    "efficientnet_b0": {
+        "motion": {"cell_px": 16, "reference": "backward", "accumulate": "none", "window_frames": None},
+        "motion_net": {"arch": "efficientnet_b0", "input_px": 224},
+    },
 }
+
+
+def made_for(arch: str) -> MotionInput:
+    """What the network takes, by params.yaml where `NETWORKS` says nothing."""
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    sections = {name: {**params[name], **changes} for name, changes in NETWORKS[arch].items()}
+    return MotionInput.model_validate({**sections, "seed": 0, "split": SPLIT})
 
 
 def make_bundle(folder: Path, arch: str) -> Path:
@@ -59,7 +62,7 @@ def make_bundle(folder: Path, arch: str) -> Path:
     width = open_clip.get_model_config(CLIP_MODEL)["embed_dim"]
     net = MotionNet(arch, CLASSES, 20.0)
     motion = folder / f"motion-{arch}"
-    save_model(motion, net, {**net.config(), "input": MADE_FOR[arch].model_dump()})
+    save_model(motion, net, {**net.config(), "input": made_for(arch).model_dump()})
     heads = {}
     both = {"clip": width, "motion": net.classifier.in_features}
     for name, inputs in (("clip_probe", {"clip": width}), ("fusion", both)):
@@ -149,7 +152,7 @@ def main() -> None:
     videos = sorted(path.absolute() for path in args.videos.rglob("*.avi"))[:: args.every]
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as place:
-        for arch in MADE_FOR:
+        for arch in NETWORKS:
             bundle = make_bundle(Path(place), arch)
             figures[arch] = shares(bundle, videos, args.rounds)
             if arch == "small":

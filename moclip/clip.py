@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import open_clip
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from moclip.compute import ON_CPU, Compute
 from moclip.errors import StoreError
 from moclip.files import atomic_path, read_json, sha256_file, write_json
 from moclip.models.frozen import Frozen
@@ -34,33 +35,41 @@ class Encoder:
     preprocess: Any
     tokenize: Any
     logit_scale: float
+    compute: Compute = ON_CPU
 
     @torch.inference_mode()
     def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32, of RGB frames (h, w, 3) uint8."""
-        batch = torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames])
-        return self._finite(self.model.backbone.encode_image(batch), "image")
+        batch = self.compute.tensor(torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames]))
+        with self.compute.autocast():
+            return self._finite(self.model.backbone.encode_image(batch), "image")
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32."""
-        return self._finite(self.model.backbone.encode_text(self.tokenize(list(texts))), "text")
+        tokens = self.compute.tensor(self.tokenize(list(texts)))
+        with self.compute.autocast():
+            return self._finite(self.model.backbone.encode_text(tokens), "text")
 
-    def class_features(self, prompts: Sequence[Sequence[str]]) -> np.ndarray:
-        """One unit vector per class, (k, d): mean of the unit vectors of its prompts, normalised.
+    def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
+        """One unit vector per class, (k, d): the mean of its prompts' features, normalised.
 
-        Source: Radford et al. 2021, section 3.1.4 (ensembling over prompts).
+        Args:
+            prompts: Texts of each class.
+            mean: Of the features scaled to `unit` length, so that each prompt counts alike (Radford et al. 2021,
+                section 3.1.4), or of the `raw` ones, as the paper's code takes it: a longer vector counts more.
         """
-        means = [_unit(self.texts(of_class)).mean(axis=0) for of_class in prompts]
-        return _unit(np.stack(means))
+        scaled = unit if mean == "unit" else np.asarray
+        return unit(np.stack([scaled(self.texts(of_class)).mean(axis=0) for of_class in prompts]))
 
     def _finite(self, features: Tensor, kind: str) -> np.ndarray:
         if not torch.isfinite(features).all():
             raise StoreError(f"CLIP's {kind} features are not finite; its weights are damaged or do not fit")
-        return features.float().numpy()
+        return features.float().cpu().numpy()
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., d) scaled to length 1."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
@@ -114,8 +123,8 @@ class _NoDraws(TorchFunctionMode):
         return func(*args, **named)
 
 
-def load_encoder(directory: Path) -> Encoder:
-    """The frozen encoder of a directory that `save_encoder` wrote.
+def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
+    """The frozen encoder of a directory that `save_encoder` wrote, on the device and with the arithmetic of `compute`.
 
     Raises:
         StoreError: a file is missing or torn, or not the one that was written.
@@ -128,6 +137,5 @@ def load_encoder(directory: Path) -> Encoder:
     location = f"local-dir:{directory.resolve()}"
     with _NoDraws():
         model, preprocess = open_clip.create_model_from_pretrained(location)
-    return Encoder(
-        Frozen(model), preprocess, open_clip.get_tokenizer(location), float(model.logit_scale.detach().exp())
-    )
+    logit_scale = float(model.logit_scale.detach().exp())
+    return Encoder(Frozen(compute.place(model)), preprocess, open_clip.get_tokenizer(location), logit_scale, compute)

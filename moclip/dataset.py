@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -33,6 +33,7 @@ LIST_FILES = ("classInd.txt", *(f"{part}list{split:02d}.txt" for part in ("train
 VIDEOS = "UCF-101"
 HMDB51_LISTS = "testTrainMulti_7030_splits"
 HMDB51_VIDEOS = "hmdb51_org"
+PART = " (part)"  # ends the name of a data set that lacks some of its videos
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _of_lists(base: Path, name: str, lists: _Lists, group: Callable[[Listed], st
     }
     complete = len(clips) == len(listed) and lists.whole
     return Dataset(
-        name if complete else f"{name} (part)",
+        name if complete else f"{name}{PART}",
         complete,
         lists.chosen,
         clips,
@@ -203,7 +204,7 @@ def find_hmdb51(
         }
         for flag in (1, 2)
     }
-    return Dataset("hmdb51" if complete else "hmdb51 (part)", complete, chosen, clips, parts[1], parts[2])
+    return Dataset("hmdb51" if complete else f"hmdb51{PART}", complete, chosen, clips, parts[1], parts[2])
 
 
 def find_folder(
@@ -240,6 +241,31 @@ def find_folder(
     test = _draw_tests(clips, seed)
     train = {split: [stem for stem in clips if stem not in set(test[split])] for split in SPLITS}
     return Dataset(name, True, chosen, clips, train, test)
+
+
+def drop_short(dataset: Dataset, videos: Sequence[Video], frames: int) -> tuple[Dataset, list[str]]:
+    """Take videos with fewer than `frames` frames out of the clips and of every list, as the paper's code does.
+
+    Returns:
+        The data set, a part of itself where a video left it, and the ids of those videos, sorted.
+
+    Raises:
+        DataError: no video is left.
+    """
+    short = {video.id for video in videos if video.frames < frames}
+    if short == dataset.clips.keys():
+        raise DataError(f"data.short_frames: all {len(short)} videos have fewer than {frames} frames; lower it")
+    if not short:
+        return dataset, []
+    kept = replace(
+        dataset,
+        name=dataset.name if dataset.name.endswith(PART) else f"{dataset.name}{PART}",
+        complete=False,
+        clips={stem: clip for stem, clip in dataset.clips.items() if stem not in short},
+        train={split: [stem for stem in stems if stem not in short] for split, stems in dataset.train.items()},
+        test={split: [stem for stem in stems if stem not in short] for split, stems in dataset.test.items()},
+    )
+    return kept, sorted(short)
 
 
 def assign_parts(dataset: Dataset, val_groups: int, seed: int) -> dict[int, list[Member]]:

@@ -103,7 +103,7 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
     made_for = motion.made_for
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        shape = field_shape(made_for.input_px, made_for.motion.cell_px, made_for.eval_segments)
+        shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
         deviations = {
             MOTION: write_onnx(
                 temporary / MOTION,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from moclip.checkpoint import Checkpoint
 from moclip.errors import DataError
 from moclip.features import Features
 from moclip.history import Epoch
@@ -78,19 +79,43 @@ def dealt_out_anew(features: Features, members: Sequence[Member], seed: tuple[in
     return Features(f"{features.name} dealt out anew", np.array(ids), np.concatenate(values))
 
 
+class Inputs:
+    """Where a head's inputs come from: the cached features, the same in every epoch."""
+
+    def __init__(self, parts: Mapping[str, Part]) -> None:
+        self.parts = parts
+
+    def of_epoch(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Inputs (m, d) of each batch of an epoch, which is given as indices (m,) into the train part."""
+        return (self.parts["train"].inputs[chosen] for chosen in batches)
+
+    def held_out(self, part: str) -> Tensor:
+        """Inputs (n, d) of a part that is not trained on."""
+        return self.parts[part].inputs
+
+    def model(self, head: Head) -> nn.Module:
+        """What is trained: the head, alone or with what its inputs depend on."""
+        return head
+
+
 def train_head(
     parts: Mapping[str, Part],
     classes: int,
     params: HeadParams,
     seed: tuple[int, str, int],
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    inputs: Inputs | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Head, list[Epoch]]:
-    """Train on the train part, select on the val part; the test part is not looked at.
+    """Train on the train part, select on the val part; the test part is looked at with `select: test` alone.
+
+    `inputs` are those of `parts`, unless they change from epoch to epoch; `checkpoint` is as for `moclip.training.fit`.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.fit`.
     """
-    train, val = parts["train"], parts["val"]
+    train, val, test = (parts[name] for name in PARTS)
+    inputs = inputs or Inputs(parts)
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
     make_deterministic(*seed)
@@ -105,16 +130,18 @@ def train_head(
     head.fit_inputs(train.inputs)
 
     def batches(epoch: int) -> Iterator[Batch]:
-        for chosen in shuffled(len(train.ids), params.batch_videos, torch_stream(*seed, epoch)):
-            yield train.inputs[chosen], train.labels[chosen]
+        chosen = shuffled(len(train.ids), params.batch_videos, torch_stream(*seed, epoch))
+        return zip(inputs.of_epoch(epoch, chosen), (train.labels[batch] for batch in chosen), strict=True)
 
     history = fit(
-        head,
+        inputs.model(head),
         batches,
         batch_count(len(train.ids), params.batch_videos),
-        (lambda: (head(val.inputs), val.labels)) if val.ids else None,
+        (lambda: (head(inputs.held_out("val")), val.labels)) if val.ids else None,
         Schedule(params.epochs, params.lr, params.weight_decay, params.select),
         on_epoch,
+        test=(lambda: (head(inputs.held_out("test")), test.labels)) if params.select == "test" and test.ids else None,
+        checkpoint=checkpoint,
     )
     return head, history
 

@@ -20,13 +20,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from moclip import reencode, video
 from moclip.errors import ParamsError, VideoError
 from moclip.files import fingerprint, remove, sha256_file
+from moclip.locks import alone_in
 from moclip.motion import CELL_SIZES_PX, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion_store import MotionStore, write_store
 from moclip.progress import Progress
@@ -127,7 +127,7 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
     shelf = work / fingerprint(made_by)
     shelf.mkdir(parents=True, exist_ok=True)
     tasks = [_Task(item, shelf / f"{fingerprint(item.id)}.grid", options) for item in videos]
-    with _alone_in(shelf):
+    with alone_in(shelf, "another extraction works in %s; waiting, to use what it finishes"):
         # Hidden names are of files in the making, left by a call that was killed.
         for left_over in shelf.glob(".*"):
             remove(left_over)
@@ -149,20 +149,6 @@ def _check_request(videos: Sequence[VideoFile], jobs: int) -> None:
         raise ParamsError(f"id '{most_common}' comes {times} times; ids must be unique")
     if jobs < 1:
         raise ParamsError(f"jobs must be 1 or more, got {jobs}")
-
-
-@contextmanager
-def _alone_in(shelf: Path) -> Iterator[None]:
-    lock = FileLock(shelf / "lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        log.info("another extraction works in %s; waiting, to use what it finishes", shelf)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _run(tasks: Sequence[_Task], total: int, jobs: int) -> None:

@@ -1,9 +1,10 @@
-"""Prompts of the classes: templates and phrases from a file, or the class name in words."""
+"""Prompts of the classes: every template of a set with every phrase of a class, or with its name in words."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 from ruamel.yaml import YAML, YAMLError
@@ -11,12 +12,16 @@ from ruamel.yaml import YAML, YAMLError
 from moclip.errors import ParamsError
 from moclip.schema.base import Section
 
+T = TypeVar("T", bound=Section)
 _WORD_BREAK = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[a-z])|[\W_]+")
 
 
-class _File(Section):
-    templates: list[str] = Field(min_length=1)
+class _Phrases(Section):
     phrases: dict[str, list[str]]
+
+
+class _Templates(Section):
+    templates: list[str] = Field(min_length=1)
 
     @field_validator("templates")
     @classmethod
@@ -24,6 +29,8 @@ class _File(Section):
         for template in templates:
             if template.count("{}") != 1:
                 raise ValueError(f"template {template!r} must hold {{}} once, for the phrase")
+            if templates.count(template) > 1:
+                raise ValueError(f"template {template!r} may stand here once")
         return templates
 
 
@@ -49,14 +56,17 @@ def words(class_name: str) -> str:
     return _WORD_BREAK.sub(" ", class_name).strip().lower() or class_name
 
 
-def read_prompts(path: Path) -> Prompts:
-    """Read `templates` and `phrases` from YAML.
+def read_prompts(phrases: Path, templates: Path) -> Prompts:
+    """Read `phrases` by class name from one YAML file, and a set of `templates` from another.
 
     Raises:
-        ParamsError: the file is missing, is not YAML, or breaks the form.
+        ParamsError: a file is missing, is not YAML, or breaks the form.
     """
+    return Prompts(_read(templates, _Templates).templates, _read(phrases, _Phrases).phrases)
+
+
+def _read(path: Path, form: type[T]) -> T:
     try:
-        content = _File.model_validate(YAML(typ="safe", pure=True).load(path))
+        return form.model_validate(YAML(typ="safe", pure=True).load(path))
     except (OSError, YAMLError, ValidationError) as error:
         raise ParamsError(f"{path}: not a file of prompts ({error})") from error
-    return Prompts(content.templates, content.phrases)

@@ -35,3 +35,15 @@ def segment_points(frames: int, segments: int, rng: np.random.Generator | None =
 def middle_frame(frames: int) -> int:
     """Index of the middle frame, the later one of two."""
     return int(segment_points(frames, 1)[0])
+
+
+def evaluation_frames(rule: str, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Frames that CLIP sees of a video: `middle`, `random` (one of all), or `uniform:K` (K segment centres).
+
+    Only `random` draws from the generator. With more segments than frames, frames come twice.
+
+    >>> evaluation_frames("uniform:3", 10, np.random.default_rng(0)).tolist()
+    [1, 4, 8]
+    """
+    name, _, count = rule.partition(":")
+    return segment_points(frames, int(count or 1), rng if name == "random" else None)

@@ -36,6 +36,7 @@ SECTIONS = frozenset(
         "metadata_only",
         "score_average",
         "evaluate",
+        "compute",
     ]
 )
 

@@ -8,6 +8,7 @@ from moclip.dataset import (
     Dataset,
     assign_parts,
     check_official,
+    drop_short,
     find_folder,
     find_hmdb51,
     find_ucf101,
@@ -20,7 +21,7 @@ from moclip.manifest import write_classes, write_manifest, write_split
 from moclip.schema.data import DataParams, DemoParams
 from moclip.schema.run import Seed
 from moclip.sources import URLS, Ucf101Source, fetch_ucf101
-from stages._entry import arguments, data_root, repository, run, section
+from stages._entry import arguments, data_root, log, repository, run, section
 
 
 class Part(TypedDict):
@@ -34,12 +35,18 @@ def main() -> None:
     seed: int = section("seed", Seed)
     root = data_root(data.root)
     dataset = find(root, data, demo, seed)
+    videos = measure(dataset.clips.values(), root)
+    dropped: dict[str, object] = {}
+    if data.short_videos == "drop":
+        dataset, ids = drop_short(dataset, videos, data.short_frames)
+        dropped = {"dropped": {"fewer_frames_than": data.short_frames, "videos": len(ids), "ids": ids}}
+        log.info("%d videos have fewer than %d frames and leave all lists: %s", len(ids), data.short_frames, ids)
     members = assign_parts(dataset, data.val_groups, seed)
-    write_manifest(args.manifest, measure(dataset.clips.values(), root))
+    write_manifest(args.manifest, (video for video in videos if video.id in dataset.clips))
     write_classes(args.classes, dataset.classes)
     for split in SPLITS:
         write_split(args.splits / f"split{split}.csv", members[split])
-    write_json(args.dataset, describe(dataset, data))
+    write_json(args.dataset, describe(dataset, data) | dropped)
 
 
 def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:

@@ -17,7 +17,7 @@ from moclip.schema.run import Heads, Splits
 from moclip.track import Child, Result, ServerError, record, store_at, variant_name
 from stages._baseline import baseline_params
 from stages._bill import write_bill
-from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section, work_directory
+from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
 from stages._lock import Lock, read_lock
 
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
@@ -145,12 +145,9 @@ def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 def read_curves(path: Path) -> dict[str, list[Point]]:
     """One curve for each column beside `epoch`; a value that was undefined is NaN."""
     history = read_history(path)
-    return (
-        {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in columns(history)[1:]}
-        if history
-        else {}
-    )
+    names = columns(history)[1:] if history else ()
+    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)  # no record of its cost: it writes no result, and it is what lays the bill

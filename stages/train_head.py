@@ -1,20 +1,12 @@
-"""Train a head on cached features of one split: fusion, the same on CLIP alone, the same with foreign motion."""
+"""Train a head on cached features of one split: the same MLP as fusion's, on CLIP alone, or with foreign motion."""
 
 import torch
 
-from moclip.features import read_features
-from moclip.head_training import head_logits, read_parts, streams_of, train_head
-from moclip.history import write_history
-from moclip.manifest import read_classes, read_split
-from moclip.models.store import save_model
+from moclip.head_training import Inputs
 from moclip.schema.run import Seed
 from moclip.schema.training import HeadParams
-from moclip.splits import members_of
 from stages._entry import arguments, run, section
-from stages._live import Live
-from stages._results import write_test_predictions, write_val_predictions
-
-STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
+from stages._heads import read_inputs, train_and_write
 
 
 def main() -> None:
@@ -30,23 +22,9 @@ def main() -> None:
         numbers=("number",),
         words=("head",),
     )
-    params = section("fusion", HeadParams)
+    params, seed = section("fusion", HeadParams), (section("seed", Seed), args.head, args.number)
     torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer
-    members, seed = read_split(args.split), section("seed", Seed)
-    cached = {name: read_features(path) for name, path in zip(STREAMS, args.streams, strict=False)}
-    streams = streams_of(args.head, cached, params.inputs, members, (seed, args.number))
-    parts = read_parts(streams, members)
-    classes = len(read_classes(args.classes))
-    live = Live(args.head, args.number, params.epochs, args.manifest)
-    head, history = train_head(parts, classes, params, (seed, args.head, args.number), live)
-    save_model(args.model, head, head.config())
-    write_history(args.history, history)
-    for part, path, write in (
-        ("val", args.val_preds, write_val_predictions),
-        ("test", args.preds, write_test_predictions),
-    ):
-        logits = head_logits(head, parts[part].inputs)
-        write(path, members_of(members, part), logits, args.classes, args.manifest)
+    train_and_write(args, Inputs(read_inputs(args, params, seed)), params, seed)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,28 @@
 """Train the motion network on one split; keep its predictions, and its frozen features of all videos."""
 
+from pathlib import Path
+from typing import Any
+
+from moclip.checkpoint import checkpoint_in
+from moclip.compute import Compute
 from moclip.features import write_features
+from moclip.files import fingerprint, sha256_file
 from moclip.history import write_history
 from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
+from moclip.motion_eval import SEED_NAME, Labelled, describe_split
+from moclip.motion_fields import FieldSampler
 from moclip.motion_store import MotionStore
-from moclip.motion_training import FieldSampler, Labelled, describe_videos, train_motion_net
-from moclip.schema.motion import MotionInput, MotionParams
+from moclip.motion_training import train_motion_net
+from moclip.schema.compute import ComputeParams
+from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
-from moclip.schema.training import MotionNetParams
+from moclip.schema.training import MotionInput, MotionNetParams
 from moclip.splits import Member, members_of
-from stages._entry import arguments, run, section
+from stages._entry import arguments, run, section, work_directory
 from stages._live import Live
 from stages._results import write_test_predictions, write_val_predictions
+from stages._resume import running_code
 
 
 def main() -> None:
@@ -29,31 +39,51 @@ def main() -> None:
         numbers=("number",),
     )
     params, motion = section("motion_net", MotionNetParams), section("motion", MotionParams)
+    compute = Compute.of(section("compute", ComputeParams))
+    seed = (section("seed", Seed), SEED_NAME, args.number)
     members = read_split(args.split)
     train, val, test = (members_of(members, part) for part in ("train", "val", "test"))
-    sampler = FieldSampler(MotionStore.open(args.motion), motion, params.input_px)
-    net, history = train_motion_net(
-        sampler,
-        labelled(train),
-        labelled(val),
-        len(read_classes(args.classes)),
-        params,
-        (section("seed", Seed), "motion", args.number),
-        Live("motion_only", args.number, params.epochs, args.manifest),
-    )
-    ids = [member.id for member in [*train, *val, *test]]
-    features, logits = describe_videos(net, sampler, ids, params)
-    made_for = MotionInput(motion=motion, input_px=params.input_px, eval_segments=params.eval_segments)
-    save_model(args.model, net, {**net.config(), "input": made_for.model_dump()})
-    write_features(args.features, ids, features)
-    write_history(args.history, history)
-    of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
-    write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
-    write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
+    store = MotionStore.open(args.motion)
+    sampler = FieldSampler(store, motion, params, compute)
+    with checkpoint_in(work_directory(f"train_motion-{training_key(args, store.digest, sampler, seed)}")) as checkpoint:
+        net, history = train_motion_net(
+            sampler,
+            labelled(train),
+            labelled(val),
+            len(read_classes(args.classes)),
+            seed,
+            Live("motion_only", args.number, params.epochs, args.manifest),
+            test=labelled(test),
+            checkpoint=checkpoint,
+        )
+        ids = [member.id for member in [*train, *val, *test]]
+        features, logits = describe_split(net, sampler, ids[: len(train)], ids[len(train) :], seed)
+        made_for = MotionInput(motion=motion, motion_net=params, seed=seed[0], split=args.number)
+        save_model(args.model, net, {**net.config(), "input": made_for.model_dump()})
+        write_features(args.features, ids, features)
+        write_history(args.history, history)
+        of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
+        write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
+        write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
 
 
 def labelled(members: list[Member]) -> Labelled:
     return Labelled([member.id for member in members], [member.label for member in members])
+
+
+def training_key(args: Any, store: str, sampler: FieldSampler, seed: tuple[int, str, int]) -> str:
+    """Stands for all that a training's numbers follow from: its state may be taken up by no other."""
+    weights = sampler.params.checkpoint
+    return fingerprint(
+        [sha256_file(path) for path in (args.classes, args.split)],
+        store,
+        sampler.motion.model_dump(),
+        sampler.params.model_dump(),
+        str(sampler.compute),
+        weights and sha256_file(Path(weights)),
+        seed,
+        running_code(),
+    )
 
 
 if __name__ == "__main__":

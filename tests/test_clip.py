@@ -10,6 +10,7 @@ from torch import nn
 from moclip.clip import CONFIG as CONFIG_FILE
 from moclip.clip import META, WEIGHTS, Encoder, build, load_encoder, save_encoder
 from moclip.clip_training import CONFIG
+from moclip.compute import Compute
 from moclip.errors import StoreError
 from moclip.files import read_json, sha256_file, write_json
 
@@ -57,13 +58,31 @@ def test_features_have_one_row_per_input_of_any_size(encoder):
     assert not np.allclose(images[0], images[1])
 
 
+def test_mixed_precision_comes_close_and_gives_float32(saved, encoder):
+    rough = load_encoder(saved, Compute(amp=torch.bfloat16))
+    for kind, given in (("images", FRAMES), ("texts", ["a cat", "a dog"])):
+        exact, found = getattr(encoder, kind)(given), getattr(rough, kind)(given)
+        assert found.dtype == np.float32
+        assert not np.array_equal(found, exact), "autocast was not in force"
+        cosine = (exact * found).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(found, axis=1)
+        assert (cosine > 0.99).all()
+
+
 def test_class_feature_is_the_unit_mean_of_unit_prompts(encoder):
     prompts = [["a cat"], ["a dog.", "a photo of a dog", "the dog"]]
-    features = encoder.class_features(prompts)
+    features = encoder.class_features(prompts, "unit")
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     dogs = encoder.texts(prompts[1]).astype(float)
     mean = sum(row / np.sqrt((row**2).sum()) for row in dogs)
     np.testing.assert_allclose(features[1], mean / np.sqrt((mean**2).sum()), rtol=1e-4, atol=1e-6)
+
+
+def test_class_feature_of_the_paper_is_the_unit_mean_of_prompts_as_they_are(encoder):
+    prompts = ["a dog.", "a photo of a dog", "the dog"]
+    (feature,) = encoder.class_features([prompts], "raw")
+    mean = encoder.texts(prompts).astype(float).mean(axis=0)
+    np.testing.assert_allclose(feature, mean / np.sqrt((mean**2).sum()), rtol=1e-4, atol=1e-6)
+    assert not np.allclose(feature, encoder.class_features([prompts], "unit")[0], rtol=1e-4, atol=1e-6)
 
 
 def test_directory_says_what_it_holds(saved):

@@ -54,6 +54,35 @@ def test_features_of_middle_frames_in_the_order_given(videos, demo_folder, tmp_p
         np.testing.assert_allclose(value, middle.mean(axis=(0, 1)), rtol=1e-5)
 
 
+def mean_colour(video: Video, root: Path, index: int) -> np.ndarray:
+    return read_frames(root / video.path, [index])[0].mean(axis=(0, 1))
+
+
+def test_several_frames_count_alike_and_a_file_is_decoded_once(videos, demo_folder, tmp_path, monkeypatch):
+    reads: list[Path] = []
+    monkeypatch.setattr(clip_cache, "read_frames", lambda path, at: (reads.append(path), read_frames(path, at))[1])
+    _, values = image_features(MeanColour(), videos, demo_folder, tmp_path, frame="uniform:3", batch_images=4)
+    assert sorted(reads) == sorted(demo_folder / video.path for video in videos)
+    for video, value in zip(videos, values, strict=True):
+        colours = [mean_colour(video, demo_folder, index) for index in (2, 6, 10)]
+        expected = np.mean([colour / np.sqrt((colour**2).sum()) for colour in colours], axis=0)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_random_frame_follows_from_seed_and_video_alone(videos, demo_folder, tmp_path):
+    def features(name: str, some: list[Video], seed: int) -> np.ndarray:
+        work = tmp_path / name
+        return image_features(MeanColour(), some, demo_folder, work, frame="random", seed=seed, batch_images=2)[1]
+
+    first, other = features("a", videos, 0), features("b", videos, 1)
+    np.testing.assert_array_equal(first, features("c", videos[::-1], 0)[::-1])
+    np.testing.assert_array_equal(first[:2], features("d", videos[:2], 0))
+    assert (first != other).any(axis=1).sum() > len(videos) / 2
+    for video, value in zip(videos, first, strict=True):
+        every = [mean_colour(video, demo_folder, index) for index in range(12)]
+        assert min(np.abs(value - colour).max() for colour in every) < 1e-3, "a frame of this video"
+
+
 def test_interrupted_work_goes_on_where_it_stopped(videos, demo_folder, tmp_path):
     whole = encode(MeanColour(), videos, demo_folder, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

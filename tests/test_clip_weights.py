@@ -87,8 +87,9 @@ def stage(monkeypatch: pytest.MonkeyPatch, module: Any, **options: str | Path) -
 def cache(monkeypatch: pytest.MonkeyPatch, way: str) -> tuple[np.ndarray, np.ndarray]:
     """Features of all videos and classes by the stage, from models/`way`."""
     inputs = {"manifest": "manifest.csv", "classes": "classes.csv", "model": f"models/{way}"}
+    prompts = {"prompts": ROOT / "moclip/demo/prompts.yaml", "templates": ROOT / "prompts/templates/demo.yaml"}
     outputs = {"images": f"{way}/images.npz", "texts": f"{way}/texts.npz", "scale": f"{way}/scale.json"}
-    stage(monkeypatch, cache_clip, **inputs, prompts=ROOT / "moclip/demo/prompts.yaml", **outputs)
+    stage(monkeypatch, cache_clip, **inputs, **prompts, **outputs)
     return read_features(Path(way) / "images.npz").values, read_features(Path(way) / "texts.npz").values
 
 

@@ -191,6 +191,13 @@ def test_declared_parameters_exist_and_are_read(name):
         assert not field or field in MODELS[section].model_fields
 
 
+@pytest.mark.parametrize("name", ["clip_probe", "motion_permuted"])
+def test_controls_do_not_hang_on_what_concerns_fusion_alone(name):
+    """Else a change of these would train them again, to the same bytes."""
+    declared = {key.removeprefix("fusion.") for key in STAGES[name]["params"] if key.startswith("fusion.")}
+    assert set(MODELS["fusion"].model_fields) - declared == {"inputs", "views", "online", "backbone_statistics"}
+
+
 def test_each_output_has_one_maker():
     made = [path for name in ALL for path in outputs(name)]
     assert len(made) == len(set(made))

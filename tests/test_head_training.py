@@ -7,6 +7,7 @@ import torch
 from moclip.errors import DataError, StoreError
 from moclip.features import Features
 from moclip.head_training import Part, dealt_out_anew, head_logits, read_parts, streams_of, train_head
+from moclip.history import optimism_points
 from moclip.models.store import save_model
 from moclip.schema.training import HeadParams
 from moclip.splits import Member
@@ -23,6 +24,9 @@ PARAMS = {
     "weight_decay": 0.01,
     "batch_videos": 16,
     "select": "val",
+    "views": 0,
+    "online": False,
+    "backbone_statistics": "frozen",
 }
 PART_OF = {0: "test", 1: "val"}
 MEMBERS = [Member(f"v{i:02d}", i % 4, PART_OF.get((i // 4) % 5, "train")) for i in range(80)]
@@ -151,6 +155,20 @@ def test_test_part_is_not_looked_at(tmp_path):
         head, _ = train_head({**parts, "test": part}, 4, params(), SEED)
         save_model(tmp_path / name, head, head.config())
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+def test_selection_on_test_looks_at_the_test_part_and_records_both(caplog):
+    parts = read_parts(two_streams(), MEMBERS)
+    _, history = train_head(parts, 4, params(select="test"), SEED)
+    assert "SELECT: TEST" in caplog.text
+    honest, plain = train_head(parts, 4, params(select="val"), SEED)
+    assert [epoch.val_top1_pct for epoch in history] == [epoch.val_top1_pct for epoch in plain]
+    best = max(history, key=lambda epoch: epoch.test_top1_pct)
+    head, _ = train_head(parts, 4, params(select="test"), SEED)
+    hits = head_logits(head, parts["test"].inputs).argmax(axis=1) == parts["test"].labels.numpy()
+    assert 100 * hits.mean() == pytest.approx(best.test_top1_pct)
+    of_honest = 100 * (head_logits(honest, parts["test"].inputs).argmax(axis=1) == parts["test"].labels.numpy()).mean()
+    assert optimism_points(history) == pytest.approx(best.test_top1_pct - of_honest)
 
 
 def test_validation_selects_but_does_not_fit_inputs():

@@ -92,7 +92,20 @@ REFUSALS = [
     ("motion.cell_px", 12, r"parameter 'motion\.cell_px': Input should be 8 or 16 \(value 12\)"),
     ("motion.reference", "past", r"parameter 'motion\.reference': .*'backward', 'forward' or 'both' \(value 'past'\)"),
     ("data.subset", "some", r"parameter 'data\.subset': Input should be 'full' or 'present' \(value 'some'\)"),
-    ("fusion.select", "test", r"parameter 'fusion\.select': Input should be 'val' or 'last' \(value 'test'\)"),
+    ("fusion.select", "best", r"parameter 'fusion\.select': Input should be 'val', 'test' or 'last' \(value 'best'\)"),
+    ("motion_net.eval_crops", 5, r"parameter 'motion_net\.eval_crops': Input should be 1 or 10 \(value 5\)"),
+    ("motion_net.lr_drop_epochs", [0], r"parameter 'motion_net\.lr_drop_epochs\.0': .*greater than or equal to 1"),
+    ("compute.device", "gpu", r"parameter 'compute\.device': Input should be 'cpu', 'cuda' or 'auto' \(value 'gpu'\)"),
+    ("compute.amp", True, r"parameter 'compute\.amp': Input should be False, 'bf16' or 'fp16' \(value True\)"),
+    ("compute.deterministic", "no", r"parameter 'compute\.deterministic': Input should be True, 'warn' or False"),
+    ("clip.frame", "uniform:0", r"parameter 'clip\.frame': String should match pattern .*\(value 'uniform:0'\)"),
+    ("clip.frame", "uniform:65", r"parameter 'clip\.frame': String should match pattern"),
+    ("clip.frame", "first", r"parameter 'clip\.frame': String should match pattern '\^\(middle\|random\|uniform:"),
+    ("clip.templates", "a/b", r"parameter 'clip\.templates': String should match pattern"),
+    ("clip.text_mean", "mean", r"parameter 'clip\.text_mean': Input should be 'unit' or 'raw' \(value 'mean'\)"),
+    ("clip.text_order", "sorted", r"parameter 'clip\.text_order': Input should be 'index' or 'folders'"),
+    ("data.short_videos", True, r"parameter 'data\.short_videos': Input should be 'keep' or 'drop' \(value True\)"),
+    ("data.short_frames", 0, r"parameter 'data\.short_frames': .*greater than or equal to 1 \(value 0\)"),
     ("fusion.hidden", -1, r"parameter 'fusion\.hidden': Input should be greater than or equal to 0 \(value -1\)"),
     (
         "fusion.inputs",
@@ -133,6 +146,28 @@ REFUSALS = [
     ("motion.window_frames", None, r"parameter 'motion': .*window_frames is a number with accumulate: window"),
     ("motion.accumulate", "gop", r"parameter 'motion': .*window_frames is .*null otherwise"),
     ("motion_net.pretrained", True, r"parameter 'motion_net': .*pretrained needs arch: efficientnet_b0"),
+    (
+        "motion_net.checkpoint",
+        "b0.safetensors",
+        r"parameter 'motion_net': .*checkpoint names the weights of pretrained",
+    ),
+    (
+        "motion_net.schedule",
+        "steps",
+        r"parameter 'motion_net': .*lr_drop_epochs is a list of epochs with schedule: steps",
+    ),
+    ("motion_net.lr_drop_epochs", [80], r"parameter 'motion_net': .*lr_drop_epochs is a list .*null otherwise"),
+    ("motion_net.mirror", "complement", r"parameter 'motion_net': .*complement .* needs encoding: bytes"),
+    (
+        "motion_net.train_crops",
+        "cut",
+        r"parameter 'motion_net': .*train_crops: cut .* input_px, which must be a number",
+    ),
+    ("motion_net.eval_crops", 10, r"parameter 'motion_net': .*eval_crops: 10 .* input_px, which must be a number"),
+    ("motion_net.mirrored_crops", "coin", r"parameter 'motion_net': .*coin needs eval_crops: 10"),
+    ("fusion.views", -1, r"parameter 'fusion\.views': .*greater than or equal to 0 \(value -1\)"),
+    ("fusion.online", 1, r"parameter 'fusion\.online': Input should be a valid boolean \(value 1\)"),
+    ("fusion.backbone_statistics", "drift", r"parameter 'fusion': .*drift needs online: true"),
     ("clip.pretrained", "openai", r"parameter 'clip': .*model demo is trained here"),
     ("clip.precomputed", "features.npz", r"parameter 'clip': .*model demo is trained here"),
     ("clip.checkpoint", "", r"parameter 'clip\.checkpoint': String should have at least 1 character"),
@@ -158,6 +193,14 @@ def test_missing_key_is_refused_where_null_is_allowed_too(key):
         validated(name, MODELS[name], params[name])
 
 
+@pytest.mark.parametrize("drops", [[160, 80], [80, 80]])
+def test_epochs_of_lower_rates_ascend(drops):
+    params = changed("motion_net.schedule", "steps")
+    params["motion_net"]["lr_drop_epochs"] = drops
+    with pytest.raises(ParamsError, match="lr_drop_epochs must ascend, each epoch once"):
+        check_all(params)
+
+
 def test_all_faults_of_a_file_are_named_at_once():
     params = changed("fusion.lr", -1.0) | {"fussion": {}}
     params["demo"]["frames"] = 3
@@ -166,6 +209,13 @@ def test_all_faults_of_a_file_are_named_at_once():
         check_all(params)
     for key in ("'fussion': no such section", "'clip': required, but missing", "'fusion.lr'", "'demo.frames'"):
         assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rule", ["middle", "random", "uniform:1", "uniform:9", "uniform:10", "uniform:59", "uniform:64"]
+)
+def test_rules_for_frames(rule):
+    assert validated("clip", MODELS["clip"], changed("clip.frame", rule)["clip"]).frame == rule
 
 
 def test_whole_numbers_do_for_floats():
@@ -207,7 +257,10 @@ def test_section_reads_one_model(params_file):
         ("- 1\n", r"params\.yaml: must be a mapping"),
         ("seed: [\n", r"params\.yaml: cannot be read"),
         ("seed: 0\nseed: 1\n", r"(?s)params\.yaml: cannot be read .*duplicate key"),
-        ("seed: 0\nfussion: {}\n", r"parameter 'fussion': no such section in params\.yaml; known: \['clip', 'data'"),
+        (
+            "seed: 0\nfussion: {}\n",
+            r"parameter 'fussion': no such section in params\.yaml; known: \['clip', 'compute', 'data'",
+        ),
         ("demo: {}\n", r"parameter 'seed': required, but missing from params\.yaml"),
     ],
 )

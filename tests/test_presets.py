@@ -1,8 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from moclip.errors import ParamsError
+from moclip.paper import SETTINGS
 from moclip.presets import apply_preset, list_presets
 from tests.imports import ROOT
 
@@ -22,7 +25,7 @@ def comments(text: str) -> list[str]:
 
 
 def test_every_preset_says_what_it_is_for() -> None:
-    assert {"demo", "folder", "micro", "ucf101"} <= set(NAMES)
+    assert {"demo", "folder", "micro", "ucf101", "ucf101_paper"} <= set(NAMES)
     assert all(len(purpose) > 20 for purpose in list_presets(PRESETS).values())
 
 
@@ -40,6 +43,28 @@ def test_demo_brings_back_what_another_preset_changed(name: str, params: Path) -
     assert (params.read_bytes() == before) == (name == "demo")
     apply_preset("demo", PRESETS, params)
     assert params.read_bytes() == before
+
+
+def test_honest_protocol_keeps_nothing_of_the_papers(params: Path) -> None:
+    """Whoever ran the paper's protocol first must not choose epochs on the test list ever after."""
+    apply_preset("ucf101", PRESETS, params)
+    honest = params.read_bytes()
+    apply_preset("ucf101_paper", PRESETS, params)
+    assert params.read_bytes() != honest
+    apply_preset("ucf101", PRESETS, params)
+    assert params.read_bytes() == honest
+
+
+def test_papers_protocol_has_the_settings_that_the_report_compares_with(params: Path) -> None:
+    apply_preset("ucf101_paper", PRESETS, params)
+    values = flatten(YAML(typ="safe", pure=True).load(params.read_text()))
+    assert {key: value for key, value in values.items() if key in SETTINGS} == SETTINGS
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    pairs = [(f"{prefix}{key}", value) for key, value in tree.items()]
+    nested = [flatten(value, f"{key}.") if isinstance(value, dict) else {key: value} for key, value in pairs]
+    return {key: value for part in nested for key, value in part.items()}
 
 
 def test_lists_are_replaced_and_the_next_comment_stays(tmp_path: Path, params: Path) -> None:

@@ -85,7 +85,9 @@ VAL = ("--val-preds", "val_preds.npz")
 @pytest.fixture(scope="module")
 def cached(workplace: Path) -> Path:
     finished(stage(workplace, "clip_model", "--out", "clip"))
-    finished(stage(workplace, "cache_clip", *LISTS, "--model", "clip", "--prompts", "none", *CLIP))
+    finished(
+        stage(workplace, "cache_clip", *LISTS, "--model", "clip", "--prompts", "none", "--templates", "none", *CLIP)
+    )
     return workplace
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moclip.errors import DataError
-from moclip.sampling import middle_frame, segment_points
+from moclip.sampling import evaluation_frames, middle_frame, segment_points
 
 lengths = st.integers(1, 2000)
 counts = st.integers(1, 64)
@@ -58,3 +58,20 @@ def test_middle_frame(frames, middle):
 def test_video_without_frames_is_refused():
     with pytest.raises(DataError, match="without frames"):
         segment_points(0, 3)
+
+
+@given(lengths, counts, st.integers(0, 100))
+def test_frames_of_evaluation(frames, count, seed):
+    def drawn(rule):
+        return evaluation_frames(rule, frames, np.random.default_rng(seed)).tolist()
+
+    assert drawn("middle") == drawn("uniform:1") == [middle_frame(frames)]
+    assert drawn(f"uniform:{count}") == segment_points(frames, count).tolist()
+    (one,) = drawn("random")
+    assert 0 <= one < frames
+    assert drawn("random") == [one]
+
+
+def test_random_frame_of_evaluation_is_any_frame():
+    rng = np.random.default_rng(0)
+    assert {int(evaluation_frames("random", 5, rng)[0]) for _ in range(100)} == set(range(5))

@@ -34,3 +34,14 @@ def test_deterministic_seeds_weights_and_switches_kernels():
     assert torch.equal(torch.nn.Linear(3, 3).weight, first)
     make_deterministic(0, "motion", 2)
     assert not torch.equal(torch.nn.Linear(3, 3).weight, first)
+
+
+def test_kernels_are_refused_warned_of_or_left_alone():
+    for mode, found in ((True, (True, False)), ("warn", (True, True)), (False, (False, False))):
+        make_deterministic(0, "motion", mode=mode)
+        assert (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ) == found
+        assert torch.backends.cudnn.benchmark == (mode is False)
+    make_deterministic(0, "motion")

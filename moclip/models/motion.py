@@ -4,47 +4,77 @@ Axes: n video, s segment, c component (dx, dy), h and w grid rows and columns, d
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from moclip.errors import StoreError
+from moclip.errors import DataError, ParamsError, StoreError
+from moclip.hub import hub_file
 
 SMALL_WIDTHS = ((24, 1), (48, 2), (64, 1), (96, 2), (96, 1))  # channels and stride of each convolution
 
 
 class MotionNet(nn.Module):
-    """Logits and features of videos from fields (n, s, 2, h, w) in pixels.
+    """Logits and features of videos from fields (n, s, 2, h, w).
 
-    `bound_px` maps to 1. Logits and features are means over segments.
+    Fields are displacements in pixels, where `bound_px` maps to 1, or with `encoding` "bytes" what
+    `moclip.transforms.encode_bytes` makes of them, where 0 to 255 maps to -0.5 to 0.5. Logits and features are means
+    over segments.
     """
 
-    def __init__(self, arch: str, classes: int, bound_px: float, *, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        arch: str,
+        classes: int,
+        bound_px: float,
+        encoding: str = "float",
+        *,
+        imagenet: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__()
-        self.arch, self.bound_px = arch, bound_px
+        self.arch, self.bound_px, self.encoding = arch, bound_px, encoding
         self.input_norm = nn.BatchNorm2d(2)
-        self.backbone, width = _backbone(arch, pretrained)
+        self.backbone, width = _backbone(arch, imagenet)
         self.classifier = nn.Linear(width, classes)
 
     def features(self, fields: Tensor) -> Tensor:
         """Mean feature over segments, (n, d)."""
         n, s = fields.shape[:2]
-        x = (fields / self.bound_px).clamp(-1, 1).flatten(0, 1)  # (n * s, 2, h, w)
+        x = self._scaled(fields).flatten(0, 1)  # (n * s, 2, h, w)
         x = self.backbone(self.input_norm(x))
         return x.unflatten(0, (n, s)).mean(dim=1)
+
+    def _scaled(self, fields: Tensor) -> Tensor:
+        if self.encoding == "bytes":
+            return fields / 255 - 0.5
+        return (fields / self.bound_px).clamp(-1, 1)
 
     def forward(self, fields: Tensor) -> Tensor:
         """Logits (n, k). The classifier is linear, so logits of means are means of logits."""
         logits: Tensor = self.classifier(self.features(fields))
         return logits
 
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter under `classifier`, `stem` (first convolution and the input's norm) or `rest`."""
+        stem = next(module for module in self.backbone.modules() if isinstance(module, nn.Conv2d))
+        parts = {
+            "classifier": list(self.classifier.parameters()),
+            "stem": [*self.input_norm.parameters(), *stem.parameters()],
+        }
+        known = {id(parameter) for part in parts.values() for parameter in part}
+        return {**parts, "rest": [parameter for parameter in self.parameters() if id(parameter) not in known]}
+
     def config(self) -> dict[str, Any]:
-        """What `load_motion_net` needs to build the same network."""
+        """What `load_motion_net` needs to build the same network; `encoding` goes unsaid where it is float."""
         return {
             "arch": self.arch,
             "classes": self.classifier.out_features,
             "bound_px": self.bound_px,
+            **({} if self.encoding == "float" else {"encoding": self.encoding}),
         }
 
 
@@ -55,7 +85,7 @@ def load_motion_net(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> M
         StoreError: weights and config do not fit each other.
     """
     try:
-        net = MotionNet(config["arch"], config["classes"], config["bound_px"])
+        net = MotionNet(config["arch"], config["classes"], config["bound_px"], config.get("encoding", "float"))
         net.load_state_dict(dict(state))
     except (KeyError, RuntimeError) as error:
         raise StoreError(f"motion network: weights and config do not fit ({error})") from error
@@ -69,12 +99,14 @@ class _GlobalMean(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def _backbone(arch: str, pretrained: bool) -> tuple[nn.Module, int]:
+def _backbone(arch: str, imagenet: Mapping[str, Tensor] | None) -> tuple[nn.Module, int]:
     if arch == "small":
         return _small()
     import timm  # a second, which the small network need not wait for
 
-    net = timm.create_model(arch, pretrained=pretrained, num_classes=0)
+    net = timm.create_model(arch, num_classes=0)
+    if imagenet is not None:
+        net.load_state_dict(imagenet)
     width = int(net.num_features)
     # Two components instead of three colours: the paper's code repeats the mean of the kernels.
     stem = net.conv_stem
@@ -96,6 +128,35 @@ def _small() -> tuple[nn.Module, int]:
         ]
         channels = width
     return nn.Sequential(*layers, _GlobalMean()), channels
+
+
+def imagenet_weights(arch: str, checkpoint: Path | None) -> dict[str, Tensor]:
+    """ImageNet weights of a backbone without its classifier: a local file, or the one that timm's table names.
+
+    Raises:
+        ParamsError: the local file is not there, is no safetensors, or holds another network.
+        DataError: nothing is at hand, and the hub cannot be reached; says what to fetch.
+    """
+    import timm
+
+    path = checkpoint or _from_hub(arch)
+    try:
+        state = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("classifier.")}
+        timm.create_model(arch, num_classes=0).load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ParamsError(f"{path}: no ImageNet weights of {arch} as safetensors ({reason})") from error
+    return state
+
+
+def _from_hub(arch: str) -> Path:
+    import timm
+
+    repository = timm.models.get_pretrained_cfg(arch).hf_hub_id
+    try:
+        return hub_file(repository, ["model.safetensors"])
+    except DataError as error:
+        raise DataError(f"{error}, and name the file in motion_net.checkpoint") from error
 
 
 def trainable_parameters(module: nn.Module) -> int:

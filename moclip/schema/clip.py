@@ -14,8 +14,18 @@ class ClipParams(Section):
     pretrained: str | None = Field(description="open_clip's tag of the weights.")
     checkpoint: str | None = Field(min_length=1, description="Local weights instead of a tag.")
     precomputed: str | None = Field(min_length=1, description="Features by video id, instead of any weights.")
-    prompts: str = Field(min_length=1, description="File of templates and phrases.")
-    frame: Literal["middle"]
+    prompts: str = Field(min_length=1, description="File of phrases by class name.")
+    templates: str = Field(pattern=r"^[\w-]+$", description="Set of templates: a file of prompts/templates.")
+    text_mean: Literal["unit", "raw"] = Field(
+        description="A class's feature is the mean of its prompts' unit vectors, or of them as CLIP gives them."
+    )
+    text_order: Literal["index", "folders"] = Field(
+        description="`folders` pairs text features in alphabetical order with labels of the class index."
+    )
+    frame: str = Field(
+        pattern=r"^(middle|random|uniform:([1-9]|[1-5]\d|6[0-4]))$",
+        description="`middle`, `random` (seeded) or `uniform:K`, K from 1 to 64.",
+    )
     batch_images: int = Field(ge=1, le=4096)
 
     @model_validator(mode="after")

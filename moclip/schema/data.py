@@ -20,6 +20,10 @@ class DataParams(Section):
     lists_url: str | None = Field(pattern="^https?://", description="Mirror of the train/test lists zip.")
     ca_bundle: str | None = Field(min_length=1, description="PEM file of certificates to trust; never none.")
     root: str = Field(min_length=1, description="Directory of the videos; relative to the repository.")
+    short_videos: Literal["keep", "drop"] = Field(
+        description="`drop` takes videos with fewer frames than `short_frames` out of all lists."
+    )
+    short_frames: int = Field(ge=1, le=10_000, description="Frames that a video needs with `short_videos: drop`.")
     subset: Literal["full", "present"] = Field(
         description="`full` refuses a folder that lacks listed videos; `present` takes what is there."
     )

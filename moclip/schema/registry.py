@@ -5,6 +5,7 @@ from typing import Any
 from moclip.errors import ParamsError
 from moclip.schema.base import validated
 from moclip.schema.clip import ClipParams, DemoClipParams
+from moclip.schema.compute import ComputeParams
 from moclip.schema.controls import LinearProbeParams, MetadataOnlyParams, ScoreAverageParams
 from moclip.schema.data import DataParams, DemoParams
 from moclip.schema.evaluate import EvaluateParams
@@ -27,6 +28,7 @@ MODELS: dict[str, Any] = {
     "metadata_only": MetadataOnlyParams,
     "score_average": ScoreAverageParams,
     "evaluate": EvaluateParams,
+    "compute": ComputeParams,
 }
 
 

@@ -1,10 +1,24 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
-from moclip.errors import StoreError
-from moclip.models.motion import SMALL_WIDTHS, MotionNet, features_and_logits, load_motion_net, trainable_parameters
+from moclip.errors import ParamsError, StoreError
+from moclip.models.motion import (
+    SMALL_WIDTHS,
+    MotionNet,
+    features_and_logits,
+    imagenet_weights,
+    load_motion_net,
+    trainable_parameters,
+)
 from moclip.models.store import load_model, save_model
+from tests.hub_server import hub_environment, serving
+from tests.imports import ROOT
 
 WIDTH = SMALL_WIDTHS[-1][0]
 
@@ -67,6 +81,93 @@ def test_stem_of_efficientnet_is_the_mean_over_colours_twice_and_the_rest_is_tim
     assert all(torch.equal(state[name], reference[name]) for name in state)
     features, logits = features_and_logits(net, fields(n=2, s=1, h=32, w=32))
     assert (features.shape, logits.shape) == ((2, 1280), (2, 7))
+
+
+def test_stem_is_not_what_timm_makes_of_two_channels():
+    kernel = timm.create_model("efficientnet_b0", pretrained=False).conv_stem.weight.detach()
+    of_timm = timm.models.adapt_input_conv(2, kernel)
+    torch.testing.assert_close(of_timm, kernel[:, :2] * 3 / 2)
+    of_paper = kernel.mean(dim=1, keepdim=True).repeat(1, 2, 1, 1)
+    weights = timm.create_model("efficientnet_b0", num_classes=0).state_dict()
+    stem = MotionNet("efficientnet_b0", 2, 20.0, imagenet={**weights, "conv_stem.weight": kernel}).backbone.conv_stem
+    assert torch.equal(stem.weight, of_paper)
+    assert not torch.allclose(stem.weight, of_timm)
+
+
+def test_bytes_map_to_plus_and_minus_one_half():
+    net, x = small(), torch.randint(0, 256, (2, 3, 2, 9, 12), generator=torch.Generator().manual_seed(0)).float()
+    of_bytes = MotionNet("small", 5, 20.0, "bytes").eval()
+    of_bytes.load_state_dict(net.state_dict())
+    torch.testing.assert_close(of_bytes(x), net((x / 255 - 0.5) * net.bound_px))
+    loaded = load_motion_net(of_bytes.config(), of_bytes.state_dict())
+    assert torch.equal(loaded(x), of_bytes(x))
+    assert net.config() == {"arch": "small", "classes": 5, "bound_px": 20.0}, "networks of before load as well"
+
+
+@pytest.mark.parametrize(
+    ("arch", "stem"), [("small", "backbone.0.weight"), ("efficientnet_b0", "backbone.conv_stem.weight")]
+)
+def test_parts_hold_each_parameter_once(arch, stem):
+    net = MotionNet(arch, 3, 20.0)
+    named = {id(parameter): name for name, parameter in net.named_parameters()}
+    parts = {part: {named[id(parameter)] for parameter in held} for part, held in net.parts().items()}
+    assert parts["classifier"] == {"classifier.weight", "classifier.bias"}
+    assert parts["stem"] == {"input_norm.weight", "input_norm.bias", stem}
+    assert sorted(name for held in parts.values() for name in held) == sorted(named.values())
+
+
+def imagenet_file(path: Path) -> dict[str, torch.Tensor]:
+    """A file as the hub has it: three colours, a classifier of 1000; with weights that nobody else has."""
+    torch.manual_seed(3)
+    state = timm.create_model("efficientnet_b0", pretrained=False).state_dict()
+    save_file(state, path)
+    return state
+
+
+def test_imagenet_weights_of_a_local_file_are_taken_but_for_the_classifier(tmp_path):
+    state = imagenet_file(tmp_path / "b0.safetensors")
+    net = MotionNet(
+        "efficientnet_b0", 7, 20.0, imagenet=imagenet_weights("efficientnet_b0", tmp_path / "b0.safetensors")
+    )
+    assert torch.equal(
+        net.backbone.conv_stem.weight, state["conv_stem.weight"].mean(1, keepdim=True).repeat(1, 2, 1, 1)
+    )
+    assert torch.equal(net.backbone.conv_head.weight, state["conv_head.weight"])
+    assert torch.equal(net.backbone.bn1.running_var, state["bn1.running_var"])
+    assert net.classifier.out_features == 7
+
+
+@pytest.mark.parametrize("content", [None, b"torn", "other"])
+def test_file_that_is_no_such_weights_is_refused(tmp_path, content):
+    path = tmp_path / "b0.safetensors"
+    if content == "other":
+        save_file({"a": torch.zeros(1)}, path)
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"b0\.safetensors: no ImageNet weights of efficientnet_b0 as safetensors"):
+        imagenet_weights("efficientnet_b0", path)
+
+
+def test_imagenet_weights_come_from_the_repository_that_timm_names(tmp_path):
+    state = imagenet_file(tmp_path / "model.safetensors")
+    program = (
+        "import sys, torch; from moclip.models.motion import imagenet_weights; from moclip.errors import MoclipError\n"
+        "try: print(imagenet_weights('efficientnet_b0', None)['conv_head.weight'].double().sum().item())\n"
+        "except MoclipError as error: print(error)"
+    )
+
+    def fetched(endpoint: str, home: Path) -> str:
+        words = [sys.executable, "-c", program]
+        env = hub_environment(endpoint, home)
+        return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout.strip()
+
+    name = "timm/efficientnet_b0.ra_in1k/model.safetensors"
+    with serving({name: (tmp_path / "model.safetensors").read_bytes()}) as hub:
+        assert float(fetched(hub.url, tmp_path / "home")) == state["conv_head.weight"].double().sum().item()
+        url = hub.url
+    refusal = fetched(url, tmp_path / "empty")
+    assert "model.safetensors of the hub's repository timm/efficientnet_b0.ra_in1k cannot be had" in refusal
+    assert refusal.endswith("name the file in motion_net.checkpoint")
 
 
 def test_backward_pass_has_deterministic_kernels():

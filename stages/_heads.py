@@ -1,0 +1,42 @@
+"""What the stages that train a head share: its cached inputs, its training, and what dvc.yaml declares of it."""
+
+from typing import Any
+
+from moclip.checkpoint import Checkpoint
+from moclip.features import read_features
+from moclip.head_training import Inputs, Part, head_logits, read_parts, streams_of, train_head
+from moclip.history import write_history
+from moclip.manifest import read_classes, read_split
+from moclip.models.store import save_model
+from moclip.schema.training import HeadParams
+from moclip.splits import members_of
+from stages._live import Live
+from stages._results import write_test_predictions, write_val_predictions
+
+STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
+Seed = tuple[int, str, int]  # seed, head and split number
+
+
+def read_inputs(args: Any, params: HeadParams, seed: Seed) -> dict[str, Part]:
+    """The parts of the split with the cached streams that the head gets."""
+    (number, head, split), members = seed, read_split(args.split)
+    cached = {name: read_features(path) for name, path in zip(STREAMS, args.streams, strict=False)}
+    return read_parts(streams_of(head, cached, params.inputs, members, (number, split)), members)
+
+
+def train_and_write(
+    args: Any, inputs: Inputs, params: HeadParams, seed: Seed, checkpoint: Checkpoint | None = None
+) -> None:
+    """Train the head; write its weights, history and predictions where `args` says."""
+    classes = len(read_classes(args.classes))
+    live = Live(seed[1], seed[2], params.epochs, args.manifest)
+    head, history = train_head(inputs.parts, classes, params, seed, live, inputs, checkpoint)
+    save_model(args.model, head, head.config())
+    write_history(args.history, history)
+    members = read_split(args.split)
+    for part, path, write in (
+        ("val", args.val_preds, write_val_predictions),
+        ("test", args.preds, write_test_predictions),
+    ):
+        logits = head_logits(head, inputs.held_out(part))
+        write(path, members_of(members, part), logits, args.classes, args.manifest)

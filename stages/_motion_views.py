@@ -1,0 +1,63 @@
+"""Two ways for the stage train_fusion in which motion features differ from epoch to epoch."""
+
+from typing import Any
+
+import torch
+
+from moclip.checkpoint import checkpoint_in
+from moclip.compute import Compute
+from moclip.files import fingerprint, sha256_file
+from moclip.models.motion import MotionNet, load_motion_net
+from moclip.models.store import WEIGHTS, load_model, save_model
+from moclip.motion_fields import FieldSampler
+from moclip.motion_store import MotionStore
+from moclip.motion_views import OnlineInputs, ViewInputs, view_features
+from moclip.schema.compute import ComputeParams
+from moclip.schema.motion import MotionParams
+from moclip.schema.training import HeadParams, MotionNetParams
+from stages._entry import work_directory
+from stages._heads import Seed, read_inputs, train_and_write
+from stages._resume import running_code
+
+
+def train_on_views(
+    args: Any, params: HeadParams, seed: Seed, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
+) -> None:
+    """On cached augmented views, which are computed now unless they were before, for another head."""
+    store = MotionStore.open(args.motion)
+    net, sampler = _network(args, store, motion, motion_net, compute)
+    parts = read_inputs(args, params, seed)
+    ids = parts["train"].ids
+    work = work_directory(f"fusion_views-{fingerprint(_made_by(args, store, sampler), ids, seed)}")
+    views = view_features(net, sampler, ids, seed, views=params.views, work=work)
+    torch.set_num_threads(1)  # as on plain features
+    train_and_write(args, ViewInputs(parts, views, seed), params, seed)
+
+
+def train_online(
+    args: Any, params: HeadParams, seed: Seed, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
+) -> None:
+    """With the motion network in the loop: that may take hours, so it goes on after a kill."""
+    store = MotionStore.open(args.motion)
+    net, sampler = _network(args, store, motion, motion_net, compute)
+    drift = params.backbone_statistics == "drift"
+    inputs = OnlineInputs(read_inputs(args, params, seed), net, sampler, seed, drift=drift)
+    files = [sha256_file(path) for path in (args.classes, args.split, *args.streams)]
+    key = fingerprint(_made_by(args, store, sampler), files, params.model_dump(), seed)
+    with checkpoint_in(work_directory(f"train_fusion-{key}")) as checkpoint:
+        train_and_write(args, inputs, params, seed, checkpoint)
+        if drift:  # what the head was selected and tested with
+            save_model(args.model / "motion", net, net.config())
+
+
+def _network(
+    args: Any, store: MotionStore, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
+) -> tuple[MotionNet, FieldSampler]:
+    sampler = FieldSampler(store, motion, motion_net, Compute.of(compute))
+    return sampler.compute.place(load_motion_net(*load_model(args.network))), sampler
+
+
+def _made_by(args: Any, store: MotionStore, sampler: FieldSampler) -> str:
+    """Stands for the network, its input and the code: what others have made may not be taken up."""
+    settings = (sampler.motion.model_dump(), sampler.params.model_dump(), str(sampler.compute))
+    return fingerprint(sha256_file(args.network / WEIGHTS), store.digest, settings, running_code())
