@@ -21,7 +21,7 @@ from stages.train_motion import training_key
 from tests.imports import ROOT
 from tests.motion_clips import MOTION, TEST, TRAIN, VAL, params, write_clips
 
-OUTPUTS = ("model/model.safetensors", "model/config.json", "features.npz", "history.csv", "preds.npz")
+OUTPUTS = ("model/model.safetensors", "model/config.json", "features.npz", "history.csv", "preds.npz", "val.npz")
 EPOCHS = 12
 # Small epochs would share one state in half a minute.
 PROGRAM = """
@@ -61,7 +61,7 @@ def video_row(member: Member) -> Video:
 def words(out: str) -> list[str]:
     inputs = ["--manifest", "manifest.csv", "--classes", "classes.csv", "--split", "split1.csv", "--motion", "motion"]
     outputs = ["--model", f"{out}/model", "--features", f"{out}/features.npz"]
-    outputs += ["--history", f"{out}/history.csv", "--preds", f"{out}/preds.npz"]
+    outputs += ["--history", f"{out}/history.csv", "--preds", f"{out}/preds.npz", "--val-preds", f"{out}/val.npz"]
     return [sys.executable, "-c", PROGRAM, *inputs, *outputs, "--number", "1"]
 
 
