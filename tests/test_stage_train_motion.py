@@ -66,7 +66,7 @@ def words(out: str) -> list[str]:
 
 
 def environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place)}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), "MOCLIP_VERBOSE": "1"}
 
 
 def finished(place: Path, out: str) -> str:
