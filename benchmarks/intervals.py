@@ -85,13 +85,15 @@ def coverage_pct(method: Method, tested: SimulatedList, trials: int, seed: int =
 def significant_pct(method: Method, tested: SimulatedList, gap_points: float, trials: int, seed: int = 0) -> float:
     """Share of simulated pairs of heads called different; the second is worse by `gap_points` in expectation.
 
-    Both heads meet the same groups: what is hard for one is hard for the other.
+    Half of the groups are equally hard for both heads; in the others each head has an accuracy of its own, so that
+    differences hang together in groups as hits do.
     """
     rng, groups = np.random.default_rng(seed), tested.names()
     called = []
     for trial in range(trials):
         accuracies = tested.group_accuracies(rng)
-        worse = accuracies * (1.0 - gap_points / tested.accuracy_pct)
+        second = np.where(rng.random(tested.groups) < 0.5, accuracies, tested.group_accuracies(rng))
+        worse = second * (1.0 - gap_points / tested.accuracy_pct)
         difference = tested.hits(rng, accuracies) - tested.hits(rng, worse)
         called.append(not _holds(method(difference, groups, trial), 0.0))
     return 100.0 * float(np.mean(called))

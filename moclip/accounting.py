@@ -144,7 +144,7 @@ def run_costs(
     field = field_size(videos, motion, motion_net)
     image, net = clip_cost(clip.model), motion_cost(motion_net.arch, classes, field)
     sizes = [video.bytes for video in videos]
-    inputs = motion_net.eval_segments * getattr(motion_net, "eval_crops", 1)
+    inputs = motion_net.eval_segments * motion_net.eval_crops
     known = None if image is None else _on_clip(image, net, classes, inputs * net.input_macs, fusion, score_average)
     return {
         "clip": None if image is None else {"model": clip.model, "parameters": image.parameters, **_frame(image)},

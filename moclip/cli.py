@@ -20,7 +20,10 @@ PLACES = doctor.Places(
 )
 
 # Commands that need DVC: scripts of the repository in the working directory, by the words that describe them.
-SCRIPTS = {"compare": "hold DVC experiments side by side, with paired differences"}
+SCRIPTS = {
+    "compare": "hold DVC experiments side by side, with paired differences",
+    "ablate": "answer the questions of ablations.yaml by experiments, as a table",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -66,8 +66,10 @@ def image_features(
         with Progress(total=total, initial=total - ahead, desc="CLIP", unit="image") as bar:
             for part, chunk in waiting:
                 pictures = _pictures(part, frames, root)
-                values = _encode(encoder, [picture for video in pictures for picture in video], batch_images, bar)
-                write_features(chunk, [video.id for video in part], _averaged(values, len(pictures[0])))
+                per_video = len(pictures[0])
+                flat = [picture for video in pictures for picture in video]
+                values = _encode(encoder, flat, batch_images, bar)
+                write_features(chunk, [video.id for video in part], _averaged(values, per_video))
     done = [read_features(chunk) for chunk in chunks]
     return [video.id for video in videos], np.concatenate(
         [chunk.of([video.id for video in part]) for chunk, part in zip(done, parts, strict=True)]
@@ -75,6 +77,7 @@ def image_features(
 
 
 def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int, bar: Progress) -> np.ndarray:
+    """Features (n, d) of n frames, `size` at once."""
     found = []
     for start in range(0, len(frames), size):
         found.append(encoder.images(frames[start : start + size]))

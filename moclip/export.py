@@ -2,9 +2,10 @@
 
 Axes: n video (dynamic), s segment, h and w grid rows and columns, d feature, k class.
 
-    motion.onnx   fields (n, s, 2, h, w) in pixels -> features (n, d), logits (n, k)
+    motion.onnx   fields (n, s, 2, h, w) -> features (n, d), logits (n, k)
     head.onnx     features of each stream (n, d_i), not normalised -> logits (n, k)
-    model.json    classes, the sizes above, and how a video becomes fields
+    model.json    classes, the sizes above, and how a video becomes fields, which hold pixels or, with `encoding` bytes,
+                  what `moclip.transforms.encode_bytes` makes of them with `bound_px`
 """
 
 import importlib
@@ -103,7 +104,7 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
     made_for = motion.made_for
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        shape = field_shape(made_for.input_px, made_for.motion.cell_px, made_for.eval_segments)
+        shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
         deviations = {
             MOTION: write_onnx(
                 temporary / MOTION,
@@ -118,6 +119,8 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
             "head": head,
             "classes": list(parts.classes),
             "input": made_for.model_dump(),
+            "encoding": motion.net.encoding,
+            "bound_px": motion.net.bound_px,
             "fields": ["n", *shape],
             "streams": {name: inputs.shape[0] for name, inputs in widths.items()},
         }

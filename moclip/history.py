@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from moclip.errors import StoreError
@@ -48,6 +48,11 @@ def read_history(path: Path) -> list[Epoch]:
         return [Epoch(int(row["epoch"]), *(_number(row.get(name)) for name in names)) for row in rows]
     except ValueError as error:
         raise StoreError(f"{path}: holds a value that is no number ({error})") from error
+
+
+def stored(epoch: Epoch) -> Epoch:
+    """The epoch with the digits that a history file keeps."""
+    return Epoch(epoch.epoch, *(_number(_cell(value)) for value in astuple(epoch)[1:]))
 
 
 def optimism_points(history: Sequence[Epoch]) -> float | None:

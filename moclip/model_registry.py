@@ -28,7 +28,7 @@ from moclip.demo.encode import encode
 from moclip.errors import StoreError
 from moclip.files import atomic_path
 from moclip.provenance import package_versions
-from moclip.track import KEY_TAG, Result, Store, _turn
+from moclip.track import KEY_TAG, Result, Store, turn
 
 # After moclip.track, which sets what MLflow reads while it is imported.
 from mlflow import MlflowClient, artifacts, pyfunc  # isort: skip
@@ -109,7 +109,7 @@ def log_model(result: Result, run_id: str, models: Path, store: Store) -> Logged
     if not splits:
         log.info("no model for MLflow: this result has no fusion head")
         return None
-    with _turn(store):
+    with turn(store):
         client = MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
         experiment = client.get_run(run_id).info.experiment_id
         found = list(client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{result.key}'"))

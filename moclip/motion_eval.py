@@ -16,6 +16,7 @@ from moclip.progress import Progress
 from moclip.seeds import stream
 from moclip.training import Batch
 
+SEED_NAME = "motion"  # of the random streams that belong to this network
 CELLS_PER_PASS = 1 << 23  # 167 fields of 224 x 224, for which EfficientNet-B0 holds 2 GB
 
 
@@ -47,9 +48,18 @@ def describe_split(
     """
     if sampler.params.eval_crops == 1:
         return describe_videos(net, sampler, [*train, *held_out])
-    parts = (describe_videos(net, sampler, train), describe_crops(net, sampler, held_out, seed))
+    parts = (describe_videos(net, sampler, train), describe_held_out(net, sampler, held_out, seed))
     features, logits = (np.concatenate(both) for both in zip(*parts, strict=True))
     return features, logits
+
+
+def describe_held_out(
+    net: MotionNet, sampler: FieldSampler, ids: Sequence[str], seed: tuple[int, str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, d) and logits (n, k) of videos that are evaluated on, in `eval_crops`."""
+    if sampler.params.eval_crops == 1:
+        return describe_videos(net, sampler, ids)
+    return describe_crops(net, sampler, ids, seed)
 
 
 def describe_videos(net: MotionNet, sampler: FieldSampler, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +90,7 @@ def _describe(
     """Means over the views of each video."""
     net.eval()
     outputs = []
-    with Progress(total=len(ids), desc="describe", unit="video") as bar:
+    with Progress(total=len(ids), desc="describe", unit="video", disable=len(ids) == 1) as bar:
         for chosen in _passes(sampler, ids):
             fields = sampler.read(ids[chosen], sampler.params.eval_segments)
             described = zip(*(_described(net, sampler, view) for view in views(ids[chosen], fields)), strict=True)

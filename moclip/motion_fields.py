@@ -12,8 +12,8 @@ from torch import Tensor
 
 from moclip.compute import ON_CPU, Compute
 from moclip.errors import DataError
-from moclip.motion import MotionGrid, field_at
-from moclip.motion_store import MotionStore
+from moclip.motion import field_at
+from moclip.motion_store import MotionStore, OneClip
 from moclip.sampling import segment_points
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import MotionNetParams
@@ -28,7 +28,7 @@ class FieldSampler:
     hundredth of a picture.
     """
 
-    store: MotionStore
+    store: MotionStore | OneClip
     motion: MotionParams
     params: MotionNetParams
     compute: Compute = ON_CPU
@@ -103,12 +103,3 @@ class FieldSampler:
     def _encoded(self, field: Tensor) -> Tensor:
         placed = self.compute.tensor(field)
         return encode_bytes(placed, self.params.bound_px) if self._bytes else placed
-
-
-def video_fields(
-    grid: MotionGrid, motion: MotionParams, input_px: int | None, segments: int, rng: np.random.Generator | None = None
-) -> Tensor:
-    """Whole fields of one video in pixels, (s, 2, h, w): what `FieldSampler` makes of it with `encoding: float`."""
-    points = segment_points(len(grid.mv), segments, rng)
-    fields = field_at(grid, points, motion.accumulate, motion.window_frames or 1)
-    return resize(torch.from_numpy(fields), input_px)

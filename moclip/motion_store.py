@@ -38,6 +38,22 @@ class ClipInfo:
     clipped: int
 
 
+@dataclass(frozen=True)
+class OneClip:
+    """A clip that was just read, where a store is asked for: whatever the id, it is this one."""
+
+    grid: MotionGrid
+
+    def info(self, video_id: str) -> ClipInfo:
+        """What an index would say of it."""
+        frames, gh, gw = self.grid.mv.shape[:3]
+        return ClipInfo(frames, gh, gw, self.grid.width, self.grid.height, self.grid.fps, self.grid.clipped)
+
+    def clip(self, video_id: str) -> MotionGrid:
+        """The clip."""
+        return self.grid
+
+
 def write_store(
     path: Path,
     clips: Iterable[tuple[str, MotionGrid]],

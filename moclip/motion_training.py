@@ -11,7 +11,7 @@ import torch
 from moclip.checkpoint import Checkpoint
 from moclip.errors import DataError
 from moclip.history import Epoch
-from moclip.models.motion import MotionNet, imagenet_weights
+from moclip.models.motion import MotionNet
 from moclip.motion_eval import Labelled, evaluation
 from moclip.motion_fields import FieldSampler
 from moclip.schema.training import MotionNetParams
@@ -76,7 +76,11 @@ def train_motion_net(
 
 def _network(params: MotionNetParams, classes: int) -> MotionNet:
     checkpoint = None if params.checkpoint is None else Path(params.checkpoint)
-    imagenet = imagenet_weights(params.arch, checkpoint) if params.pretrained else None
+    imagenet = None
+    if params.pretrained:
+        from moclip.models.imagenet import imagenet_weights  # timm and the hub take a second
+
+        imagenet = imagenet_weights(params.arch, checkpoint)
     return MotionNet(params.arch, classes, params.bound_px, params.encoding, imagenet=imagenet)
 
 

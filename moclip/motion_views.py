@@ -16,7 +16,7 @@ from moclip.head_training import Inputs, Part
 from moclip.models.frozen import Frozen
 from moclip.models.fusion import Head, concatenate
 from moclip.models.motion import MotionNet
-from moclip.motion_eval import describe_crops, describe_videos
+from moclip.motion_eval import SEED_NAME, describe_held_out
 from moclip.motion_fields import FieldSampler
 from moclip.progress import Progress
 from moclip.seeds import stream, torch_stream
@@ -120,10 +120,8 @@ class OnlineInputs(Inputs):
         cached = self.parts[part]
         if not self.drift or not cached.ids:
             return cached.inputs
-        if self.sampler.params.eval_crops == 1:
-            features, _ = describe_videos(self.net, self.sampler, cached.ids)
-        else:
-            features, _ = describe_crops(self.net, self.sampler, cached.ids, (self.seed[0], "motion", self.seed[2]))
+        seed = (self.seed[0], SEED_NAME, self.seed[2])
+        features, _ = describe_held_out(self.net, self.sampler, cached.ids, seed)
         return with_motion(cached, torch.arange(len(cached.ids)), torch.from_numpy(features))
 
     def model(self, head: Head) -> nn.Module:

@@ -23,13 +23,15 @@ from moclip.bundle import TRAINED_HEADS, Parts, check_clip, open_parts
 from moclip.errors import ParamsError, StoreError, VideoError
 from moclip.head_training import head_logits
 from moclip.models.fusion import Head, concatenate, load_head
-from moclip.models.motion import MotionNet, features_and_logits, load_motion_net
+from moclip.models.motion import MotionNet, load_motion_net
 from moclip.models.store import load_model
 from moclip.motion import MotionGrid
+from moclip.motion_eval import SEED_NAME, describe_held_out
 from moclip.motion_extract import MotionOptions, read_grid
-from moclip.motion_fields import video_fields
+from moclip.motion_fields import FieldSampler
+from moclip.motion_store import OneClip
 from moclip.schema.base import validated
-from moclip.schema.motion import MotionInput
+from moclip.schema.training import MotionInput
 from moclip.video import Middle, decoding
 from moclip.zero_shot import zero_shot_logits
 
@@ -139,6 +141,12 @@ class Predictor:
         """Load the parts that `head` needs, and the heads on each of its streams alone."""
         if head in TRAINED_HEADS and head not in parts.heads:
             raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
+        if head == "fusion" and (parts.heads[head] / "motion").is_dir():
+            raise StoreError(
+                f"{parts.heads[head]}: fusion was trained with a motion network whose statistics drifted "
+                "(fusion.backbone_statistics: drift), which answers for no other head; choose --head motion_only or "
+                "clip_probe, or train with frozen statistics"
+            )
         if head == "zero_shot" and parts.texts is None:
             raise StoreError(f"no text features of the classes, which zero_shot needs; {parts.remedies[head]}")
         trained = {name: load_head(*load_model(path)) for name, path in parts.heads.items()}
@@ -175,7 +183,7 @@ class Predictor:
         logits: dict[str, np.ndarray] = {}
         if self.motion and grid is not None:
             with timed("motion"):
-                seen["motion"], logits["motion_only"] = self.motion.see(grid)
+                seen["motion"], logits["motion_only"] = self.motion.see(path.stem, grid)
         if self.encoder and picture is not None:
             with timed("clip"):
                 seen["clip"] = torch.from_numpy(self.encoder.images([picture]))
@@ -209,11 +217,12 @@ class MotionStream:
         motion = self.made_for.motion
         return read_grid(path, MotionOptions(motion.cell_px, motion.reference, motion.source), middle=middle)
 
-    def see(self, grid: MotionGrid) -> tuple[torch.Tensor, np.ndarray]:
-        """Features (1, d) and logits (1, k)."""
-        fields = video_fields(grid, self.made_for.motion, self.made_for.input_px, self.made_for.eval_segments)
-        features, logits = features_and_logits(self.net, fields[None])
-        return features, logits.numpy()
+    def see(self, name: str, grid: MotionGrid) -> tuple[torch.Tensor, np.ndarray]:
+        """Features (1, d) and logits (1, k); the name decides a coin of the paper's ten crops, as in the pipeline."""
+        sampler = FieldSampler(OneClip(grid), self.made_for.motion, self.made_for.motion_net)
+        seed = (self.made_for.seed, SEED_NAME, self.made_for.split)
+        features, logits = describe_held_out(self.net, sampler, [name], seed)
+        return torch.from_numpy(features), logits
 
 
 def _count_frames(path: Path, middle: Middle | None) -> int:
@@ -246,13 +255,7 @@ def load_motion(parts: Parts) -> MotionStream:
     made_for = config.pop("input", None)
     if made_for is None:
         raise StoreError(f"{parts.motion}: does not say how its input was made; {parts.remedies['motion']} again")
-    found = validated("input", MotionInput, made_for)
-    if (found.encoding, found.eval_crops) != ("float", 1):
-        raise StoreError(
-            f"{parts.motion}: evaluated with encoding: {found.encoding} and eval_crops: {found.eval_crops}, as the "
-            "paper's code does; a single video is answered for with encoding: float and eval_crops: 1 alone"
-        )
-    return MotionStream(load_motion_net(config, state), found)
+    return MotionStream(load_motion_net(config, state), validated("input", MotionInput, made_for))
 
 
 def load_clip(parts: Parts) -> "Encoder":

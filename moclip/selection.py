@@ -32,11 +32,18 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 
 def record(name: str, setting: float, trials: Sequence[Trial]) -> dict[str, Any]:
-    """A choice as plain values: the setting, and what each that was tried came to on validation."""
+    """A choice as plain values: the setting, and what each that was tried came to on validation.
+
+    The latter is a list, which DVC leaves out of its tables of metrics: they show the choice alone.
+    """
     return {
         name: setting,
-        "tried": {
-            f"{found.setting:g}": {"val_top1_pct": round(found.val_top1_pct, 4), "val_loss": round(found.val_loss, 6)}
+        "tried": [
+            {
+                "setting": found.setting,
+                "val_top1_pct": round(found.val_top1_pct, 4),
+                "val_loss": round(found.val_loss, 6),
+            }
             for found in trials
-        },
+        ],
     }

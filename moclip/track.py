@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from moclip.errors import StoreError
+from moclip.followers import Curves, Ended, Followers, Point, same_training
 
 # MLflow reads these while it is imported. Nothing is reported to anyone, and a server that is down
 # is given up after seconds instead of minutes (unless the user has set it otherwise).
@@ -35,13 +37,21 @@ from mlflow.entities import (
     Metric,
     Param,
     Run,
+    RunTag,
 )
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 KEY_TAG = "moclip.result"
 KIND_TAG = "moclip.kind"
 COMPLETE_TAG = "moclip.complete"
 EXPERIMENT_TAG = "moclip.dvc_experiments"
+LIVE_TAG = "moclip.live"
+CLONE_TAG = "moclip.clone"
+HEAD_TAG = "moclip.head"
+SPLIT_TAG = "moclip.split"
+VARIANT_TAG = "moclip.variant"
 
 # MLflow's own limits: longer values are refused or cut by the server, larger requests refused.
 MAX_PARAM_CHARACTERS = 6000
@@ -49,18 +59,23 @@ MAX_TAG_CHARACTERS = 8000
 PARAMS_PER_REQUEST = 100
 METRICS_PER_REQUEST = 1000
 LOCK_TIMEOUT_S = 120
+# A follower that a training left behind has little to do, unless the store hangs.
+FOLLOWER_TIMEOUT_S = 30
 
-Point = tuple[int, float]
+
+class ServerError(StoreError):
+    """The tracking server or the database cannot be reached, or refuses."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """One head on one split: final metrics, and training curves as (epoch, value) points."""
+    """One head on one split: final metrics, training curves as (epoch, value) points, digests of its data."""
 
     head: str
     split: int
     metrics: Mapping[str, float]
-    curves: Mapping[str, Sequence[Point]] = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,11 +101,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Store:
-    """Where runs go: `artifacts` is None where a server chooses; all writers share `lock`."""
+    """Where runs go: `artifacts` is None where a server chooses; all writers of a clone share `lock`."""
 
     uri: str
     artifacts: str | None
     lock: Path
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a database file rather than a server, which may be down for a while."""
+        return self.uri.startswith("sqlite:")
 
     @property
     def shown(self) -> str:
@@ -110,9 +130,12 @@ def store_at(root: Path, uri: str | None = None) -> Store:
     """The store for the repository `root`: SQLite inside it unless `uri` says otherwise.
 
     A relative SQLite path counts from `root`, never from the working directory: a temporary copy of
-    the repository takes its database along when it is removed.
+    the repository takes its database along when it is removed. `postgresql://` means the driver that
+    is installed: SQLAlchemy 2.1 takes it for psycopg 3 alone.
     """
     uri = uri or "sqlite:///mlflow.db"
+    if find_spec("psycopg") is None:
+        uri = re.sub("^postgresql://", "postgresql+psycopg2://", uri)
     prefix, _, path = uri.partition("sqlite:///")
     if not prefix and path:
         uri = f"sqlite:///{root / path}"
@@ -140,45 +163,62 @@ def _brief(value: str, most: int = 40) -> str:
     return value if len(value) <= most else value[: most - 1] + "…"
 
 
-def record(result: Result, store: Store) -> Recorded:
+def record(result: Result, store: Store, followers: Followers | None = None) -> Recorded:
     """Make sure that the store shows this result exactly once.
 
     Runs that an interrupted call left behind are deleted first. Writers of one clone take turns,
     which also covers the set-up of a fresh database: MLflow's fails where several begin at once.
+    A run in which a follower of this clone showed a training of the result becomes its child.
 
     Raises:
-        StoreError: a value is over MLflow's limits, an artifact is missing, or the store is down.
+        StoreError: a value is over MLflow's limits, an artifact is missing, or the store is busy.
+        ServerError: the store is down or refuses.
     """
     _check(result)
-    with _turn(store):
-        return _record(result, store)
+    if followers:
+        ending = [name for name, ended in followers.ended().items() if _child_of(result, ended)]
+        followers.wait(ending, FOLLOWER_TIMEOUT_S)
+    with turn(store):
+        return _record(result, store, followers)
 
 
 def prepare(store: Store) -> None:
     """Set up a fresh database, so that the UI can open it while results come in."""
-    with _turn(store):
+    with turn(store):
         MlflowClient(tracking_uri=store.uri).search_experiments(max_results=1)
 
 
 @contextmanager
-def _turn(store: Store) -> Iterator[None]:
+def turn(store: Store) -> Iterator[None]:
     """Hold the lock of the store; what goes wrong inside becomes a message."""
     store.lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(store.lock, timeout=LOCK_TIMEOUT_S):
+            _connect(store.uri)
             yield
     except Timeout as error:
         raise StoreError(
             f"{store.lock}: held by another process for {LOCK_TIMEOUT_S} s; end that one, then run `dvc repro track`"
         ) from error
-    except MlflowException as error:
-        raise StoreError(
-            f"MLflow at {store.shown} failed ({_first_line(error)}); all result files are safe: "
+    except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
+        raise ServerError(
+            f"MLflow at {store.shown} failed ({first_line(error)}); all result files are safe: "
             "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _connect(uri: str) -> None:
+    """Connect once to a database server: MLflow tries for 100 s before it says what is wrong."""
+    if not uri.startswith(("postgresql", "mysql", "mssql")):
+        return
+    url = make_url(uri)
+    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": "10"})
+    create_engine(url, poolclass=NullPool).connect().close()
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, without a password."""
     return _without_password(str(error).strip().partition("\n")[0][:300])
 
 
@@ -201,20 +241,25 @@ def _check(result: Result) -> None:
             raise StoreError(f"artifact {path}: missing; run `dvc repro` to make it")
 
 
-def _record(result: Result, store: Store) -> Recorded:
+def _record(result: Result, store: Store, followers: Followers | None) -> Recorded:
     client = MlflowClient(tracking_uri=store.uri)
-    experiment = _experiment(client, f"moclip-{result.dataset}", store.artifacts)
+    experiment = experiment_of(client, result.dataset, store.artifacts)
     found = list(client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{result.key}'"))
+    live = _take_over(client, experiment, result, followers) if followers else {}
     complete = [run for run in found if COMPLETE_TAG in run.data.tags]
     if complete:
-        _name_experiment(client, complete[0], result.dvc_experiment)
+        _name_experiment(client, found, result.dvc_experiment)
+        for run_id in live.values():
+            client.delete_run(run_id)
         return Recorded(complete[0].info.run_id, created=False)
     for run in found:
         client.delete_run(run.info.run_id)
-    return Recorded(_create(client, experiment, result), created=True)
+    return Recorded(_create(client, experiment, result, live), created=True)
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+def experiment_of(client: MlflowClient, dataset: str, artifacts: str | None) -> str:
+    """Id of the experiment of a data set, made or brought back where needed."""
+    name = f"moclip-{dataset}"
     found = client.get_experiment_by_name(name)
     if found is None:
         location = artifacts and f"{artifacts}/{name}"
@@ -225,20 +270,72 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     return str(found.experiment_id)
 
 
-def _name_experiment(client: MlflowClient, run: Run, dvc_experiment: str | None) -> None:
+def _name_experiment(client: MlflowClient, runs: Iterable[Run], dvc_experiment: str | None) -> None:
     """Add a DVC experiment that came to a known result, so that it is found under its name too."""
-    names = run.data.tags.get(EXPERIMENT_TAG, "").split()
-    if dvc_experiment and dvc_experiment not in names:
-        client.set_tag(run.info.run_id, EXPERIMENT_TAG, " ".join([*names, dvc_experiment]))
+    for run in runs:
+        names = run.data.tags.get(EXPERIMENT_TAG, "").split()
+        if dvc_experiment and dvc_experiment not in names:
+            client.set_tag(run.info.run_id, EXPERIMENT_TAG, " ".join([*names, dvc_experiment]))
 
 
-def _create(client: MlflowClient, experiment: str, result: Result) -> str:
-    tags = {**result.tags, KEY_TAG: result.key, "moclip.variant": result.variant}
-    parent_tags = {**tags, KIND_TAG: "result", EXPERIMENT_TAG: result.dvc_experiment or ""}
-    parent = _start(client, experiment, result.variant, parent_tags)
+def _child_of(result: Result, shown: Ended) -> Child | None:
+    """The child whose training this is."""
+    for child in result.children:
+        if (child.head, child.split) == (shown.head, shown.split) and same_training(child.curves, shown.curves):
+            return child
+    return None
+
+
+def _take_over(
+    client: MlflowClient, experiment: str, result: Result, followers: Followers
+) -> dict[tuple[str, int], str]:
+    """By head and split, the runs that showed the result's trainings to their end, one each; second ones go.
+
+    Runs of followers or trainings that were killed go too, and trainings of the same experiment (or of
+    the workspace) that came to no result. What is left alone: runs of living followers, and trainings of
+    other experiments, which have their own recorder on the way.
+    """
+    ended = followers.ended()
+    taken: dict[tuple[str, int], str] = {}
+    for run in client.search_runs(
+        [experiment], f"tags.`{CLONE_TAG}` = '{followers.clone}' and tags.`{KIND_TAG}` = 'live'"
+    ):
+        name = run.data.tags[LIVE_TAG]
+        if followers.is_alive(name) and not (name in ended and _child_of(result, ended[name])):
+            continue
+        child = _child_of(result, _shown(client, run, result)) if run.info.status == "FINISHED" else None
+        if child and (child.head, child.split) not in taken:
+            taken[child.head, child.split] = run.info.run_id
+        elif child or run.info.status != "FINISHED" or run.data.tags[EXPERIMENT_TAG] == (result.dvc_experiment or ""):
+            client.delete_run(run.info.run_id)
+    for name, one in ended.items():
+        if _child_of(result, one):
+            followers.forget(name)
+    followers.sweep()
+    return taken
+
+
+def _shown(client: MlflowClient, run: Run, result: Result) -> Ended:
+    head, split = run.data.tags[HEAD_TAG], int(run.data.tags[SPLIT_TAG])
+    names = {name for child in result.children if (child.head, child.split) == (head, split) for name in child.curves}
+    return Ended(head, split, {name: _history(client, run.info.run_id, name) for name in names})
+
+
+def _history(client: MlflowClient, run: str, name: str) -> list[Point]:
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run, name)]
+
+
+def _create(client: MlflowClient, experiment: str, result: Result, live: Mapping[tuple[str, int], str]) -> str:
+    tags = {
+        **result.tags,
+        KEY_TAG: result.key,
+        VARIANT_TAG: result.variant,
+        EXPERIMENT_TAG: result.dvc_experiment or "",
+    }
+    parent = _start(client, experiment, result.variant, {**tags, KIND_TAG: "result"})
     _log(client, parent, result.params, _metrics(result.summary))
     for child in result.children:
-        _create_child(client, experiment, parent, result, child, tags)
+        _create_child(client, experiment, parent, result, child, tags, live.get((child.head, child.split)))
     _log_data(client, parent, result.data)
     _log_artifacts(client, parent, result)
     client.set_terminated(parent)
@@ -253,21 +350,36 @@ def _create_child(
     result: Result,
     child: Child,
     tags: Mapping[str, str],
+    live: str | None,
 ) -> None:
-    own = {
-        **tags,
-        KIND_TAG: "head",
-        "moclip.head": child.head,
-        "moclip.split": str(child.split),
-        "mlflow.parentRunId": parent,
-    }
-    name = f"{result.variant} / {child.head} / split {child.split}"
-    run = _start(client, experiment, name, own)
-    curves = [metric for name, points in child.curves.items() for metric in _metrics_of(name, points)]
+    own = {**tags, **head_tags(child.head, child.split), KIND_TAG: "head", "mlflow.parentRunId": parent}
+    name = run_name(result.variant, child.head, child.split)
+    if live:
+        client.log_batch(live, tags=[RunTag(*item) for item in own.items()])
+        client.update_run(live, name=name)
+    run = live or _start(client, experiment, name, own)
     # The UI's filters see a run's own parameters only, so children repeat them.
-    _log(client, run, result.params, [*_metrics(child.metrics), *curves])
-    _log_data(client, run, result.data)
-    client.set_terminated(run)
+    _log(client, run, result.params, [*_metrics(child.metrics), *_missing(client, child.curves, live)])
+    _log_data(client, run, child.data)
+    if not live:
+        client.set_terminated(run)
+
+
+def _missing(client: MlflowClient, curves: Curves, live: str | None) -> Iterator[Metric]:
+    """Points that were not shown live."""
+    for name, points in curves.items():
+        shown = dict(_history(client, live, name)) if live else {}
+        yield from _metrics_of(name, [point for point in points if point[0] not in shown])
+
+
+def head_tags(head: str, split: int) -> dict[str, str]:
+    """What tells a run of one head on one split."""
+    return {HEAD_TAG: head, SPLIT_TAG: str(split)}
+
+
+def run_name(variant: str, head: str, split: int) -> str:
+    """Name of the run of one head on one split."""
+    return f"{variant} / {head} / split {split}"
 
 
 def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
@@ -286,6 +398,11 @@ def _metrics_of(name: str, points: Iterable[Point]) -> list[Metric]:
 def _log(client: MlflowClient, run: str, params: Mapping[str, str], metrics: list[Metric]) -> None:
     for few_params in _batches((Param(*item) for item in params.items()), PARAMS_PER_REQUEST):
         client.log_batch(run, params=few_params)
+    log_metrics(client, run, metrics)
+
+
+def log_metrics(client: MlflowClient, run: str, metrics: Iterable[Metric]) -> None:
+    """Log any number of points."""
     for few_metrics in _batches(metrics, METRICS_PER_REQUEST):
         client.log_batch(run, metrics=few_metrics)
 

@@ -87,31 +87,29 @@ def fit(
     optimizer = _optimizer(parameters, schedule)
     rates = _learning_rates(optimizer, schedule, steps_per_epoch)
     scaler = compute.scaler()
-    progress = _Progress()
-    state = _State(progress, {"model": model, "optimizer": optimizer, "rates": rates, "scaler": scaler}, compute)
+    so_far = _SoFar()
+    state = _State(so_far, {"model": model, "optimizer": optimizer, "rates": rates, "scaler": scaler}, compute)
     if checkpoint:
         state.restore(checkpoint)
-    steps, done = schedule.epochs * steps_per_epoch, len(progress.history) * steps_per_epoch
-    with Progress(total=steps, initial=done, desc="train", unit="step") as bar:
-        for number in range(len(progress.history), schedule.epochs):
-            lr = (
-                float(rates.get_last_lr()[0]) / parameters[0][1]
-            )  # read here: past its last step, a cycle turns up again
+    done = len(so_far.history) * steps_per_epoch
+    with Progress(total=schedule.epochs * steps_per_epoch, initial=done, desc="train", unit="step") as bar:
+        for number in range(len(so_far.history), schedule.epochs):
+            lr = float(rates.get_last_lr()[0]) / parameters[0][1]  # read here: past its last step, a cycle turns again
             loss = _train_epoch(model, batches(number), optimizer, rates, scaler, compute, bar)
             val_loss, val_top1_pct = _evaluate(model, validate)
             test_loss, test_top1_pct = _evaluate(model, test)
             epoch = Epoch(number, lr, loss, val_loss, val_top1_pct, test_top1_pct)
-            scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
             held_out = f", val top-1 {val_top1_pct:.1f} %" if validate else ""
             bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}{held_out}", False)
-            progress.add(epoch, scores[schedule.select], model)
+            scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
+            so_far.add(epoch, scores[schedule.select], model)
             on_epoch(epoch)
             if checkpoint:
                 checkpoint.save_if_due(state.capture)
-    if progress.kept:
-        model.load_state_dict(progress.kept)
+    if so_far.kept:
+        model.load_state_dict(so_far.kept)
     model.eval()
-    return progress.history
+    return so_far.history
 
 
 def _check_selection(select: str, validate: Part | None, test: Part | None) -> None:
@@ -152,7 +150,7 @@ def _learning_rates(
 
 
 @dataclass
-class _Progress:
+class _SoFar:
     """What a training has so far beside its networks: epochs, and the weights of the best one."""
 
     history: list[Epoch] = field(default_factory=list)
@@ -169,7 +167,7 @@ class _Progress:
 class _State:
     """All that the next epoch depends on, to and from a checkpoint."""
 
-    progress: _Progress
+    so_far: _SoFar
     parts: dict[str, Any]
     compute: Compute
 
@@ -177,9 +175,9 @@ class _State:
         return {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "random": self.compute.random_state(),
-            "history": [astuple(epoch) for epoch in self.progress.history],
-            "best": self.progress.best,
-            "kept": self.progress.kept,
+            "history": [astuple(epoch) for epoch in self.so_far.history],
+            "best": self.so_far.best,
+            "kept": self.so_far.kept,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -189,9 +187,9 @@ class _State:
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.compute.set_random_state(saved["random"])
-        self.progress.history = [Epoch(*values) for values in saved["history"]]
-        self.progress.best, self.progress.kept = saved["best"], saved["kept"]
-        log.info("goes on after epoch %d, from %s", len(self.progress.history) - 1, checkpoint.path)
+        self.so_far.history = [Epoch(*values) for values in saved["history"]]
+        self.so_far.best, self.so_far.kept = saved["best"], saved["kept"]
+        log.info("goes on after epoch %d, from %s", len(self.so_far.history) - 1, checkpoint.path)
 
 
 def _train_epoch(

@@ -10,7 +10,7 @@ from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
 from moclip.schema.training import HeadParams
 from moclip.splits import members_of
-from moclip.training import log_epoch
+from stages._live import Live
 from stages._results import write_test_predictions, write_val_predictions
 
 STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
@@ -29,7 +29,8 @@ def train_and_write(
 ) -> None:
     """Train the head; write its weights, history and predictions where `args` says."""
     classes = len(read_classes(args.classes))
-    head, history = train_head(inputs.parts, classes, params, seed, log_epoch, inputs, checkpoint)
+    live = Live(seed[1], seed[2], params.epochs, args.manifest)
+    head, history = train_head(inputs.parts, classes, params, seed, live, inputs, checkpoint)
     save_model(args.model, head, head.config())
     write_history(args.history, history)
     members = read_split(args.split)

@@ -36,10 +36,15 @@ class Lock:
         self._maker(path.as_posix(), md5(path))
         return path
 
-    def digest(self, path: Path) -> str:
-        """MD5 of a file that a stage wrote, as DVC knows it; raises as `checked` does."""
-        self._maker(path.as_posix(), digest := md5(path))
-        return digest
+    def read_for(self, path: Path, data: Iterable[Path]) -> dict[str, str]:
+        """Digest by path of all that was read, on the way to a file, of these files and directories."""
+        tops = list(data)
+        read = [dep for name in self.behind([path]) for dep in self._deps(name)]
+        return {
+            dep["path"]: dep["md5"]
+            for dep in sorted(read, key=lambda dep: str(dep["path"]))
+            if any(top == Path(dep["path"]) or top in Path(dep["path"]).parents for top in tops)
+        }
 
     def behind(self, files: Iterable[Path]) -> list[str]:
         """The stages that wrote these files, and all that those rest on, in the order of the lock."""

@@ -24,10 +24,11 @@ def train_on_views(
     args: Any, params: HeadParams, seed: Seed, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
 ) -> None:
     """On cached augmented views, which are computed now unless they were before, for another head."""
-    net, sampler = _network(args, motion, motion_net, compute)
+    store = MotionStore.open(args.motion)
+    net, sampler = _network(args, store, motion, motion_net, compute)
     parts = read_inputs(args, params, seed)
     ids = parts["train"].ids
-    work = work_directory(f"fusion_views-{fingerprint(_made_by(args, sampler), ids, seed)}")
+    work = work_directory(f"fusion_views-{fingerprint(_made_by(args, store, sampler), ids, seed)}")
     views = view_features(net, sampler, ids, seed, views=params.views, work=work)
     torch.set_num_threads(1)  # as on plain features
     train_and_write(args, ViewInputs(parts, views, seed), params, seed)
@@ -37,11 +38,12 @@ def train_online(
     args: Any, params: HeadParams, seed: Seed, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
 ) -> None:
     """With the motion network in the loop: that may take hours, so it goes on after a kill."""
-    net, sampler = _network(args, motion, motion_net, compute)
+    store = MotionStore.open(args.motion)
+    net, sampler = _network(args, store, motion, motion_net, compute)
     drift = params.backbone_statistics == "drift"
     inputs = OnlineInputs(read_inputs(args, params, seed), net, sampler, seed, drift=drift)
     files = [sha256_file(path) for path in (args.classes, args.split, *args.streams)]
-    key = fingerprint(_made_by(args, sampler), files, params.model_dump(), seed)
+    key = fingerprint(_made_by(args, store, sampler), files, params.model_dump(), seed)
     with checkpoint_in(work_directory(f"train_fusion-{key}")) as checkpoint:
         train_and_write(args, inputs, params, seed, checkpoint)
         if drift:  # what the head was selected and tested with
@@ -49,13 +51,13 @@ def train_online(
 
 
 def _network(
-    args: Any, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
+    args: Any, store: MotionStore, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
 ) -> tuple[MotionNet, FieldSampler]:
-    sampler = FieldSampler(MotionStore.open(args.motion), motion, motion_net, Compute.of(compute))
+    sampler = FieldSampler(store, motion, motion_net, Compute.of(compute))
     return sampler.compute.place(load_motion_net(*load_model(args.network))), sampler
 
 
-def _made_by(args: Any, sampler: FieldSampler) -> str:
+def _made_by(args: Any, store: MotionStore, sampler: FieldSampler) -> str:
     """Stands for the network, its input and the code: what others have made may not be taken up."""
     settings = (sampler.motion.model_dump(), sampler.params.model_dump(), str(sampler.compute))
-    return fingerprint(sha256_file(args.network / WEIGHTS), sampler.store.digest, settings, running_code())
+    return fingerprint(sha256_file(args.network / WEIGHTS), store.digest, settings, running_code())

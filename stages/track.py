@@ -5,34 +5,49 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from moclip.errors import StoreError
 from moclip.files import read_json
 from moclip.flat import flatten
+from moclip.followers import Followers, Point
 from moclip.history import columns, read_history
 from moclip.model_registry import log_model
-from moclip.provenance import committed_text, git_state, package_versions
+from moclip.outbox import deliver, keep
+from moclip.provenance import git_state, package_versions
 from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Point, Result, record, store_at, variant_name
+from moclip.track import Child, Result, ServerError, record, store_at, variant_name
+from stages._baseline import baseline_params
 from stages._bill import write_bill
-from stages._entry import PARAMS_FILE, all_params, arguments, log, repository, run, section
+from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
 from stages._lock import Lock, read_lock
 
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 
 def main() -> None:
-    results = ("lock", "manifest", "metrics", "history", "summary", "report", "figures", "models")
-    args = arguments(*results, "cost_page", "costs", path_lists=("cards",))
+    args = arguments(
+        *["lock", "manifest", "splits", "motion", "clip", "images", "metrics", "history", "summary", "report"],
+        *["figures", "contact_sheet", "models", "cost_page", "costs"],
+        path_lists=("cards",),
+    )
     result = read_result(args)
     metrics = [args.metrics / f"{child.head}_split{child.split}.json" for child in result.children]
     write_bill(read_lock(args.lock), [*metrics, args.report, *args.cards], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    recorded = record(result, store)
+    followers, outbox = Followers(work_directory("live")), work_directory("unrecorded")
+    try:
+        recorded = record(result, store, followers)
+        log_model(result, recorded.run_id, args.models, store)
+        late = deliver(outbox, lambda kept: record(kept, store, followers))
+    except ServerError as error:
+        if store.is_file:
+            raise
+        # An experiment that fails in its last stage would lose its results to a server's bad day.
+        log.warning("%s; kept in %s until the next `track` that reaches it", error, keep(result, outbox))
+        return
     verb = "made" if recorded.created else "already there"
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, verb, store.shown)
-    log_model(result, recorded.run_id, args.models, store)
+    if late:
+        log.info("MLflow: %d results recorded that had waited for the server", late)
 
 
 def read_result(args: Any) -> Result:
@@ -44,19 +59,22 @@ def read_result(args: Any) -> Result:
     params = flatten(all_params())
     generated = {*lock.outputs(), args.lock.as_posix(), PARAMS_FILE.as_posix()}
     git = git_state(Path.cwd(), generated)
+    children = [read_child(args, lock, head, split) for head, split in pairs]
+    data = {path: digest for child in children for path, digest in child.data.items()}
     return Result(
         dataset=summary["dataset"],
         key=lock.result_key([args.metrics / f"{head}_split{k}.json" for head, k in pairs]),
-        variant=variant_name(params, committed_params()),
+        variant=variant_name(params, flatten(baseline_params())),
         params=params,
         tags={
             "mlflow.source.git.commit": git.commit if git else "unknown",
             "moclip.git_dirty": str(git.dirty).lower() if git else "unknown",
+            **data_tags(args, data),
         },
         summary=summary_metrics(summary),
-        children=[read_child(args, lock, head, split) for head, split in pairs],
+        children=children,
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
-        data={args.manifest.name: lock.digest(args.manifest)},
+        data=data,
         environment={
             "packages": package_versions(),
             "changed_since_commit": git.changed if git else [],
@@ -65,6 +83,7 @@ def read_result(args: Any) -> Result:
             lock.checked(args.report),
             *map(lock.checked, args.cards),
             args.figures,
+            args.contact_sheet,
             args.summary,
             args.lock,
             PARAMS_FILE,
@@ -74,11 +93,10 @@ def read_result(args: Any) -> Result:
     )
 
 
-def committed_params() -> Mapping[str, str]:
-    """Parameters of the commit that a run starts from; what differs from them names the run."""
-    revision = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
-    text = committed_text(Path.cwd(), PARAMS_FILE.as_posix(), revision)
-    return flatten(all_params() if text is None else YAML(typ="safe", pure=True).load(text))
+def data_tags(args: Any, data: Mapping[str, str]) -> dict[str, str]:
+    """Digests of what most comparisons filter by; a result that does without one has no tag for it."""
+    named = {"manifest": args.manifest, "motion": args.motion, "clip": args.clip}
+    return {f"moclip.digest.{name}": data[path.as_posix()] for name, path in named.items() if path.as_posix() in data}
 
 
 def read_summary(path: Path, heads: Sequence[str], splits: Sequence[int]) -> Any:
@@ -109,7 +127,8 @@ def read_child(args: Any, lock: Lock, head: str, split: int) -> Child:
     if missing := [name for name in REQUIRED_METRICS if name not in metrics]:
         raise StoreError(f"{path}: lacks the number '{missing[0]}'; run `dvc repro -f evaluate`")
     history = lock.checked(args.history / f"{head}_split{split}.csv")
-    return Child(head, split, metrics, read_curves(history))
+    data = lock.read_for(path, [args.manifest, args.splits, args.motion, args.clip, args.images])
+    return Child(head, split, metrics, read_curves(history), data)
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -131,4 +150,4 @@ def read_curves(path: Path) -> dict[str, list[Point]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    command(main)  # no record of its cost: it writes no result, and it is what lays the bill

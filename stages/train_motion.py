@@ -10,17 +10,17 @@ from moclip.files import fingerprint, sha256_file
 from moclip.history import write_history
 from moclip.manifest import read_classes, read_split
 from moclip.models.store import save_model
-from moclip.motion_eval import Labelled, describe_split
+from moclip.motion_eval import SEED_NAME, Labelled, describe_split
 from moclip.motion_fields import FieldSampler
 from moclip.motion_store import MotionStore
 from moclip.motion_training import train_motion_net
 from moclip.schema.compute import ComputeParams
-from moclip.schema.motion import MotionInput, MotionParams
+from moclip.schema.motion import MotionParams
 from moclip.schema.run import Seed
-from moclip.schema.training import MotionNetParams
+from moclip.schema.training import MotionInput, MotionNetParams
 from moclip.splits import Member, members_of
-from moclip.training import log_epoch
 from stages._entry import arguments, run, section, work_directory
+from stages._live import Live
 from stages._results import write_test_predictions, write_val_predictions
 from stages._resume import running_code
 
@@ -40,24 +40,26 @@ def main() -> None:
     )
     params, motion = section("motion_net", MotionNetParams), section("motion", MotionParams)
     compute = Compute.of(section("compute", ComputeParams))
-    seed = (section("seed", Seed), "motion", args.number)
+    seed = (section("seed", Seed), SEED_NAME, args.number)
     members = read_split(args.split)
     train, val, test = (members_of(members, part) for part in ("train", "val", "test"))
-    sampler = FieldSampler(MotionStore.open(args.motion), motion, params, compute)
-    with checkpoint_in(work_directory(f"train_motion-{training_key(args, sampler, seed)}")) as checkpoint:
+    store = MotionStore.open(args.motion)
+    sampler = FieldSampler(store, motion, params, compute)
+    with checkpoint_in(work_directory(f"train_motion-{training_key(args, store.digest, sampler, seed)}")) as checkpoint:
         net, history = train_motion_net(
             sampler,
             labelled(train),
             labelled(val),
             len(read_classes(args.classes)),
             seed,
-            log_epoch,
+            Live("motion_only", args.number, params.epochs, args.manifest),
             test=labelled(test),
             checkpoint=checkpoint,
         )
         ids = [member.id for member in [*train, *val, *test]]
         features, logits = describe_split(net, sampler, ids[: len(train)], ids[len(train) :], seed)
-        save_model(args.model, net, {**net.config(), "input": made_for(motion, params)})
+        made_for = MotionInput(motion=motion, motion_net=params, seed=seed[0], split=args.number)
+        save_model(args.model, net, {**net.config(), "input": made_for.model_dump()})
         write_features(args.features, ids, features)
         write_history(args.history, history)
         of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
@@ -65,23 +67,16 @@ def main() -> None:
         write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
 
 
-def made_for(motion: MotionParams, params: MotionNetParams) -> dict[str, Any]:
-    """What is kept beside the weights, for a video that comes later; what is as usual goes unsaid."""
-    names = ("input_px", "eval_segments", "encoding", "eval_crops")
-    given = MotionInput(motion=motion, **{name: getattr(params, name) for name in names})
-    return given.model_dump(exclude_defaults=True)
-
-
 def labelled(members: list[Member]) -> Labelled:
     return Labelled([member.id for member in members], [member.label for member in members])
 
 
-def training_key(args: Any, sampler: FieldSampler, seed: tuple[int, str, int]) -> str:
+def training_key(args: Any, store: str, sampler: FieldSampler, seed: tuple[int, str, int]) -> str:
     """Stands for all that a training's numbers follow from: its state may be taken up by no other."""
     weights = sampler.params.checkpoint
     return fingerprint(
         [sha256_file(path) for path in (args.classes, args.split)],
-        sampler.store.digest,
+        store,
         sampler.motion.model_dump(),
         sampler.params.model_dump(),
         str(sampler.compute),

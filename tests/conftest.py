@@ -38,6 +38,16 @@ def real_ucf101() -> Path:
 
 
 @pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has set up once, to be copied: its migrations are the slow part."""
+    from moclip.track import prepare, store_at
+
+    root = tmp_path_factory.mktemp("migrated")
+    prepare(store_at(root))
+    return root / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
     """A repository of its own with the whole graph run in it, on the smallest demo there is; leave it as it was."""
     from tests.test_pipeline import finish

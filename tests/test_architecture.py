@@ -25,8 +25,8 @@ DOORS = {
     },
     "open_clip": {"moclip/clip.py", "moclip/clip_training.py", "moclip/clip_weights.py"},
     "huggingface_hub": {"moclip/hub.py"},
-    "mlflow": {"moclip/track.py", "moclip/model_registry.py", "moclip/serving.py"},
-    "timm": {"moclip/models/motion.py"},
+    "mlflow": {"moclip/track.py", "moclip/live.py", "moclip/model_registry.py", "moclip/serving.py"},
+    "timm": {"moclip/models/imagenet.py", "moclip/models/motion.py"},
     "sklearn": {"moclip/dataset.py", "moclip/linear_probe.py", "moclip/logistic.py"},
     "matplotlib": {"moclip/figures.py", "moclip/contact_sheet.py", "moclip/motion_view.py"},
 }

@@ -14,7 +14,8 @@ from moclip.errors import MoclipError, ParamsError, StoreError
 from moclip.export import HEAD, META, MOTION, TOLERANCE, Inputs, compare, draw, export, write_onnx
 from moclip.files import read_json
 from moclip.models.motion import MotionNet
-from moclip.motion_fields import video_fields
+from moclip.motion_fields import FieldSampler
+from moclip.motion_store import OneClip
 from moclip.predict import Predictor
 from moclip.video import Middle
 from tests.clips import encode, scrolling
@@ -64,7 +65,8 @@ def test_files_answer_for_a_video_as_the_model_does(trained: Path, tmp_path: Pat
     assert encoder is not None
     middle, made_for = Middle(), motion.made_for
     grid = motion.read(clip, middle)
-    fields = video_fields(grid, made_for.motion, made_for.input_px, made_for.eval_segments)[None].numpy()
+    sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
+    fields = sampler(["a"], made_for.motion_net.eval_segments).numpy()
     fields = np.pad(fields, [(0, 0)] * 3 + [(0, 30 - fields.shape[3]), (0, 40 - fields.shape[4])])
     facts = read_json(out / META)
     assert facts["fields"] == ["n", *fields.shape[1:]]
@@ -74,7 +76,7 @@ def test_files_answer_for_a_video_as_the_model_does(trained: Path, tmp_path: Pat
     np.testing.assert_allclose(features, expected.numpy(), atol=TOLERANCE)
     np.testing.assert_allclose(logits, motion.net.classifier(expected).detach().numpy(), atol=TOLERANCE)
     image = encoder.images([middle.picture(clip, answer.frames)])
-    seen = motion.see(grid)[0].numpy()
+    seen = motion.see("a", grid)[0].numpy()
     (fused,) = run(out / HEAD, {"clip": image, "motion": seen})
     np.testing.assert_allclose(fused[0], answer.logits["fusion"], atol=TOLERANCE, rtol=TOLERANCE)
 

@@ -84,6 +84,10 @@ def test_saved_twice_is_the_same_bytes_and_all_that_it_takes(tmp_path):
     arrays = read_npz(tmp_path / "one/model.npz", "weights", "offsets", "labels", "mean")
     np.testing.assert_array_equal(arrays["weights"], fitted.weights)
     config = read_json(tmp_path / "one/config.json")
-    assert (config["c"], config["words"], set(config["tried"])) == (fitted.c, ["a"], {"0.1", "1"})
+    assert (config["c"], config["words"], [trial["setting"] for trial in config["tried"]]) == (
+        fitted.c,
+        ["a"],
+        [0.1, 1],
+    )
     for file in ("model.npz", "config.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

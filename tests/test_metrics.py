@@ -215,16 +215,17 @@ def test_the_accuracy_interval_covers_where_one_over_clips_does_not() -> None:
     assert coverage_pct(plain_percentile, high, 400) < 91.0
 
 
-def test_equal_heads_are_called_different_in_one_case_of_twenty() -> None:
+def test_equal_heads_are_called_different_in_one_case_of_twenty_and_over_clips_far_more_often() -> None:
     for tested in (SimulatedList(50.0, 108, 4), SimulatedList(90.0, 36, 4)):
         assert 1.5 <= significant_pct(paired_over_groups, tested, 0.0, 400) <= 8.5
+        assert significant_pct(over_clips, tested, 0.0, 400) > 9.0
 
 
 def test_a_true_difference_is_found_and_the_more_so_the_larger_the_list() -> None:
     few, many = SimulatedList(80.0, 36, 4), SimulatedList(80.0, 108, 4)
     power = [significant_pct(paired_over_groups, tested, 10.0, 200) for tested in (few, many)]
     assert power[0] + 15 < power[1]
-    assert power[1] > 75.0
+    assert power[1] > 70.0
 
 
 @given(predictions())

@@ -17,7 +17,10 @@ from moclip.bundle import open_parts, write_bundle
 from moclip.cli import main
 from moclip.errors import ParamsError, StoreError, VideoError
 from moclip.files import read_json, write_json
+from moclip.motion_eval import SEED_NAME, describe_crops
 from moclip.motion_extract import MotionOptions, read_grid
+from moclip.motion_fields import FieldSampler
+from moclip.motion_store import MotionStore
 from moclip.predict import SERVABLE, Prediction, Predictor
 from moclip.predictions import read_predictions
 from moclip.sampling import middle_frame
@@ -181,6 +184,26 @@ def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_pat
     write_json(models / "motion/split1/config.json", config)
     with pytest.raises(StoreError, match="does not say how its input was made; run `dvc repro train_motion@1` again"):
         Predictor.load(models)
+
+
+@pytest.mark.parametrize("mirrored", ["both", "coin"])
+def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
+    trained: Path, tmp_path: Path, mirrored: str
+) -> None:
+    models = changed(trained, tmp_path)
+    config = read_json(models / "motion/split1/config.json")
+    crops = {"input_px": 24, "eval_crops": 10, "mirrored_crops": mirrored, "encoding": "bytes", "mirror": "complement"}
+    config["input"]["motion_net"] |= crops
+    write_json(models / "motion/split1/config.json", {**config, "encoding": "bytes"})
+    answered = Predictor.load(models, head="motion_only")
+    assert answered.motion is not None
+    made_for = answered.motion.made_for
+    ids = read_predictions(trained / "preds/motion_only/split1.npz").ids.tolist()[:3]
+    sampler = FieldSampler(MotionStore.open(trained / "data/motion"), made_for.motion, made_for.motion_net)
+    _, expected = describe_crops(answered.motion.net, sampler, ids, (made_for.seed, SEED_NAME, made_for.split))
+    for name, logits in zip(ids, expected, strict=True):
+        seen = answered.predict(video_of(trained, name)).logits["motion_only"]
+        np.testing.assert_allclose(seen, logits, atol=1e-4)
 
 
 def test_unreadable_videos_are_refused_with_the_reason(predictor: Predictor, clip: Path, tmp_path: Path) -> None:

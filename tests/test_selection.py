@@ -27,5 +27,5 @@ def test_best_by_top1_then_loss_then_setting(trials, setting):
 def test_record_names_every_setting_that_was_tried():
     assert record("c", 0.1, [Trial(0.1, 50.00004, 1.00000049)]) == {
         "c": 0.1,
-        "tried": {"0.1": {"val_top1_pct": 50.0, "val_loss": 1.0}},
+        "tried": [{"setting": 0.1, "val_top1_pct": 50.0, "val_loss": 1.0}],
     }

@@ -145,7 +145,7 @@ REPORT = {
 def test_from_logits_to_a_report_twice_with_equal_bytes(project: Path) -> None:
     for out in ("one", "two"):
         sheet, summary, gains = (f"{out}/{name}" for name in ("contact_sheet.png", "summary.json", "gains.csv"))
-        succeed("summarize", project, **SUMMARIZE, gains=gains, out=summary)
+        succeed("summarize", project, **SUMMARIZE, gains=gains, headline=f"{out}/headline.json", out=summary)
         succeed("contact_sheet", project, **SHEET, out=sheet)
         paths = {**REPORT, "summary": summary, "gains": gains, "contact_sheet": sheet}
         succeed("report", project, **paths, figures=f"{out}/figures", out=f"{out}/report.md")
@@ -169,7 +169,7 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     for path in tmp_path.glob("*/fusion_split*"):
         path.write_text("left over from another run")
-    succeed("summarize", tmp_path, **SUMMARIZE, gains="gains.csv", out="summary.json")
+    succeed("summarize", tmp_path, **SUMMARIZE, gains="gains.csv", headline="headline.json", out="summary.json")
     assert len((tmp_path / "gains.csv").read_text().splitlines()) == 1
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (list(summary["heads"]), summary["splits"]) == (["zero_shot"], [3])

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.errors import StoreError
-from stages import _entry
+from stages import _entry, track
 from stages._lock import Lock, read_lock
 from stages.track import numbers, read_result
 
@@ -22,11 +22,16 @@ METRICS = {"top1_pct": 50.0, "top5_pct": 90.0, "mean_class_pct": 45.0, "n_test":
 ARGS = Namespace(
     lock=Path("dvc.lock"),
     manifest=Path("data/manifest.csv"),
+    splits=Path("data/splits"),
+    motion=Path("data/motion"),
+    clip=Path("models/clip"),
+    images=Path("data/clip/images.npz"),
     metrics=Path("results/metrics"),
     history=Path("results/history"),
     summary=Path("reports/summary.json"),
     report=Path("reports/report.md"),
     figures=Path("reports/figures"),
+    contact_sheet=Path("reports/contact_sheet.png"),
     cards=[],
     cost_page=Path("reports/cost.md"),
     costs=Path("reports/cost.json"),
@@ -173,7 +178,7 @@ def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
     ]
     assert result.children[0].curves == {}
     assert result.children[1].curves["train_loss"] == [(0, 2.5), (1, 1.5)]
-    assert result.data == {"manifest.csv": item("data/manifest.csv")["md5"]}
+    assert result.data == result.children[1].data == {"data/manifest.csv": item("data/manifest.csv")["md5"]}
 
 
 @pytest.mark.usefixtures("workspace")
@@ -226,7 +231,11 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     write_yaml("params.yaml", PARAMS | {"fusion": {"hidden": 256}})
     result = read_result(ARGS)
     assert result.variant == "fusion.hidden=256"
-    assert result.tags == {"mlflow.source.git.commit": base, "moclip.git_dirty": "false"}
+    assert result.tags == {
+        "mlflow.source.git.commit": base,
+        "moclip.git_dirty": "false",
+        "moclip.digest.manifest": item("data/manifest.csv")["md5"],
+    }
     write("code.py", "changed\n")
     git(workspace, "commit", "-qm", "second", "params.yaml")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", base)
@@ -235,3 +244,57 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     assert result.variant == "fusion.hidden=256"
     assert result.tags["moclip.git_dirty"] == "true"
     assert result.environment["changed_since_commit"] == ("code.py",)
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
+    migrated: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mlflow import MlflowClient
+
+    caplog.set_level("INFO")
+    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(track, "write_bill", lambda *arguments: None)
+    monkeypatch.setattr(track, "log_model", lambda *arguments: None)
+    given = vars(ARGS) | {"cards": ARGS.report, "models": "models"}
+    words = [word for name, path in given.items() for word in (f"--{name.replace('_', '-')}", str(path))]
+    monkeypatch.setattr("sys.argv", ["track", *words])
+    for path in ("reports/contact_sheet.png", "reports/cost.md", "reports/cost.json"):
+        write(path, "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    track.main()
+    assert "kept in" in caplog.text
+    shutil.copy(migrated, "runs.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    stages = lock_stages()
+    _params(stages)
+    write_yaml("dvc.lock", {"stages": stages})
+    track.main()
+    assert "1 results recorded that had waited" in caplog.text
+    assert not list(Path(".work/unrecorded").glob("*/"))
+    client = MlflowClient(f"sqlite:///{Path('runs.db').resolve()}")
+    experiment = client.get_experiment_by_name("moclip-demo")
+    parents = client.search_runs([experiment.experiment_id], "tags.`moclip.kind` = 'result'")
+    assert len(parents) == 2
+    for parent in parents:
+        names = {file.path for file in client.list_artifacts(parent.info.run_id)}
+        assert names == {
+            *["report.md", "figures", "contact_sheet.png", "summary.json", "dvc.lock", "params.yaml"],
+            *["environment.json", "cost.md", "cost.json"],
+        }
+
+
+@pytest.mark.usefixtures("workspace")
+def test_each_head_has_the_data_that_it_read() -> None:
+    stages = lock_stages()
+    read = {"data/motion": "m.dir", "data/splits/split1.csv": "s", "models/clip/x.json": "c"}
+    stages["train_fusion@1"]["deps"] += [{"path": path, "md5": digest} for path, digest in read.items()]
+    write_yaml("dvc.lock", {"stages": stages})
+    result = read_result(ARGS)
+    manifest = {"data/manifest.csv": item("data/manifest.csv")["md5"]}
+    assert [child.data for child in result.children] == [manifest, manifest | read]
+    assert result.data == manifest | read
+    assert result.tags["moclip.digest.motion"] == "m.dir"
+    assert "moclip.digest.clip" not in result.tags

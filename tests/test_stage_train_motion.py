@@ -21,7 +21,7 @@ from stages.train_motion import training_key
 from tests.imports import ROOT
 from tests.motion_clips import MOTION, TEST, TRAIN, VAL, params, write_clips
 
-OUTPUTS = ("model/model.safetensors", "model/config.json", "features.npz", "history.csv", "preds.npz", "val.npz")
+OUTPUTS = ("model/model.safetensors", "model/config.json", "features.npz", "history.csv", "preds.npz", "val_preds.npz")
 EPOCHS = 12
 # Small epochs would share one state in half a minute.
 PROGRAM = """
@@ -61,7 +61,7 @@ def video_row(member: Member) -> Video:
 def words(out: str) -> list[str]:
     inputs = ["--manifest", "manifest.csv", "--classes", "classes.csv", "--split", "split1.csv", "--motion", "motion"]
     outputs = ["--model", f"{out}/model", "--features", f"{out}/features.npz"]
-    outputs += ["--history", f"{out}/history.csv", "--preds", f"{out}/preds.npz", "--val-preds", f"{out}/val.npz"]
+    outputs += ["--history", f"{out}/history.csv", "--preds", f"{out}/preds.npz", "--val-preds", f"{out}/val_preds.npz"]
     return [sys.executable, "-c", PROGRAM, *inputs, *outputs, "--number", "1"]
 
 
@@ -111,7 +111,8 @@ def test_state_belongs_to_one_training_alone(place: Path) -> None:
     args = SimpleNamespace(classes=place / "classes.csv", split=place / "split1.csv")
 
     def key(seed: int = 0, split: int = 1, compute: Compute = ON_CPU, **changes: Any) -> str:
-        return training_key(args, FieldSampler(store, MOTION, params(**changes), compute), (seed, "motion", split))
+        sampler = FieldSampler(store, MOTION, params(**changes), compute)
+        return training_key(args, store.digest, sampler, (seed, "motion", split))
 
     keys = [key(), key(seed=1), key(split=2), key(lr=0.02), key(compute=Compute(channels_last=True))]
     assert key() == keys[0]

@@ -25,14 +25,19 @@ def build(root: Path) -> Path:
     shutil.copy(ROOT / "params.yaml", root / "params.yaml")
     apply_preset("micro", ROOT / "presets", root / "params.yaml")
     graph = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
-    prompts, templates = str(ROOT / "moclip/demo/prompts.yaml"), str(ROOT / "prompts/templates/demo.yaml")
+    texts = {
+        "${clip.prompts}": str(ROOT / "moclip/demo/prompts.yaml"),
+        "prompts/templates/${clip.templates}.yaml": str(ROOT / "prompts/templates/demo.yaml"),
+        "${item.split}": "1",
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
         _entry.all_params.cache_clear()
         for name in STAGES:
-            command = graph[name]["cmd"].replace("${item.split}", "1").replace("${clip.prompts}", prompts)
-            command = command.replace("prompts/templates/${clip.templates}.yaml", templates)
+            command = graph[name]["cmd"]
+            for place, value in texts.items():
+                command = command.replace(place, value)
             assert "$" not in command
             words = re.sub(r"^python -m ", "", command).split()
             patch.setattr(sys, "argv", words)

@@ -21,13 +21,3 @@ class MotionParams(Section):
         if (self.accumulate == "window") != (self.window_frames is not None):
             raise ValueError("window_frames is a number with accumulate: window, and null otherwise")
         return self
-
-
-class MotionInput(Section):
-    """How a video becomes what a trained motion network takes; kept beside its weights."""
-
-    motion: MotionParams
-    input_px: int | None = Field(ge=16, le=512, description="Side that fields are resized to, or null.")
-    eval_segments: int = Field(ge=1, le=64, description="Snippets per video.")
-    encoding: Literal["float", "bytes"] = "float"
-    eval_crops: Literal[1, 10] = 1

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from moclip.schema.base import Section
+from moclip.schema.motion import MotionParams
 
 Select = Literal["val", "test", "last"]
 LrScale = Annotated[float, Field(gt=0, le=100)]
@@ -64,6 +65,15 @@ class MotionNetParams(Section):
         if self.mirrored_crops == "coin" and self.eval_crops == 1:
             raise ValueError("mirrored_crops: coin needs eval_crops: 10; one crop has no mirrored half")
         return self
+
+
+class MotionInput(Section):
+    """How a video becomes what a trained motion network takes; kept beside its weights. Seed and split choose coins."""
+
+    motion: MotionParams
+    motion_net: MotionNetParams
+    seed: int = Field(ge=0)
+    split: int = Field(ge=1)
 
 
 class HeadParams(Section):

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from moclip.errors import ParamsError, StoreError
+from moclip.models.imagenet import imagenet_weights
 from moclip.models.motion import (
     SMALL_WIDTHS,
     MotionNet,
     features_and_logits,
-    imagenet_weights,
     load_motion_net,
     trainable_parameters,
 )
@@ -151,7 +151,7 @@ def test_file_that_is_no_such_weights_is_refused(tmp_path, content):
 def test_imagenet_weights_come_from_the_repository_that_timm_names(tmp_path):
     state = imagenet_file(tmp_path / "model.safetensors")
     program = (
-        "import sys, torch; from moclip.models.motion import imagenet_weights; from moclip.errors import MoclipError\n"
+        "from moclip.models.imagenet import imagenet_weights; from moclip.errors import MoclipError\n"
         "try: print(imagenet_weights('efficientnet_b0', None)['conv_head.weight'].double().sum().item())\n"
         "except MoclipError as error: print(error)"
     )

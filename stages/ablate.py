@@ -1,0 +1,179 @@
+"""Not a stage: `moclip ablate` answers the questions of a suite by experiments in DVC's queue, as a table."""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from moclip.ablation import (
+    CSV_COLUMNS,
+    Cost,
+    Job,
+    Run,
+    answer,
+    choose,
+    csv_row,
+    markdown,
+    plan,
+    read_suite,
+)
+from moclip.errors import StoreError
+from moclip.files import read_json, sha256_file, write_text
+from moclip.predictions import read_outcomes
+from moclip.progress import Progress
+from moclip.schema.evaluate import EvaluateParams
+from moclip.schema.run import Splits
+from moclip.summary import Bootstrap
+from moclip.tables import write_csv
+from stages import _queue
+from stages._entry import all_params, command, log, section
+from stages._experiments import Revision, finished_experiments, snapshot
+
+GRAPH = Path("dvc.yaml")
+PROMPTS = Path("prompts")
+MANIFEST = Path("data/manifest.csv")
+OUTCOMES = Path("results/confusion")
+ACCOUNTING = Path("reports/accounting.json")
+SUMMARY = Path("reports/summary.json")
+TARGET = "track"
+POLL_S = 2.0
+
+
+def main() -> None:
+    args = _arguments()
+    variants = choose(read_suite(args.suite), args.names)
+    if args.list:
+        sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)
+        return
+    params = all_params()
+    seeds = list(range(params["seed"], params["seed"] + args.seeds))
+    # Which videos there are is part of what an experiment is named after.
+    subprocess.run(["dvc", "repro", "--quiet", "download"], check=True)
+    base, others = plan(variants, params, seeds, _digest())
+    # The base comes first: what it leaves in DVC's cache, the others need not run.
+    if faults := bring(base, args.jobs):
+        raise StoreError(_named(faults, len(base)))
+    faults = bring(others, args.jobs)
+    runs = read_runs([job for job in [*base, *others] if job.name not in faults])
+    bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=params["seed"])
+    rows = []
+    for variant in variants:
+        own = [job for job in others if job.variant == variant.name] or base
+        if all(job.name in runs for job in own):
+            rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
+    text = markdown(rows, runs[base[0].name], args.suite.name, bootstrap)
+    write_csv(args.out.with_suffix(".csv"), CSV_COLUMNS, map(csv_row, rows))
+    write_text(table := args.out.with_suffix(".md"), text)
+    log.info("%d answers in %s", len(rows), table)
+    if faults:
+        raise StoreError(_named(faults, len(others)))
+
+
+def _arguments() -> Any:
+    parser = argparse.ArgumentParser(prog="moclip ablate", description=__doc__, allow_abbrev=False)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
+    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="experiments at once (1)")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="seeds of each, from `seed` on (1)")
+    parser.add_argument("--suite", type=Path, default=Path("ablations.yaml"), help="file of the variants")
+    parser.add_argument("--out", type=Path, default=Path("reports/ablations"), help="where tables go, as .md and .csv")
+    parser.add_argument("--list", action="store_true", help="list the variants and their questions, run nothing")
+    return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _digest() -> str:
+    """Digest of all that an experiment rests on beside its parameters: graph, code of its stages, prompts, videos."""
+    stages = YAML(typ="safe", pure=True).load(GRAPH)["stages"].values()
+    code = {Path(dep) for stage in stages for dep in stage.get("deps", []) if dep.startswith(("moclip/", "stages/"))}
+    files = sorted({GRAPH, MANIFEST, *code, *PROMPTS.rglob("*.yaml")})
+    return hashlib.sha256("".join(f"{path} {sha256_file(path)}\n" for path in files).encode()).hexdigest()
+
+
+def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
+    """Finish all jobs, whatever an earlier call left: done ones stay done, waiting ones are waited for.
+
+    Returns:
+        By name of each job that failed, the end of its log.
+    """
+    done, queue = finished_experiments(), _queue.status()
+    waiting = {job.name: job for job in jobs if job.name not in done}
+    log.info("%d of %d experiments are finished", len(jobs) - len(waiting), len(jobs))
+    for job in Progress(waiting.values(), desc="queue", unit="experiment"):
+        if not queue.is_pending(job.name):
+            _queue.enqueue(job.name, job.changes, TARGET)
+    if not waiting:
+        return {}
+    _queue.start(workers)
+    return _wait(waiting, queue, workers)
+
+
+def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[str, str]:
+    """Wait for all jobs; one that a killed worker took along is queued once more."""
+    faults: dict[str, str] = {}
+    waiting, again = set(jobs), set()
+    with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
+        while waiting:
+            time.sleep(POLL_S)
+            queue, done = _queue.status(), finished_experiments()
+            for name in sorted(waiting):
+                if name in done:
+                    waiting.remove(name)
+                elif queue.failures(name) > before.failures(name):
+                    waiting.remove(name)
+                    faults[name] = _queue.last_words(name)
+                elif queue.is_pending(name):
+                    continue
+                elif name in again:
+                    waiting.remove(name)
+                    faults[name] = "its worker ended twice without a result"
+                else:
+                    again.add(name)
+                    _queue.enqueue(name, jobs[name].changes, TARGET)
+                    _queue.start(workers)
+            progress.update(len(jobs) - len(waiting) - progress.n)
+    return faults
+
+
+def _named(faults: Mapping[str, str], count: int) -> str:
+    texts = [f"{name}:\n{words}" for name, words in faults.items()]
+    return "\n".join([f"{len(faults)} of {count} experiments failed; what the others gave is kept", *texts])
+
+
+def read_runs(jobs: Iterable[Job]) -> dict[str, Run]:
+    """What finished experiments wrote, by name, read from their commits."""
+    commits, splits = finished_experiments(), section("splits", Splits)
+    return {job.name: _read_run(commits[job.name], job.heads, splits) for job in jobs}
+
+
+def _read_run(commit: str, heads: Sequence[str], splits: Sequence[int]) -> Run:
+    paths = [path.as_posix() for path in (OUTCOMES, ACCOUNTING, SUMMARY)]
+    with tempfile.TemporaryDirectory() as name:
+        root = snapshot(Revision(commit, commit), paths, Path(name))
+        costs = read_json(root / ACCOUNTING)["run"]["heads"]
+        return Run(
+            dataset=read_json(root / SUMMARY)["dataset"],
+            outcomes={
+                head: {k: read_outcomes(root / OUTCOMES / f"{head}_split{k}.csv") for k in splits} for head in heads
+            },
+            costs={head: _cost(costs[head]) for head in heads if head in costs},
+        )
+
+
+def _cost(entry: Mapping[str, Any]) -> Cost:
+    return Cost(entry["trainable_parameters"], entry["gmac_per_video"])
+
+
+if __name__ == "__main__":
+    command(main)

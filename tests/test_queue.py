@@ -1,0 +1,45 @@
+"""Eight experiments of DVC's queue, four at a time, leave eight parent runs."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.test_pipeline import Repository, make_repository
+from tests.tracking import until
+
+DROPOUTS = ["0.1", "0.15", "0.2", "0.25", "0.3", "0.35", "0.4", "0.45"]
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+def parents(repository: Repository) -> list[tuple[str, str]]:
+    """Name and DVC experiment of every parent run; no run but theirs may be there."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{repository.path / 'mlflow.db'}")
+    runs = list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+    found = [run for run in runs if run.data.tags["moclip.kind"] == "result"]
+    children = [run.data.tags["mlflow.parentRunId"] for run in runs if run.data.tags["moclip.kind"] != "result"]
+    assert sorted(children) == sorted(run.info.run_id for run in found), "one child each: one head, one split"
+    return sorted((run.info.run_name, run.data.tags["moclip.dvc_experiments"]) for run in found)
+
+
+def test_eight_experiments_at_four_at_a_time_leave_eight_parent_runs(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path, heads=["fusion"])
+    repository.run("dvc", "repro", "-q")
+    assert parents(repository) == [("base", "")]
+    repository.run("git", "add", "-A")
+    repository.run("git", "commit", "-qm", "base")
+    repository.run("dvc", "exp", "run", "--queue", "-S", f"fusion.dropout={','.join(DROPOUTS)}")
+    repository.run("dvc", "queue", "start", "-j", "4")
+    until(lambda: not {"Queued", "Running"} & set(repository.run("dvc", "queue", "status").split()), "the queue", 1800)
+    status = repository.run("dvc", "queue", "status")
+    assert status.split().count("Success") == 8, status
+    base, *found = sorted(parents(repository))
+    assert base == ("base", "")
+    assert [name for name, _ in found] == [f"fusion.dropout={dropout}" for dropout in DROPOUTS]
+    assert len({experiment for _, experiment in found}) == 8
