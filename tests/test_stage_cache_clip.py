@@ -46,7 +46,8 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     write_split(Path("split.csv"), [Member(id_, label, "test") for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
     stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", prompts="none", templates="none")
-    stage(monkeypatch, zero_shot, **LISTS, **FILES, split="split.csv", history="h.csv", preds="preds.npz")
+    outputs = {"history": "h.csv", "preds": "preds.npz", "val-preds": "val.npz"}
+    stage(monkeypatch, zero_shot, **LISTS, **FILES, **outputs, split="split.csv")
     predictions = read_predictions(Path("preds.npz"))
     order_of = np.argsort(predictions.labels)
     return [CLASSES[k] for k in predictions.logits.argmax(axis=1)[order_of]]
