@@ -1,4 +1,7 @@
-"""The verdict: each claim of the paper beside our figure, by rules that were written down before the figures.
+"""The verdict: each claim of the paper beside our figure, by stated rules.
+
+The rules for accuracies were written down before any figure on UCF101. The 3 % of the cost were not: that the nearest
+protocol lies 1.8 % below the claim was known by then.
 
 Values in, values out; `RULES` are the same rules in words, for the report.
 """
