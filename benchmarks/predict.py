@@ -71,7 +71,7 @@ def make_bundle(folder: Path, arch: str) -> Path:
         save_model(heads[name], head, head.config())
     texts = np.random.default_rng(0).normal(size=(CLASSES, width)).astype(np.float32)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    parts = Parts(SPLIT, [f"class{i}" for i in range(CLASSES)], clip, motion, heads, texts, 100.0, {})
+    parts = Parts(SPLIT, [f"class{i}" for i in range(CLASSES)], clip, motion, heads, texts, 100.0, "middle", {})
     write_bundle(folder / f"bundle-{arch}", parts)
     return folder / f"bundle-{arch}"
 

@@ -44,6 +44,7 @@ class Parts:
         heads: Directories of the trained heads that are there, by name.
         texts: Unit text features (k, d) float32, or None where there are none.
         logit_scale: CLIP's inverse temperature.
+        frame: The rule by which CLIP saw a frame of each video, as of `clip.frame`.
         remedies: By part (`clip`, `motion` or a head's name), what to do where it is missing.
     """
 
@@ -54,6 +55,7 @@ class Parts:
     heads: dict[str, Path]
     texts: np.ndarray | None
     logit_scale: float
+    frame: str
     remedies: dict[str, str]
 
 
@@ -91,11 +93,12 @@ def _of_pipeline(models: Path, split: int) -> Parts:
 
     heads = {name: models / name / f"split{split}" for name in TRAINED_HEADS}
     classes = read_classes(classes_file)
-    texts, scale = None, 1.0
+    texts, scale, frame = None, 1.0, "middle"
     if texts_file.is_file() and scale_file.is_file():
         found = read_features(texts_file)
         texts = found.of(classes) if len(found.ids) else None
-        scale = float(read_json(scale_file)["logit_scale"])
+        facts = read_json(scale_file)
+        scale, frame = float(facts["logit_scale"]), str(facts["frame"])
     return Parts(
         split=split,
         classes=classes,
@@ -104,6 +107,7 @@ def _of_pipeline(models: Path, split: int) -> Parts:
         heads={name: path for name, path in heads.items() if path.is_dir()},
         texts=texts,
         logit_scale=scale,
+        frame=frame,
         remedies={
             "clip": "run `dvc repro clip_model`",
             "motion": f"run `dvc repro train_motion@{split}`",
@@ -138,6 +142,7 @@ def write_bundle(out: Path, parts: Parts) -> None:
             "classes": list(parts.classes),
             "heads": sorted(parts.heads),
             "logit_scale": parts.logit_scale,
+            "frame": parts.frame,
             "files": {
                 path.relative_to(temporary).as_posix(): sha256_file(path)
                 for path in sorted(temporary.rglob("*"))
@@ -165,6 +170,7 @@ def _of_bundle(folder: Path, split: int | None) -> Parts:
         heads={name: folder / "heads" / name for name in facts["heads"]},
         texts=_read_texts(folder / TEXTS),
         logit_scale=facts["logit_scale"],
+        frame=facts["frame"],
         remedies=dict.fromkeys(("clip", "motion", "zero_shot", *TRAINED_HEADS), remedy),
     )
 

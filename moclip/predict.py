@@ -147,6 +147,11 @@ class Predictor:
                 "(fusion.backbone_statistics: drift), which answers for no other head; choose --head motion_only or "
                 "clip_probe, or train with frozen statistics"
             )
+        if head != "motion_only" and parts.frame != "middle":
+            raise StoreError(
+                f"CLIP saw frames by clip.frame: {parts.frame} when this model was made, and a new video is answered "
+                "for by its middle frame alone; choose --head motion_only, or set clip.frame: middle and run `dvc repro`"
+            )
         if head == "zero_shot" and parts.texts is None:
             raise StoreError(f"no text features of the classes, which zero_shot needs; {parts.remedies[head]}")
         trained = {name: load_head(*load_model(path)) for name, path in parts.heads.items()}

@@ -46,7 +46,7 @@ def encode(args: Any, clip: ClipParams) -> None:
     )
     write_features(args.images, ids, images)
     write_features(args.texts, classes, texts)
-    write_json(args.scale, {"logit_scale": encoder.logit_scale})
+    write_json(args.scale, {"logit_scale": encoder.logit_scale, "frame": clip.frame})
 
 
 def text_order(classes: list[str], clip: ClipParams) -> list[str]:
@@ -64,7 +64,7 @@ def select(args: Any, clip: ClipParams) -> None:
     texts = found.texts_of(text_order(classes, clip))
     write_features(args.images, ids, found.images_of(ids))
     write_features(args.texts, classes[: len(texts)], texts)
-    write_json(args.scale, {"logit_scale": found.logit_scale})
+    write_json(args.scale, {"logit_scale": found.logit_scale, "frame": clip.frame})
 
 
 if __name__ == "__main__":

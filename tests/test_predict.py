@@ -206,6 +206,15 @@ def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
         np.testing.assert_allclose(seen, logits, atol=1e-4)
 
 
+def test_model_made_with_other_frames_is_refused_but_for_motion(trained: Path, tmp_path: Path) -> None:
+    models = changed(trained, tmp_path)
+    scale = tmp_path / "data/clip/scale.json"
+    write_json(scale, {**read_json(scale), "frame": "uniform:4"})
+    with pytest.raises(StoreError, match=r"clip\.frame: uniform:4.*set clip\.frame: middle"):
+        Predictor.load(models)
+    assert Predictor.load(models, head="motion_only").encoder is None
+
+
 def test_unreadable_videos_are_refused_with_the_reason(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.avi"
     cut.write_bytes(clip.read_bytes()[:-3000])
