@@ -150,7 +150,7 @@ class Predictor:
         if head != "motion_only" and parts.frame != "middle":
             raise StoreError(
                 f"CLIP saw frames by clip.frame: {parts.frame} when this model was made, and a new video is answered "
-                "for by its middle frame alone; choose --head motion_only, or set clip.frame: middle and run `dvc repro`"
+                "for by its middle frame alone; take --head motion_only, or set clip.frame: middle and run `dvc repro`"
             )
         if head == "zero_shot" and parts.texts is None:
             raise StoreError(f"no text features of the classes, which zero_shot needs; {parts.remedies[head]}")
