@@ -274,7 +274,7 @@ def _clip(places: Places) -> Finding:
 
 def _heads(places: Places) -> Finding:
     params = _read(places.params)
-    kinds = [head for head in params["heads"] if head != "zero_shot"]
+    kinds = [head for head in params["heads"] if head not in ("zero_shot", "score_average")]  # these have no weights
     folders = {"motion_only": "motion"}  # the head of the motion network is part of it
     wanted = [(kind, split) for kind in kinds for split in params["splits"]]
     there = [pair for pair in wanted if (places.models / folders.get(pair[0], pair[0]) / f"split{pair[1]}").is_dir()]

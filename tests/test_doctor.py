@@ -34,7 +34,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (tmp_path / "manifest.csv").write_text("id,path\na,a.avi\n")
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "meta.json").write_text('{"model": "ViT-B-32", "weights": "openai"}')
-    for head in ("motion", "clip_probe", "fusion"):
+    for head in ("motion", "metadata_only", "clip_probe", "linear_probe", "motion_permuted", "fusion"):
         for split in (1, 2, 3):
             (tmp_path / "models" / head / f"split{split}").mkdir(parents=True)
     (tmp_path / "report.md").touch()
@@ -71,7 +71,7 @@ def test_all_is_well_leads_to_a_prediction(places):
     assert by_name["device"] == "Board 1 (PyTorch built for CUDA 13.0)"
     assert by_name["videos"].startswith("1 in ")
     assert by_name["CLIP"].startswith("ViT-B-32 in ")
-    assert by_name["heads"] == "9 of 9 are trained"
+    assert by_name["heads"] == "18 of 18 are trained"
     assert next_command(found) == "moclip predict VIDEO"
 
 
@@ -110,10 +110,10 @@ def test_telemetry_that_is_on_is_a_fault_unless_the_environment_ends_it(places, 
 
 
 def test_a_value_out_of_range_is_named(places):
-    set_params(places, "fusion", hidden=0)
+    set_params(places, "fusion", hidden=-1)
     found = finding(places, "parameters")
     assert found.state == "missing"
-    assert "parameter 'fusion.hidden': Input should be greater than or equal to 1 (value 0)" in found.found
+    assert "parameter 'fusion.hidden': Input should be greater than or equal to 0 (value -1)" in found.found
 
 
 @pytest.mark.parametrize("text", ["a: [1", "seed: 1\n", "", "- 1\n"])
