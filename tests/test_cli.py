@@ -59,7 +59,7 @@ def test_documented_commands_exist() -> None:
     for words in documented_commands():
         found.add(words[0])
         if words[0] == "make":
-            assert set(words[1:]) <= targets, words
+            assert {word for word in words[1:] if "=" not in word} <= targets, words
         if words[:2] == ["moclip", "preset"]:
             assert set(words[2:]) <= presets, words
     assert {"make", "moclip", "dvc"} <= found
@@ -70,5 +70,7 @@ def test_help_names_every_command_without_heavy_imports() -> None:
     code = f"import sys; from moclip.cli import main\ntry: main(['--help'])\nfinally: print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.endswith("[]\n")
-    for command in ("preset", "results", "motion", "data", "doctor"):
+    used = {words[1] for words in documented_commands() if words[0] == "moclip" and len(words) > 1}
+    assert {"preset", "predict", "ablate"} <= used
+    for command in used - {"COMMAND"}:
         assert re.search(rf"^ +{command} ", done.stdout, re.MULTILINE)
