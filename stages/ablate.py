@@ -110,12 +110,11 @@ def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
     done, queue = finished_experiments(), _queue.status()
     waiting = {job.name: job for job in jobs if job.name not in done}
     log.info("%d of %d experiments are finished", len(jobs) - len(waiting), len(jobs))
-    for job in Progress(waiting.values(), desc="queue", unit="experiment"):
+    for number, job in enumerate(Progress(waiting.values(), desc="queue", unit="experiment")):
         if not queue.is_pending(job.name):
             _queue.enqueue(job.name, job.changes, TARGET)
-    if not waiting:
-        return {}
-    _queue.start(workers)
+        if number in (0, len(waiting) - 1):  # the first need not wait for the last; workers without work end early
+            _queue.start(workers)
     return _wait(waiting, queue, workers)
 
 
