@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ ACCOUNTING = Path("reports/accounting.json")
 SUMMARY = Path("reports/summary.json")
 TARGET = "track"
 POLL_S = 2.0
+POLLS_PER_STATUS = 5
 
 
 def main() -> None:
@@ -121,27 +123,32 @@ def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
 def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[str, str]:
     """Wait for all jobs; one that a killed worker took along is queued once more."""
     faults: dict[str, str] = {}
-    waiting, again = set(jobs), set()
+    waiting, again = set(jobs), set[str]()
+    polls = itertools.count(1)
     with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
         while waiting:
             time.sleep(POLL_S)
-            queue, done = _queue.status(), finished_experiments()
-            for name in sorted(waiting):
-                if name in done:
-                    waiting.remove(name)
-                elif queue.failures(name) > before.failures(name):
-                    waiting.remove(name)
-                    faults[name] = _queue.last_words(name)
-                elif queue.is_pending(name):
-                    continue
-                elif name in again:
-                    waiting.remove(name)
-                    faults[name] = "its worker ended twice without a result"
-                else:
-                    again.add(name)
-                    _queue.enqueue(name, jobs[name].changes, TARGET)
-                    _queue.start(workers)
+            if next(polls) % POLLS_PER_STATUS == 0:  # DVC needs a second of processor time to tell its queue, Git none
+                faults |= _look_after({name: jobs[name] for name in waiting}, before, again, workers)
+            waiting -= {*finished_experiments(), *faults}
             progress.update(len(jobs) - len(waiting) - progress.n)
+    return faults
+
+
+def _look_after(jobs: Mapping[str, Job], before: _queue.Status, again: set[str], workers: int) -> dict[str, str]:
+    """Faults of jobs that failed since `before`; lost ones are queued, into `again` too, and workers replaced."""
+    faults: dict[str, str] = {}
+    queue, done = _queue.status(), finished_experiments()  # in this order: what ends in between is not lost
+    for name in sorted(set(jobs) - set(done)):
+        if queue.failures(name) > before.failures(name):
+            faults[name] = _queue.last_words(name)
+        elif not queue.is_pending(name) and name in again:
+            faults[name] = "its worker ended twice without a result"
+        elif not queue.is_pending(name):
+            again.add(name)
+            _queue.enqueue(name, jobs[name].changes, TARGET)
+    if queue.active < min(workers, len(set(jobs) - set(done) - set(faults))):
+        _queue.start(workers)
     return faults
 
 
