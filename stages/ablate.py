@@ -112,6 +112,8 @@ def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
     done, queue = finished_experiments(), _queue.status()
     waiting = {job.name: job for job in jobs if job.name not in done}
     log.info("%d of %d experiments are finished", len(jobs) - len(waiting), len(jobs))
+    if not waiting:
+        return {}
     for number, job in enumerate(Progress(waiting.values(), desc="queue", unit="experiment")):
         if not queue.is_pending(job.name):
             _queue.enqueue(job.name, job.changes, TARGET)
