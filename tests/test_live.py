@@ -113,6 +113,7 @@ class Trainer:
         after_s: float = 0,
         history: str = "history.csv",
         experiment: str = "",
+        sample_s: float = 0.1,
     ) -> None:
         env = {
             **os.environ,
@@ -121,7 +122,7 @@ class Trainer:
             "MLFLOW_TRACKING_URI": place.store.uri,
             "DVC_EXP_NAME": experiment,
             "MOCLIP_LIVE_AFTER_S": str(after_s),
-            "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.1",
+            "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": str(sample_s),
         }
         self.log = place.root / f"{history}.log"
         with self.log.open("wb") as log:
@@ -354,21 +355,21 @@ def test_late_double_of_a_recorded_training_goes(here: Place) -> None:
 def test_follower_that_hangs_is_not_waited_for_and_shows_nothing_later(
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(here)
-    trainer.epochs(1)
-    until(lambda: here.shown() == [0], "an epoch")
-    follower = trainer.follower()
-    trainer.epochs(EPOCHS - 2)
+    trainer = Trainer(here, sample_s=3600)  # idle between epochs: stopped at a write, it would hold the database
+    trainer.epochs(EPOCHS - 1)
     until(lambda: here.shown() == [0, 1, 2], "three epochs")
-    trainer.epochs(1)
+    follower = trainer.follower()
     follower.suspend()
-    trainer.end()
-    name = here.runs("live")[0].data.tags[track.LIVE_TAG]
-    curves = read_curves(here.root / "history.csv")
-    here.followers.end(name, Ended("fusion", 1, curves))  # what its reader may have come to before
-    monkeypatch.setattr(track, "FOLLOWER_TIMEOUT_S", 0.1)
-    (child,) = here.record()
-    follower.resume()
+    try:
+        trainer.epochs(1)
+        trainer.end()
+        name = here.runs("live")[0].data.tags[track.LIVE_TAG]
+        curves = read_curves(here.root / "history.csv")
+        here.followers.end(name, Ended("fusion", 1, curves))  # as its reader does
+        monkeypatch.setattr(track, "FOLLOWER_TIMEOUT_S", 0.1)
+        (child,) = here.record()
+    finally:
+        follower.resume()
     until(here.gone, "the follower to end")
     assert here.runs("live") == []
     assert [run.info.run_id for run in here.record()] == [child.info.run_id]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_pipeline import Repository, make_repository
+from moclip.files import remove
+from tests.test_pipeline import Repository
 from tests.tracking import until
 
 DROPOUTS = ["0.1", "0.15", "0.2", "0.25", "0.3", "0.35", "0.4", "0.45"]
@@ -28,8 +29,21 @@ def parents(repository: Repository) -> list[tuple[str, str]]:
     return sorted((run.info.run_name, run.data.tags["moclip.dvc_experiments"]) for run in found)
 
 
-def test_eight_experiments_at_four_at_a_time_leave_eight_parent_runs(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path, heads=["fusion"])
+@pytest.fixture
+def fusion_alone(finished: Repository, tmp_path: Path) -> Repository:
+    """A copy of the finished repository that asks for one head: nothing upstream runs again."""
+    path = tmp_path / "repository"
+    shutil.copytree(finished.path, path, symlinks=True)
+    for name in ("mlflow.db", "mlartifacts"):  # they name the place that they were made in
+        remove(path / name)
+    repository = Repository(path)
+    repository.set(heads=["fusion"])
+    repository.run("git", "commit", "-qam", "one head")
+    return repository
+
+
+def test_eight_experiments_at_four_at_a_time_leave_eight_parent_runs(fusion_alone: Repository) -> None:
+    repository = fusion_alone
     repository.run("dvc", "repro", "-q")
     assert parents(repository) == [("base", "")]
     repository.run("git", "add", "-A")
