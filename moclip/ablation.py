@@ -21,7 +21,7 @@ from moclip.predictions import Outcomes
 from moclip.schema.base import Section, validated
 from moclip.schema.registry import check_all
 from moclip.schema.run import Head
-from moclip.summary import Bootstrap
+from moclip.summary import Bootstrap, Json, over_seeds
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BASE = "base"
@@ -148,9 +148,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """What one finished experiment says: name of the data set, outcomes by head and split, cost of the heads."""
+    """What one finished experiment says: its summary, outcomes by head and split, cost of the heads."""
 
-    dataset: str
+    summary: Json
     outcomes: Mapping[str, Mapping[int, Outcomes]]
     costs: Mapping[str, Cost]
 
@@ -296,24 +296,26 @@ def csv_row(row: Row) -> tuple[Any, ...]:
     return tuple("" if value is None else value for value in values)
 
 
-def markdown(rows: Sequence[Row], base: Run, suite: str, bootstrap: Bootstrap) -> str:
+def markdown(rows: Sequence[Row], base: Mapping[int, Run], suite: str, bootstrap: Bootstrap) -> str:
     """The table as Markdown, by topic.
 
     Args:
         rows: The answers.
-        base: The base's run with the first seed.
+        base: The base's runs by seed.
         suite: Name of the suite's file.
         bootstrap: How the intervals were made.
     """
+    first = next(iter(base.values()))
     intervals = sum(row.significant is not None for row in rows)
     text: str = (
         environment()
         .get_template("ablations.md.j2")
         .render(
-            dataset=base.dataset,
+            dataset=first.summary["dataset"],
             suite=suite,
-            base=", ".join(f"{head} {base.top1_pct(head):.1f} %" for head in base.outcomes),
-            seeds=max(row.seeds for row in rows),
+            base=", ".join(f"{head} {first.top1_pct(head):.1f} %" for head in first.outcomes),
+            seeds=len(base),
+            spreads=over_seeds({seed: run.summary for seed, run in base.items()})["heads"] if len(base) > 1 else {},
             confidence=f"{bootstrap.confidence_pct:g}",
             intervals=intervals,
             chance=f"{intervals * (1 - bootstrap.confidence_pct / 100):.1f}",

@@ -70,7 +70,7 @@ def main() -> None:
         own = [job for job in others if job.variant == variant.name] or base
         if all(job.name in runs for job in own):
             rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
-    text = markdown(rows, runs[base[0].name], args.suite.name, bootstrap)
+    text = markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
     write_csv(args.out.with_suffix(".csv"), CSV_COLUMNS, map(csv_row, rows))
     write_text(table := args.out.with_suffix(".md"), text)
     log.info("%d answers in %s", len(rows), table)
@@ -171,7 +171,7 @@ def _read_run(commit: str, heads: Sequence[str], splits: Sequence[int]) -> Run:
         root = snapshot(Revision(commit, commit), paths, Path(name))
         costs = read_json(root / ACCOUNTING)["run"]["heads"]
         return Run(
-            dataset=read_json(root / SUMMARY)["dataset"],
+            summary=read_json(root / SUMMARY),
             outcomes={
                 head: {k: read_outcomes(root / OUTCOMES / f"{head}_split{k}.csv") for k in splits} for head in heads
             },

@@ -21,7 +21,7 @@ from moclip.ablation import (
 )
 from moclip.errors import DataError, ParamsError
 from moclip.predictions import Outcomes
-from moclip.summary import Bootstrap
+from moclip.summary import SPREAD_FIGURES, Bootstrap
 from tests.imports import ROOT
 
 PARAMS = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
@@ -47,7 +47,7 @@ def outcomes(hits: np.ndarray, split: int = 1, clips: int = 4, skip: int = 0) ->
 
 def a_run(hits: np.ndarray, head: str = "fusion", splits: tuple[int, ...] = (1, 2), skip: int = 0) -> Run:
     by_split = {split: outcomes(hits, split, skip=skip) for split in splits}
-    return Run("demo", {head: by_split}, {head: Cost(1000, 0.25)})
+    return Run({"dataset": "demo"}, {head: by_split}, {head: Cost(1000, 0.25)})
 
 
 GOOD, POOR = np.ones(80, bool), np.arange(80) % 4 > 0
@@ -145,7 +145,7 @@ def test_seeds_are_averaged_video_by_video_and_spread_apart() -> None:
 
 
 def test_a_head_is_held_against_another_of_the_base() -> None:
-    base = Run("demo", a_run(GOOD).outcomes | a_run(POOR, "motion_only").outcomes, {})
+    base = Run({}, a_run(GOOD).outcomes | a_run(POOR, "motion_only").outcomes, {})
     row = answer(variant("mv", head="motion_only", against="fusion"), PARAMS, [base], [base], BOOTSTRAP)
     assert row.change == "motion_only for fusion"
     assert row.delta_points == -25.0
@@ -164,10 +164,28 @@ def test_tables_say_the_same() -> None:
         answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(POOR)], BOOTSTRAP),
         answer(variant("same"), PARAMS, [a_run(GOOD)], [a_run(GOOD)], BOOTSTRAP),
     ]
-    text = markdown(rows, a_run(GOOD), "ablations.yaml", BOOTSTRAP)
+    text = markdown(rows, {0: a_run(GOOD)}, "ablations.yaml", BOOTSTRAP)
     assert "| narrow | Does it need it? | fusion.hidden=64 | 75.0 (160) | \N{MINUS SIGN}25.0 | " in text
     assert "| 1,000 | 0.2500 | 25.0 points below |" in text
     assert "is the base itself" in text
     assert "One seed was run" in text
     cells = dict(zip(CSV_COLUMNS, csv_row(rows[0]), strict=True))
     assert (cells["delta_points"], cells["trainable_parameters"], cells["top1_std_pct"]) == (-25.0, 1000, "")
+
+
+def summary(top1_pct: dict[str, float]) -> dict:
+    figures = {name: {"per_split": top1_pct} for name in SPREAD_FIGURES}
+    facts = {"dataset": "demo", "complete": True, "splits": [1, 2], "n_classes": 2}
+    return {**facts, "heads": {"fusion": figures}, "differences": {}}
+
+
+def test_spread_over_seeds_of_the_base_stands_apart_from_that_over_splits() -> None:
+    base = {
+        seed: Run(summary({"1": value, "2": value + 10.0}), a_run(GOOD).outcomes, {})
+        for seed, value in ((0, 80.0), (1, 84.0))
+    }
+    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, list(base.values()), [a_run(POOR), a_run(GOOD)], BOOTSTRAP)
+    text = markdown([row], base, "ablations.yaml", BOOTSTRAP)
+    assert "| fusion | 87.0 | 2.8 | 7.1 |" in text
+    assert "| 87.5 (160) | 17.7 | \N{MINUS SIGN}12.5 |" in text
+    assert "averaged over 2 seeds" in text
