@@ -1,5 +1,6 @@
 """Fixtures that several test files share: a small demo data set, made once, and PyTorch's global switches put back."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.trained import build
 
     return build(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(autouse=True)
+def restore_logging() -> Iterator[None]:
+    """A command that a test runs in this process chooses how much is said; the next test starts without."""
+    root, names = logging.getLogger(), ("moclip", "stages", "__main__")
+    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in ("root", *names)}
+    yield
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 from moclip import motion, motion_extract, video
 from moclip.errors import ParamsError, VideoError
-from moclip.files import sha256_file
+from moclip.files import remove, sha256_file
 from moclip.motion_extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion_store import MotionStore
 from tests.clips import encode, scrolling
@@ -170,7 +170,12 @@ def test_ctrl_c_ends_all_processes_with_one_line_and_harms_nothing(videos, undis
         f"import sys; from moclip import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
     )
     words = ["-c", program, *map(str, (videos[0].path.parent, out, work, 2))]
-    status, shown = on_terminal(words, type_at=lambda text: "\x03" if "motion:" in text else None)
+    for _ in range(3):  # on a busy machine the key may come when all is done
+        status, shown = on_terminal(words, type_at=lambda text: "\x03" if "motion:" in text else None)
+        if status != 0:
+            break
+        remove(out)
+        remove(work)
     assert status == 130
     assert "Traceback" not in shown
     assert shown.replace("^C", " ").split()[-1] == "interrupted"

@@ -68,7 +68,7 @@ def write_params(path: Path) -> None:
 def stage(workplace: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"} | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", f"stages.{name}", *words]
-    return subprocess.run(command, cwd=workplace, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=workplace, env=env, capture_output=True, text=True, timeout=900, check=False)
 
 
 def finished(done: subprocess.CompletedProcess[str]) -> str:
