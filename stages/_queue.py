@@ -63,8 +63,11 @@ def override(name: str, value: Any) -> str:
 
 
 def start(workers: int) -> None:
-    """Start workers; they end by themselves when the queue is empty."""
-    _run("dvc", "queue", "start", "--quiet", "--jobs", str(workers))
+    """Start workers, up to this many in all; they end by themselves when the queue is empty."""
+    words = ["dvc", "queue", "start", "--quiet", "--jobs", str(workers)]
+    # Not by pipes: the workers inherit them, and whoever reads would wait for the last worker's end.
+    if subprocess.run(words, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        raise StoreError(f"`{' '.join(words)}` failed; run it by hand to see why")
 
 
 def last_words(name: str, lines: int = 6) -> str:
