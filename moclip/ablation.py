@@ -3,8 +3,7 @@
 Values in, values out: what runs the experiments, and where their files lie, is the caller's business.
 """
 
-import hashlib
-import json
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,15 @@ from pydantic import Field
 from ruamel.yaml import YAML, YAMLError
 
 from moclip.errors import DataError, ParamsError
+from moclip.files import fingerprint
+from moclip.flat import flatten
 from moclip.markdown import environment
 from moclip.metrics import paired_hits
 from moclip.predictions import Outcomes
 from moclip.schema.base import Section, validated
 from moclip.schema.registry import check_all
 from moclip.schema.run import Head
-from moclip.summary import Bootstrap, Json, over_seeds
+from moclip.summary import Bootstrap, Json, is_significant, over_seeds, sample_std
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BASE = "base"
@@ -117,7 +118,7 @@ def _job(
 ) -> Job:
     values = {**values, "heads": list(heads), "seed": seed}
     changes = {name: value for name, value in values.items() if _get(params, name, variant) != value}
-    whole = json.loads(json.dumps(params))
+    whole = copy.deepcopy(dict(params))
     for name, value in changes.items():
         section, _, key = name.rpartition(".")
         (whole[section] if section else whole)[key] = value
@@ -125,8 +126,7 @@ def _job(
         check_all(whole)
     except ParamsError as error:
         raise ParamsError(f"variant '{variant}': {error}") from error
-    digest = hashlib.sha256(json.dumps([whole, code], sort_keys=True).encode()).hexdigest()[:10]
-    return Job(variant, seed, tuple(heads), changes, f"ablate-{variant}-s{seed}-{digest}")
+    return Job(variant, seed, tuple(heads), changes, f"ablate-{variant}-s{seed}-{fingerprint(whole, code)}")
 
 
 def _get(params: Mapping[str, Any], name: str, variant: str) -> Any:
@@ -181,7 +181,7 @@ class Row:
     @property
     def significant(self) -> bool | None:
         """Whether the interval leaves out zero; None where there is no interval."""
-        return None if self.interval is None else not self.interval["low"] <= 0 <= self.interval["high"]
+        return is_significant(self.interval)
 
     @property
     def answer(self) -> str:
@@ -221,9 +221,9 @@ def answer(
         n_test=sum(len(value) for value in values.values()),
         seeds=len(own),
         top1_pct=round(float(np.mean(per_seed)), 4),
-        top1_std_pct=round(float(np.std(per_seed, ddof=1)), 4) if len(per_seed) > 1 else None,
+        top1_std_pct=sample_std(per_seed),
         delta_points=round(100 * float(np.mean([value.mean() for value in values.values()])), 4),
-        interval=bootstrap.interval(values, groups) if _disjoint(groups) else None,
+        interval=bootstrap.interval(values, groups),
         cost=own[0].costs.get(variant.head),
     )
 
@@ -248,24 +248,17 @@ def _common(first: Outcomes, second: Outcomes) -> tuple[Outcomes, Outcomes]:
     both = np.intersect1d(first.ids, second.ids)
     if not len(both):
         raise DataError("no test video in common")
-    return tuple(  # type: ignore[return-value]
-        Outcomes(o.ids[keep], o.groups[keep], o.actual[keep], o.predicted[keep])
-        for o in (first, second)
-        for keep in [np.isin(o.ids, both)]
-    )
+    return _only(first, both), _only(second, both)
 
 
-def _disjoint(groups: Mapping[int, np.ndarray]) -> bool:
-    sets = [set(names.tolist()) for names in groups.values()]
-    return len(set().union(*sets)) == sum(map(len, sets))
+def _only(outcomes: Outcomes, ids: np.ndarray) -> Outcomes:
+    keep = np.isin(outcomes.ids, ids)
+    return Outcomes(outcomes.ids[keep], outcomes.groups[keep], outcomes.actual[keep], outcomes.predicted[keep])
 
 
 def _change(variant: Variant, params: Mapping[str, Any]) -> str:
-    changed = [
-        f"{name}={json.dumps(value)}" if not isinstance(value, str) else f"{name}={value}"
-        for name, value in variant.set.items()
-        if _get(params, name, variant.name) != value
-    ]
+    values = {name: value for name, value in variant.set.items() if _get(params, name, variant.name) != value}
+    changed = [f"{name}={text}" for name, text in flatten(values).items()]
     if variant.head != variant.rival:
         changed.insert(0, f"{variant.head} for {variant.rival}")
     return ", ".join(changed)

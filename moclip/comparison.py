@@ -10,7 +10,7 @@ from moclip.errors import DataError
 from moclip.markdown import NO_VALUE, environment, pct, signed, significance, span
 from moclip.metrics import Metrics, paired_hits
 from moclip.predictions import Outcomes
-from moclip.summary import Bootstrap
+from moclip.summary import Bootstrap, is_significant
 
 COLUMNS = (
     *("head", "variant", "splits", "n_test", "top1_pct", "top5_pct", "mean_class_pct"),
@@ -52,9 +52,7 @@ class Row:
         """Whether the difference is one: not where the interval holds zero."""
         if self.difference is None:
             return ""
-        if self.interval is None:
-            return significance(None)
-        return significance(not self.interval["low"] <= 0 <= self.interval["high"])
+        return significance(is_significant(self.interval))
 
     def values(self) -> tuple[Any, ...]:
         """The row under `COLUMNS`, for CSV."""
@@ -146,10 +144,8 @@ def _difference(
                 f"{head}, split {split}: {error} (first: {variant.name})"
             ) from error
         groups[split] = paired.groups
-    names = [set(of_split.tolist()) for of_split in groups.values()]
-    apart = len(set().union(*names)) == sum(map(len, names))  # splits are drawn apart, so no group may test in two
     mean = _mean([100.0 * float(values[split].mean()) for split in splits])
-    return mean, bootstrap.interval(values, groups) if apart else None
+    return mean, bootstrap.interval(values, groups)
 
 
 def _gaps(heads: Sequence[str], variants: Sequence[Variant]) -> Iterator[str]:

@@ -182,13 +182,13 @@ def accuracy_interval(
 
     Args:
         hits: By split, (n,) values from 0 to 1.
-        groups: By split, (n,) names; splits are drawn apart, so no group may stand in two of them.
+        groups: By split, (n,) names.
         resamples: Number of bootstrap resamples.
         confidence_pct: Confidence level in percent.
         seed: Together with the split it seeds the draws.
 
     Returns:
-        None where a split has a single group, from which no spread can be told.
+        None where no spread can be told: a split has a single group, or two splits, which are drawn apart, share one.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, equations 14.9 to 14.15;
     the widening is that of `_ends`.
@@ -229,6 +229,9 @@ class _Resampled:
 
 
 def _resample(values: BySplit, groups: BySplit, resamples: int, seed: int) -> _Resampled | None:
+    names = [set(groups[split].tolist()) for split in values]
+    if len(set().union(*names)) < sum(map(len, names)):
+        return None
     draws, means, influence = [], [], []
     for split in sorted(values):
         sums, sizes = group_sums(values[split], groups[split])

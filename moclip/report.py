@@ -19,6 +19,7 @@ from moclip.figures import (
     encoder_chart,
     gain_chart,
 )
+from moclip.flat import leaves
 from moclip.gains import ClassGain
 from moclip.heads import HEADS, main_head
 from moclip.history import Epoch, optimism_points
@@ -30,7 +31,6 @@ from moclip.verdict import (
     RULES,
     data_title,
     departures,
-    flat,
     headline,
     is_tested,
     judge,
@@ -144,7 +144,7 @@ def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
             contact_sheet=inputs.contact_sheet,
             select={name: inputs.params[name]["select"] for name in ("motion_net", "fusion")},
             figures=figures,
-            params=[(key, plain(value)) for key, value in flat(_that_matter(inputs.params))],
+            params=[(key, plain(value)) for key, value in leaves(_that_matter(inputs.params))],
             digests=sorted(inputs.digests.items()),
             versions=sorted(inputs.versions.items()),
             paper=PAPER,

@@ -108,7 +108,6 @@ def summarize(
         _check(head, by_split, first)
     n_classes = next(iter(first.values())).metrics.n_classes
     n_test = {split: result.metrics.n_test for split, result in first.items()}
-    drawable = bootstrap if _disjoint(first) else None
     return {
         "dataset": dataset,
         "complete": is_complete(dataset, whole, n_test, n_classes),
@@ -116,10 +115,9 @@ def summarize(
         "n_classes": n_classes,
         "confidence_pct": bootstrap.confidence_pct,
         "resamples": bootstrap.resamples,
-        "heads": {head: _head(by_split, drawable) for head, by_split in results.items()},
+        "heads": {head: _head(by_split, bootstrap) for head, by_split in results.items()},
         "differences": {
-            f"{a}_minus_{b}": _difference(results[a], results[b], bootstrap, drawable)
-            for a, b in contrasts(list(results))
+            f"{a}_minus_{b}": _difference(results[a], results[b], bootstrap) for a, b in contrasts(list(results))
         },
     }
 
@@ -148,12 +146,7 @@ def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result
             raise DataError(f"{head}, split {split}: chooses among another number of classes")
 
 
-def _disjoint(by_split: Mapping[int, Result]) -> bool:
-    groups = [set(result.outcomes.groups.tolist()) for result in by_split.values()]
-    return len(set().union(*groups)) == sum(map(len, groups))
-
-
-def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
+def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
     metrics = {split: result.metrics for split, result in sorted(by_split.items())}
     hits = {split: result.outcomes.correct for split, result in by_split.items()}
     groups = {split: result.outcomes.groups for split, result in by_split.items()}
@@ -164,7 +157,7 @@ def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap | None) -> Json:
             for key in ("n_test", "n_groups", "correct")
         },
         "top1_interval_pct": {
-            "mean": bootstrap.accuracy_interval(hits, groups) if bootstrap else None,
+            "mean": bootstrap.accuracy_interval(hits, groups),
             "per_split": {str(split): _ends(m) for split, m in metrics.items()},
         },
     }
@@ -179,25 +172,28 @@ def _spread(by_split: Mapping[int, float]) -> Json:
     values = list(by_split.values())
     return {
         "mean": round(float(np.mean(values)), 4),
-        "std": _std(values),
+        "std": sample_std(values),
         "per_split": {str(split): value for split, value in by_split.items()},
     }
 
 
-def _difference(
-    first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap, pooled: Bootstrap | None
-) -> Json:
-    """Top-1 of `first` minus `second` on equal videos, in points, with intervals; `pooled` is that of the mean."""
+def _difference(first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
+    """Top-1 of `first` minus `second` on equal videos, in points, with intervals."""
     paired = {k: paired_hits(first[k].outcomes, second[k].outcomes) for k in first}
     values = {split: difference for split, (_, difference) in paired.items()}
     groups = {split: outcomes.groups for split, (outcomes, _) in paired.items()}
-    interval = pooled.interval(values, groups) if pooled else None
+    interval = bootstrap.interval(values, groups)
     return {
         **_spread({split: round(100.0 * float(values[split].mean()), 4) for split in sorted(values)}),
         "interval": interval,
         "interval_per_split": {str(k): bootstrap.interval({k: values[k]}, {k: groups[k]}) for k in sorted(values)},
-        "significant": None if interval is None else not interval["low"] <= 0 <= interval["high"],
+        "significant": is_significant(interval),
     }
+
+
+def is_significant(interval: Mapping[str, float] | None) -> bool | None:
+    """Whether an interval of a difference leaves out zero; None where there is no interval."""
+    return None if interval is None else not interval["low"] <= 0 <= interval["high"]
 
 
 def over_seeds(summaries: Mapping[int, Json]) -> Json:
@@ -247,13 +243,13 @@ def _spreads(values: Mapping[int, Mapping[str, float]]) -> Json:
     of_seeds, of_splits = table.mean(axis=1), table.mean(axis=0)
     return {
         "mean": round(float(table.mean()), 4),
-        "std_over_seeds": _std(of_seeds),
-        "std_over_splits": _std(of_splits),
+        "std_over_seeds": sample_std(of_seeds),
+        "std_over_splits": sample_std(of_splits),
         "per_seed": {str(seed): round(float(mean), 4) for seed, mean in zip(values, of_seeds, strict=True)},
     }
 
 
-def _std(values: Sequence[float] | np.ndarray) -> float | None:
+def sample_std(values: Sequence[float] | np.ndarray) -> float | None:
     """Sample standard deviation; None for a single value."""
     return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
 

@@ -7,10 +7,11 @@ Values in, values out; `RULES` are the same rules in words, for the report.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from moclip.flat import leaves
 from moclip.paper import CLAIMS, SETTINGS, Claim
 from moclip.summary import Json
 
@@ -98,17 +99,8 @@ def headline(judged: list[Judged], summary: Json) -> str:
 
 def departures(params: Json) -> list[tuple[str, str, str]]:
     """Settings in which the parameters differ from the paper's published code: key, here, there."""
-    here = dict(flat(params))
+    here = dict(leaves(params))
     return [(key, plain(here[key]), plain(there)) for key, there in SETTINGS.items() if here[key] != there]
-
-
-def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested parameters by dotted key, in the order of the file."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from flat(inner, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, value
 
 
 def plain(value: Any) -> str:

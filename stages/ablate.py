@@ -1,7 +1,6 @@
 """Not a stage: `moclip ablate` answers the questions of a suite by experiments in DVC's queue, as a table."""
 
 import argparse
-import hashlib
 import itertools
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from moclip.ablation import (
     read_suite,
 )
 from moclip.errors import StoreError
-from moclip.files import read_json, sha256_file, write_text
+from moclip.files import fingerprint, read_json, sha256_file, write_text
 from moclip.predictions import read_outcomes
 from moclip.progress import Progress
 from moclip.schema.evaluate import EvaluateParams
@@ -100,7 +99,7 @@ def _digest() -> str:
     stages = YAML(typ="safe", pure=True).load(GRAPH)["stages"].values()
     code = {Path(dep) for stage in stages for dep in stage.get("deps", []) if dep.startswith(("moclip/", "stages/"))}
     files = sorted({GRAPH, MANIFEST, *code, *PROMPTS.rglob("*.yaml")})
-    return hashlib.sha256("".join(f"{path} {sha256_file(path)}\n" for path in files).encode()).hexdigest()
+    return fingerprint({path.as_posix(): sha256_file(path) for path in files})
 
 
 def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:

@@ -65,14 +65,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def restore_logging() -> Iterator[None]:
-    """A command that a test runs in this process chooses how much is said; the next test starts without."""
-    root, names = logging.getLogger(), ("moclip", "stages", "__main__")
-    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in ("root", *names)}
-    yield
-    root.handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+def unchosen_logging() -> None:
+    """A command that ran in this process, for an earlier test or a shared fixture, chose how much is said."""
+    for name in ("moclip", "stages", "__main__"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(autouse=True)

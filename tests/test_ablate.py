@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.imports import ROOT
+from tests.test_pipeline import Repository
 
 GRAPH = """
 stages:
@@ -58,24 +59,16 @@ SUITE = """
 """
 
 
-class Repository:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.env = os.environ | {
-            "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            **{f"GIT_{who}_{what}": "t@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-        }
+class Suite(Repository):
+    """A repository in which `moclip ablate` runs from this checkout."""
 
-    def run(self, *words: str, status: int = 0) -> str:
-        done = subprocess.run(words, check=False, cwd=self.path, env=self.env, capture_output=True, text=True)
-        assert done.returncode == status, f"{words}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout + done.stderr
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.env["PYTHONPATH"] = str(ROOT)
 
     def ablate(self, *words: str, status: int = 0) -> str:
-        return self.run(sys.executable, "-m", "stages.ablate", *words, status=status)
+        both = 'exec "$0" "$@" 2>&1'
+        return self.run("sh", "-c", both, sys.executable, "-m", "stages.ablate", *words, status=status)
 
     def rows(self, name: str = "ablations") -> dict[str, dict[str, str]]:
         with (self.path / f"reports/{name}.csv").open() as file:
@@ -87,8 +80,8 @@ class Repository:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    repository = Repository(path := tmp_path_factory.mktemp("repository"))
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    repository = Suite(path := tmp_path_factory.mktemp("repository"))
     shutil.copy(ROOT / "params.yaml", path)
     for name, text in {"dvc.yaml": GRAPH, "stub.py": STUB, "ablations.yaml": SUITE, ".gitignore": "*.log\n"}.items():
         (path / name).write_text(text)
@@ -99,14 +92,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return repository
 
 
-def test_list_names_every_question_and_runs_nothing(repository: Repository) -> None:
+def test_list_names_every_question_and_runs_nothing(repository: Suite) -> None:
     printed = repository.ablate("--list")
     assert "Is more better?" in printed
     assert repository.experiments() == []
     assert "variant 'tall': not in the suite; it has narrow, wide, motion" in repository.ablate("tall", status=1)
 
 
-def test_suite_runs_once_and_says_what_came_out(repository: Repository) -> None:
+def test_suite_runs_once_and_says_what_came_out(repository: Suite) -> None:
     printed = repository.ablate("--jobs", "2")
     rows = repository.rows()
     assert rows["narrow"]["answer"] == "25.0 points below"
@@ -123,7 +116,7 @@ def test_suite_runs_once_and_says_what_came_out(repository: Repository) -> None:
     assert list(repository.rows("few")) == ["narrow"]
 
 
-def test_failure_is_named_and_the_others_are_kept(repository: Repository) -> None:
+def test_failure_is_named_and_the_others_are_kept(repository: Suite) -> None:
     with (repository.path / "ablations.yaml").open("a") as file:
         file.write("- {name: unlucky, topic: Width, question: Is seven bad?, set: {fusion.hidden: 7}}\n")
     printed = repository.ablate("unlucky", "wide", status=1)
@@ -132,7 +125,7 @@ def test_failure_is_named_and_the_others_are_kept(repository: Repository) -> Non
     assert list(repository.rows()) == ["wide"]
 
 
-def test_killed_suite_goes_on_where_it_was(repository: Repository) -> None:
+def test_killed_suite_goes_on_where_it_was(repository: Suite) -> None:
     # Another seed, so that nothing is known yet; the narrow one takes longer than the test.
     (repository.path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("seed: 0", "seed: 5"))
     repository.env["STUB_SECONDS"] = "600"

@@ -169,7 +169,8 @@ def test_splits_enter_a_mean_alike_and_narrow_it() -> None:
     rng = np.random.default_rng(5)
     hits, groups = {}, {}
     for split, mean in ((1, 0.5), (2, 0.7), (3, 0.9)):
-        hits[split], groups[split] = clustered(rng, mean, 60)
+        hits[split], names = clustered(rng, mean, 60)
+        groups[split] = names + 60 * split  # splits are drawn apart: they share no group
     together = accuracy_interval(hits, groups, 2_000, 95.0, 0)
     alone = accuracy_interval({1: hits[1]}, {1: groups[1]}, 2_000, 95.0, 0)
     assert together is not None

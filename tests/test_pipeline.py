@@ -39,9 +39,9 @@ class Repository:
         }
         self.env.pop("MLFLOW_TRACKING_URI", None)
 
-    def run(self, *words: str) -> str:
+    def run(self, *words: str, status: int = 0) -> str:
         done = subprocess.run(words, check=False, cwd=self.path, env=self.env, capture_output=True, text=True)
-        assert done.returncode == 0, f"{words}: {done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        assert done.returncode == status, f"{words}: {done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done.stdout
 
     def lock(self) -> str:
