@@ -112,8 +112,8 @@ def _of_pipeline(models: Path, split: int) -> Parts:
             "clip": "run `dvc repro clip_model`",
             "motion": f"run `dvc repro train_motion@{split}`",
             "zero_shot": "run `dvc repro cache_clip`",
-            "clip_probe": f"run `dvc repro clip_probe@{split}`",
-            "fusion": f"run `dvc repro train_fusion@{split}`",
+            "clip_probe": "run `dvc repro clip_probe`",
+            "fusion": "run `dvc repro train_fusion`",
         },
     )
 

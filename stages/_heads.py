@@ -1,6 +1,10 @@
 """What the stages that train a head share: its cached inputs, its training, and what dvc.yaml declares of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from moclip.checkpoint import Checkpoint
 from moclip.features import read_features
@@ -15,6 +19,15 @@ from stages._results import write_test_predictions, write_val_predictions
 
 STREAMS = ("clip", "motion")  # in the order of --streams, which may end with the first
 Seed = tuple[int, str, int]  # seed, head and split number
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For the heads: they are so small that handing work to a second thread takes longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def read_inputs(args: Any, params: HeadParams, seed: Seed) -> dict[str, Part]:

@@ -5,7 +5,7 @@ there. Entries of splits, heads and stages that are no longer asked for stay in 
 counts only if it leads to a file that was asked for by name and matches it by content.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,17 @@ class Lock:
         return path
 
     def read_for(self, path: Path, data: Iterable[Path]) -> dict[str, str]:
-        """Digest by path of all that was read, on the way to a file, of these files and directories."""
+        """Digest by path of all that was read, on the way to a file, of these files and directories.
+
+        Where a directory was read that holds such a file, it stands for the file.
+        """
         tops = list(data)
         read = [dep for name in self.behind([path]) for dep in self._deps(name)]
         return {
             dep["path"]: dep["md5"]
             for dep in sorted(read, key=lambda dep: str(dep["path"]))
-            if any(top == Path(dep["path"]) or top in Path(dep["path"]).parents for top in tops)
+            for at in [Path(dep["path"])]
+            if any(top == at or top in at.parents or at in top.parents for top in tops)
         }
 
     def behind(self, files: Iterable[Path]) -> list[str]:
@@ -66,7 +70,7 @@ class Lock:
         made = {
             item["path"]: item["md5"]
             for name in makers
-            for item in [*self.stages[name].get("outs", []), *self._made_deps(name)]
+            for item in [*self.stages[name].get("outs", []), *(item for _, item in self._sources(name))]
         }
         return fingerprint(made, self._params(makers))
 
@@ -89,15 +93,30 @@ class Lock:
             name = waiting.pop()
             if name not in seen:
                 seen.add(name)
-                waiting += [maker for dep in self._deps(name) for maker in self._makers(dep)]
+                waiting += [maker for maker, _ in self._sources(name)]
         return sorted(seen)
 
     def _deps(self, name: str) -> list[Any]:
         deps: list[Any] = self.stages[name].get("deps", [])
         return deps
 
-    def _made_deps(self, name: str) -> list[Any]:
-        return [dep for dep in self._deps(name) if self._makers(dep)]
+    def _sources(self, name: str) -> Iterator[tuple[str, Any]]:
+        """What a stage read of others, each with the stage that wrote it."""
+        for dep in self._deps(name):
+            exact = [(maker, dep) for maker in self._makers(dep)]
+            yield from exact or self._parts(name, Path(dep["path"]))
+
+    def _parts(self, reader: str, directory: Path) -> Iterator[tuple[str, Any]]:
+        """What stages of one split each wrote into a directory, of the splits that its reader went through.
+
+        DVC keeps no digest by file of a directory that was read, so what is left there of other
+        splits can only be told by the number in the stage's name.
+        """
+        params = self.stages[reader].get("params", {}).values()
+        splits = {str(split) for values in params for split in values.get("splits", [])}
+        for name, stage in self.stages.items():
+            if name.partition("@")[2] in splits:
+                yield from ((name, out) for out in stage.get("outs", []) if directory in Path(out["path"]).parents)
 
     def _makers(self, item: Mapping[str, Any]) -> list[str]:
         """Stages that wrote exactly this content to this path."""

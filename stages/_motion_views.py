@@ -1,8 +1,7 @@
 """Two ways for the stage train_fusion in which motion features differ from epoch to epoch."""
 
+from contextlib import ExitStack
 from typing import Any
-
-import torch
 
 from moclip.checkpoint import checkpoint_in
 from moclip.compute import Compute
@@ -16,7 +15,7 @@ from moclip.schema.compute import ComputeParams
 from moclip.schema.motion import MotionParams
 from moclip.schema.training import HeadParams, MotionNetParams
 from stages._entry import work_directory
-from stages._heads import Seed, read_inputs, train_and_write
+from stages._heads import Seed, one_thread, read_inputs, train_and_write
 from stages._resume import running_code
 
 
@@ -30,24 +29,33 @@ def train_on_views(
     ids = parts["train"].ids
     work = work_directory(f"fusion_views-{fingerprint(_made_by(args, store, sampler), ids, seed)}")
     views = view_features(net, sampler, ids, seed, views=params.views, work=work)
-    torch.set_num_threads(1)  # as on plain features
-    train_and_write(args, ViewInputs(parts, views, seed), params, seed)
+    with one_thread():
+        train_and_write(args, ViewInputs(parts, views, seed), params, seed)
 
 
 def train_online(
-    args: Any, params: HeadParams, seed: Seed, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
+    args: Any,
+    params: HeadParams,
+    seed: Seed,
+    motion: MotionParams,
+    motion_net: MotionNetParams,
+    compute: ComputeParams,
+    kept: ExitStack,
 ) -> None:
-    """With the motion network in the loop: that may take hours, so it goes on after a kill."""
+    """With the motion network in the loop: that may take hours, so it goes on after a kill.
+
+    The state of the training, finished or not, stays until `kept` ends without an error.
+    """
     store = MotionStore.open(args.motion)
     net, sampler = _network(args, store, motion, motion_net, compute)
     drift = params.backbone_statistics == "drift"
     inputs = OnlineInputs(read_inputs(args, params, seed), net, sampler, seed, drift=drift)
     files = [sha256_file(path) for path in (args.classes, args.split, *args.streams)]
     key = fingerprint(_made_by(args, store, sampler), files, params.model_dump(), seed)
-    with checkpoint_in(work_directory(f"train_fusion-{key}")) as checkpoint:
-        train_and_write(args, inputs, params, seed, checkpoint)
-        if drift:  # what the head was selected and tested with
-            save_model(args.model / "motion", net, net.config())
+    checkpoint = kept.enter_context(checkpoint_in(work_directory(f"train_fusion-{key}")))
+    train_and_write(args, inputs, params, seed, checkpoint)
+    if drift:  # what the head was selected and tested with
+        save_model(args.model / "motion", net, net.config())
 
 
 def _network(

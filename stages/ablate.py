@@ -35,11 +35,12 @@ from moclip.tables import write_csv
 from stages import _queue
 from stages._entry import all_params, command, log, section
 from stages._experiments import Revision, finished_experiments, snapshot
+from stages._layout import evaluated
 
 GRAPH = Path("dvc.yaml")
 PROMPTS = Path("prompts")
 MANIFEST = Path("data/manifest.csv")
-OUTCOMES = Path("results/confusion")
+RESULTS = Path("results/heads")
 ACCOUNTING = Path("reports/accounting.json")
 SUMMARY = Path("reports/summary.json")
 TARGET = "track"
@@ -165,14 +166,14 @@ def read_runs(jobs: Iterable[Job]) -> dict[str, Run]:
 
 
 def _read_run(commit: str, heads: Sequence[str], splits: Sequence[int]) -> Run:
-    paths = [path.as_posix() for path in (OUTCOMES, ACCOUNTING, SUMMARY)]
+    paths = [path.as_posix() for path in (RESULTS, ACCOUNTING, SUMMARY)]
     with tempfile.TemporaryDirectory() as name:
         root = snapshot(Revision(commit, commit), paths, Path(name))
         costs = read_json(root / ACCOUNTING)["run"]["heads"]
         return Run(
             summary=read_json(root / SUMMARY),
             outcomes={
-                head: {k: read_outcomes(root / OUTCOMES / f"{head}_split{k}.csv") for k in splits} for head in heads
+                head: {k: read_outcomes(evaluated(root / RESULTS / head, k).outcomes) for k in splits} for head in heads
             },
             costs={head: _cost(costs[head]) for head in heads if head in costs},
         )

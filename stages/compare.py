@@ -11,8 +11,7 @@ from moclip.comparison import COLUMNS, Variant, as_markdown, as_text, compare
 from moclip.errors import DataError, ParamsError, StoreError
 from moclip.files import write_text
 from moclip.flat import flatten
-from moclip.metrics import Metrics
-from moclip.predictions import Outcomes, read_outcomes
+from moclip.predictions import read_outcomes
 from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.run import Seed
 from moclip.summary import Bootstrap, read_metrics
@@ -20,6 +19,7 @@ from moclip.tables import write_csv
 from stages._digest import md5
 from stages._entry import PARAMS_FILE, command, read_params, section
 from stages._experiments import DONE, Revision, find, snapshot
+from stages._layout import evaluated
 from stages._lock import Lock, read_lock
 
 LOCK = "dvc.lock"
@@ -65,28 +65,23 @@ def _variant(revision: Revision, folder: Path) -> Variant:
     root = snapshot(revision, [LOCK, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
     try:
         params, lock = read_params(root / PARAMS_FILE), read_lock(root / LOCK)
-        asked = _result_files(lock, params)
-        files = [path for paths in asked.values() for path in paths]
-        snapshot(revision, files, root)
-        _check_parameters(lock, params, {path: md5(root / path) for path in files})
-        metrics: dict[str, dict[int, Metrics]] = {}
-        outcomes: dict[str, dict[int, Outcomes]] = {}
-        for (head, split), (of_metrics, of_outcomes) in asked.items():
-            metrics.setdefault(head, {})[split] = read_metrics(root / of_metrics, head, split)
-            outcomes.setdefault(head, {})[split] = read_outcomes(root / of_outcomes)
+        asked = _results(lock, params)
+        snapshot(revision, list(asked.values()), root)
+        _check_parameters(lock, params, {path: md5(root / path) for path in asked.values()})
+        files = {
+            head: {split: evaluated(root / path, split) for split in params["splits"]} for head, path in asked.items()
+        }
+        metrics = {head: {k: read_metrics(made.metrics, head, k) for k, made in files[head].items()} for head in files}
+        outcomes = {head: {k: read_outcomes(made.outcomes) for k, made in files[head].items()} for head in files}
     except (StoreError, ParamsError) as error:
         raise DataError(f"{revision.name}: has no result that can be compared: {error}") from error
     return Variant(revision.name, flatten(params), metrics, outcomes)
 
 
-def _result_files(lock: Lock, params: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, str]]:
-    """Files of figures and outcomes by head and split, of those asked for that were evaluated."""
-    stages = {(head, k): lock.stages.get(f"evaluate@{head}-{k}") for head in params["heads"] for k in params["splits"]}
-    found = {
-        key: (_option(stage["cmd"], "--metrics"), _option(stage["cmd"], "--outcomes"))
-        for key, stage in stages.items()
-        if stage is not None
-    }
+def _results(lock: Lock, params: Mapping[str, Any]) -> dict[str, str]:
+    """The directory of results of each head that is asked for and was evaluated."""
+    stages = {head: lock.stages.get(f"evaluate@{head}") for head in params["heads"]}
+    found = {head: _option(stage["cmd"], "--out") for head, stage in stages.items() if stage is not None}
     if not found:
         raise StoreError("no head that its parameters ask for was evaluated; run `dvc repro`")
     return found

@@ -17,21 +17,22 @@ from moclip.predictions import read_class_rows, read_outcomes
 from moclip.schema.run import Heads, Splits
 from moclip.tables import write_csv
 from stages._entry import arguments, run, section
+from stages._layout import evaluated
 
 
 def main() -> None:
-    inputs = ("summary", "history", "per_class", "outcomes")
-    args = arguments(*inputs, "accuracy", "val_top1", "train_loss", "recall", "confusion")
+    args = arguments("summary", "results", "accuracy", "val_top1", "train_loss", "recall", "confusion")
     heads: list[str] = list(section("heads", Heads))
     splits: list[int] = list(section("splits", Splits))
     shown = main_head(heads)
-    histories = {head: {k: read_history(args.history / f"{head}_split{k}.csv") for k in splits} for head in heads}
+    files = {head: {k: evaluated(args.results / head, k) for k in splits} for head in heads}
+    histories = {head: {k: read_history(made.history) for k, made in files[head].items()} for head in heads}
     write_csv(args.accuracy, ACCURACY, accuracy_rows(read_json(args.summary)))
     write_csv(args.val_top1, CURVES, curve_rows(histories, "val_top1_pct"))
     write_csv(args.train_loss, CURVES, curve_rows(histories, "train_loss"))
-    names = [f"{shown}_split{k}.csv" for k in splits]
-    write_csv(args.recall, RECALL, recall_rows([read_class_rows(args.per_class / name) for name in names]))
-    write_csv(args.confusion, CONFUSION, confusion_rows([read_outcomes(args.outcomes / name) for name in names]))
+    of_shown = files[shown].values()
+    write_csv(args.recall, RECALL, recall_rows([read_class_rows(made.per_class) for made in of_shown]))
+    write_csv(args.confusion, CONFUSION, confusion_rows([read_outcomes(made.outcomes) for made in of_shown]))
 
 
 if __name__ == "__main__":

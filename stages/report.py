@@ -11,21 +11,23 @@ from moclip.provenance import package_versions
 from moclip.report import Inputs, draw, render, trained
 from moclip.schema.run import Heads, Splits
 from stages._entry import all_params, arguments, run, section
+from stages._layout import evaluated
 
 
 def main() -> None:
-    files = ("summary", "gains", "accounting", "outcomes", "history", "manifest", "audit", "contact_sheet")
-    args = arguments(*files, "figures", "out")
+    paths = ("summary", "gains", "accounting", "results", "manifest", "audit", "contact_sheet")
+    args = arguments(*paths, "figures", "out")
     heads: list[str] = list(section("heads", Heads))
     splits: list[int] = list(section("splits", Splits))
     shown = main_head(heads)
-    histories = {head: {k: read_history(args.history / f"{head}_split{k}.csv") for k in splits} for head in heads}
+    files = {head: {k: evaluated(args.results / head, k) for k in splits} for head in heads}
+    histories = {head: {k: read_history(made.history) for k, made in files[head].items()} for head in heads}
     inputs = Inputs(
         summary=read_json(args.summary),
         params=all_params(),
         gains=read_class_gains(args.gains),
         accounting=read_json(args.accounting),
-        outcomes={k: read_outcomes(args.outcomes / f"{shown}_split{k}.csv") for k in splits},
+        outcomes={k: read_outcomes(made.outcomes) for k, made in files[shown].items()},
         histories={head: by_split for head, by_split in histories.items() if trained(by_split)},
         audit=read_json(args.audit),
         contact_sheet=os.path.relpath(args.contact_sheet, args.out.parent),

@@ -1,6 +1,8 @@
-"""Stage `score_average`: the weighted mean of CLIP's and motion's probabilities on one split."""
+"""Stage `score_average`: the weighted mean of CLIP's and motion's probabilities, by split."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,25 +10,37 @@ from moclip.files import write_json
 from moclip.history import write_history
 from moclip.predictions import read_predictions, write_predictions
 from moclip.schema.controls import ScoreAverageParams
+from moclip.schema.run import Splits
 from moclip.score_average import average, check_same_videos, try_weights
 from moclip.selection import best, record
 from stages._entry import arguments, run, section
+from stages._layout import Predicted, predicted
 
 
 def main() -> None:
-    args = arguments("clip", "clip_val", "motion", "motion_val", "chosen", "history", "preds")
+    args = arguments("clip", "motion", "chosen", "preds")
     params = section("score_average", ScoreAverageParams)
-    clip, motion = read_predictions(args.clip), read_predictions(args.motion)
+    chosen = {}
+    for split in section("splits", Splits):
+        made = predicted(args.preds, split)
+        clip, motion = predicted(args.clip, split), predicted(args.motion, split)
+        chosen[made.preds.stem] = average_streams(clip, motion, made.preds, params)
+        write_history(made.history, [])  # nothing is trained
+    write_json(args.chosen, chosen)
+
+
+def average_streams(of_clip: Predicted, of_motion: Predicted, path: Path, params: ScoreAverageParams) -> dict[str, Any]:
+    """Write the average of both streams' probabilities on test; return the choice of its weight as plain values."""
+    clip, motion = read_predictions(of_clip.preds), read_predictions(of_motion.preds)
     check_same_videos(clip, motion)
     weight, trials = params.motion_weight, []
     if weight is None:
-        clip_val, motion_val = (read_predictions(path, may_be_empty=True) for path in (args.clip_val, args.motion_val))
+        clip_val, motion_val = (read_predictions(s.val_preds, may_be_empty=True) for s in (of_clip, of_motion))
         trials = try_weights(clip_val, motion_val, params.weight_steps)
         weight = best(trials).setting
-    write_json(args.chosen, record("motion_weight", weight, trials))
-    write_history(args.history, [])  # nothing is trained
     logits = average(clip.logits, motion.logits, weight).astype(np.float32)
-    write_predictions(args.preds, replace(clip, logits=logits))
+    write_predictions(path, replace(clip, logits=logits))
+    return record("motion_weight", weight, trials)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,18 @@ from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.run import Heads, Seed, Splits
 from moclip.summary import Bootstrap, Result, read_metrics, summarize
 from stages._entry import arguments, run, section
+from stages._layout import evaluated
 
 
 def main() -> None:
-    args = arguments("dataset", "metrics", "outcomes", "gains", "headline", "out")
+    args = arguments("dataset", "results", "gains", "headline", "out")
     evaluate, seed = section("evaluate", EvaluateParams), section("seed", Seed)
     dataset = read_json(args.dataset)
     results: dict[str, dict[int, Result]] = {
         head: {
-            split: Result(
-                read_metrics(args.metrics / f"{head}_split{split}.json", head, split),
-                read_outcomes(args.outcomes / f"{head}_split{split}.csv"),
-            )
+            split: Result(read_metrics(files.metrics, head, split), read_outcomes(files.outcomes))
             for split in section("splits", Splits)
+            for files in [evaluated(args.results / head, split)]
         }
         for head in section("heads", Heads)
     }

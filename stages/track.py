@@ -18,6 +18,7 @@ from moclip.track import Child, Result, ServerError, record, store_at, variant_n
 from stages._baseline import baseline_params
 from stages._bill import write_bill
 from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
+from stages._layout import evaluated
 from stages._lock import Lock, read_lock
 
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
@@ -25,13 +26,13 @@ REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 def main() -> None:
     args = arguments(
-        *["lock", "manifest", "splits", "motion", "clip", "images", "metrics", "history", "summary", "report"],
+        *["lock", "manifest", "splits", "motion", "clip", "images", "results", "summary", "report"],
         *["figures", "contact_sheet", "models", "cost_page", "costs"],
         path_lists=("cards",),
     )
     result = read_result(args)
-    metrics = [args.metrics / f"{child.head}_split{child.split}.json" for child in result.children]
-    write_bill(read_lock(args.lock), [*metrics, args.report, *args.cards], args.summary, args.cost_page, args.costs)
+    behind = [*results_of(args), args.report, *args.cards]
+    write_bill(read_lock(args.lock), behind, args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     followers, outbox = Followers(work_directory("live")), work_directory("unrecorded")
     try:
@@ -55,15 +56,15 @@ def read_result(args: Any) -> Result:
     lock = read_lock(args.lock)
     heads, splits = section("heads", Heads), section("splits", Splits)
     summary = read_summary(lock.checked(args.summary), heads, splits)
-    pairs = [(head, split) for head in heads for split in splits]
+    results = [lock.checked(path) for path in results_of(args)]
     params = flatten(all_params())
     generated = {*lock.outputs(), args.lock.as_posix(), PARAMS_FILE.as_posix()}
     git = git_state(Path.cwd(), generated)
-    children = [read_child(args, lock, head, split) for head, split in pairs]
+    children = [read_child(args, lock, path, split) for path in results for split in splits]
     data = {path: digest for child in children for path, digest in child.data.items()}
     return Result(
         dataset=summary["dataset"],
-        key=lock.result_key([args.metrics / f"{head}_split{k}.json" for head, k in pairs]),
+        key=lock.result_key(results),
         variant=variant_name(params, flatten(baseline_params())),
         params=params,
         tags={
@@ -121,14 +122,20 @@ def summary_metrics(summary: Any) -> dict[str, float]:
     }
 
 
-def read_child(args: Any, lock: Lock, head: str, split: int) -> Child:
-    path = lock.checked(args.metrics / f"{head}_split{split}.json")
-    metrics = numbers(read_json(path))
+def results_of(args: Any) -> list[Path]:
+    """The directory of each head's results."""
+    return [args.results / head for head in section("heads", Heads)]
+
+
+def read_child(args: Any, lock: Lock, results: Path, split: int) -> Child:
+    files = evaluated(results, split)
+    metrics = numbers(read_json(files.metrics))
     if missing := [name for name in REQUIRED_METRICS if name not in metrics]:
-        raise StoreError(f"{path}: lacks the number '{missing[0]}'; run `dvc repro -f evaluate`")
-    history = lock.checked(args.history / f"{head}_split{split}.csv")
-    data = lock.read_for(path, [args.manifest, args.splits, args.motion, args.clip, args.images])
-    return Child(head, split, metrics, read_curves(history), data)
+        raise StoreError(f"{files.metrics}: lacks the number '{missing[0]}'; run `dvc repro -f evaluate`")
+    data = lock.read_for(
+        results, [args.manifest, args.splits / f"split{split}.csv", args.motion, args.clip, args.images]
+    )
+    return Child(results.name, split, metrics, read_curves(files.history), data)
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

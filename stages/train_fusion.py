@@ -1,40 +1,45 @@
-"""Train the fusion head on one split: on cached features, on views of them, or with the motion network in the loop."""
+"""Train the fusion head on each split: on cached features, on views of them, or with the motion network in the loop."""
 
-import torch
+from contextlib import ExitStack
+from typing import Any
 
 from moclip.head_training import Inputs
 from moclip.schema.compute import ComputeParams
 from moclip.schema.motion import MotionParams
-from moclip.schema.run import Seed
+from moclip.schema.run import Seed, Splits
 from moclip.schema.training import HeadParams, MotionNetParams
 from stages._entry import arguments, run, section
-from stages._heads import read_inputs, train_and_write
+from stages._heads import one_thread, read_inputs, train_and_write
+from stages._layout import of_split
 
 
 def main() -> None:
-    args = arguments(
-        "manifest",
-        "classes",
-        "split",
-        "motion",
-        "network",
-        "model",
-        "history",
-        "preds",
-        "val_preds",
-        path_lists=("streams",),
-        numbers=("number",),
-    )
-    params, seed = section("fusion", HeadParams), (section("seed", Seed), "fusion", args.number)
-    if params.views or params.online:
-        from stages._motion_views import train_on_views, train_online  # here: cached features need no seconds of timm
+    paths = ("manifest", "classes", "splits", "motion", "network", "model", "preds")
+    args = arguments(*paths, path_lists=("streams",))
+    params = section("fusion", HeadParams)
+    with ExitStack() as kept:  # a split that is done keeps its state until all are: a kill costs no training
+        for split in section("splits", Splits):
+            own, seed = of_split(args, split), (section("seed", Seed), "fusion", split)
+            if params.views or params.online:
+                train_with_motion(own, params, seed, kept)
+            else:
+                with one_thread():
+                    train_and_write(own, Inputs(read_inputs(own, params, seed)), params, seed)
 
-        settings = section("motion", MotionParams), section("motion_net", MotionNetParams)
-        train = train_online if params.online else train_on_views
-        train(args, params, seed, *settings, section("compute", ComputeParams))
-        return
-    torch.set_num_threads(1)  # the MLP is so small that handing work to a second thread takes longer
-    train_and_write(args, Inputs(read_inputs(args, params, seed)), params, seed)
+
+def train_with_motion(args: Any, params: HeadParams, seed: tuple[int, str, int], kept: ExitStack) -> None:
+    """On motion features that differ from epoch to epoch."""
+    from stages._motion_views import train_on_views, train_online  # here: cached features need no seconds of timm
+
+    settings = (
+        section("motion", MotionParams),
+        section("motion_net", MotionNetParams),
+        section("compute", ComputeParams),
+    )
+    if params.online:
+        train_online(args, params, seed, *settings, kept)
+    else:
+        train_on_views(args, params, seed, *settings)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Zero-shot CLIP on the val and test parts of one split."""
+"""Zero-shot CLIP on the val and test parts of each split."""
 
 from pathlib import Path
 
@@ -7,25 +7,29 @@ from moclip.features import Features, read_features
 from moclip.files import read_json
 from moclip.history import write_history
 from moclip.manifest import read_classes, read_split
+from moclip.schema.run import Splits
 from moclip.splits import members_of
 from moclip.zero_shot import zero_shot_logits
-from stages._entry import arguments, run
+from stages._entry import arguments, run, section
+from stages._layout import of_split
 from stages._results import write_test_predictions, write_val_predictions
 
 
 def main() -> None:
-    args = arguments("manifest", "classes", "split", "images", "texts", "scale", "history", "preds", "val_preds")
-    images, members = read_features(args.images), read_split(args.split)
+    args = arguments("manifest", "classes", "splits", "images", "texts", "scale", "preds")
+    images = read_features(args.images)
     texts = text_features(args.texts).of(read_classes(args.classes))
     logit_scale = read_json(args.scale)["logit_scale"]
-    write_history(args.history, [])  # nothing is trained
-    for part, path, write in (
-        ("val", args.val_preds, write_val_predictions),
-        ("test", args.preds, write_test_predictions),
-    ):
-        own = members_of(members, part)
-        logits = zero_shot_logits(images.of([member.id for member in own]), texts, logit_scale)
-        write(path, own, logits, args.classes, args.manifest)
+    for split in section("splits", Splits):
+        own = of_split(args, split)
+        write_history(own.history, [])  # nothing is trained
+        for part, path, write in (
+            ("val", own.val_preds, write_val_predictions),
+            ("test", own.preds, write_test_predictions),
+        ):
+            members = members_of(read_split(own.split), part)
+            logits = zero_shot_logits(images.of([member.id for member in members]), texts, logit_scale)
+            write(path, members, logits, args.classes, args.manifest)
 
 
 def text_features(path: Path) -> Features:

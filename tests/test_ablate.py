@@ -28,7 +28,7 @@ stages:
     deps: [motion.txt, stub.py]
     params: [seed, heads, fusion.hidden]
     outs:
-    - results/confusion: {cache: false}
+    - results/heads: {cache: false}
     - reports/summary.json: {cache: false}
     - reports/accounting.json: {cache: false}
 """
@@ -41,13 +41,14 @@ hidden = params["fusion"]["hidden"]
 if hidden == 7:
     sys.exit("a width of seven is unlucky")
 time.sleep(float(os.environ.get("STUB_SECONDS", "0")) if hidden == 64 else 0)
-pathlib.Path("results/confusion").mkdir(parents=True)
 pathlib.Path("reports").mkdir(exist_ok=True)
 for head in params["heads"]:
     for split in (1, 2, 3):
         rows = [f"v{split}_{i:02},g{split}_{i // 4},A,{'B' if hidden == 64 and i % 4 == 0 else 'A'}" for i in range(40)]
         text = "\\n".join(["id,group,actual,predicted", *rows]) + "\\n"
-        pathlib.Path(f"results/confusion/{head}_split{split}.csv").write_text(text)
+        path = pathlib.Path(f"results/heads/{head}/split{split}_outcomes.csv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 json.dump({"dataset": "stub"}, open("reports/summary.json", "w"))
 costs = {head: {"trainable_parameters": hidden, "gmac_per_video": 0.5} for head in params["heads"]}
 json.dump({"run": {"heads": costs}}, open("reports/accounting.json", "w"))

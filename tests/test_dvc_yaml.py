@@ -116,7 +116,7 @@ def test_helpers_see_what_they_should():
     assert keys_read(Path("stages/extract_motion.py")) >= {"data.root", "motion.cell_px"}
     assert "data.root" in keys_read(Path("stages/contact_sheet.py"))
     assert command_paths("summarize") == {
-        *["data/dataset.json", "results/metrics", "results/confusion", "reports/summary.json"],
+        *["data/dataset.json", "results/heads", "reports/summary.json"],
         *["reports/class_gains.csv", "reports/metrics.json"],
     }
 
@@ -224,4 +224,4 @@ def test_heads_that_are_evaluated_have_a_stage_that_predicts():
     """`evaluate` reads preds/<head>/...: each head that may stand in `heads` needs its maker."""
     made = {path.split("/")[1] for name in ALL for path in outputs(name) if path.startswith("preds/")}
     assert made == set(get_args(Head))
-    assert STAGES["evaluate"]["matrix"] == {"head": "${heads}", "split": "${splits}"}
+    assert STAGES["evaluate"]["matrix"] == {"head": "${heads}"}

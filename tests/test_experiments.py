@@ -40,7 +40,7 @@ def bill(repository: Repository) -> dict[str, Any]:
 
 def test_every_stage_behind_a_result_has_its_cost(finished: Repository) -> None:
     found = bill(finished)
-    assert {"download", "train_motion@1", "train_fusion@1", "evaluate@fusion-1", "report", "cards"} <= set(found)
+    assert {"download", "train_motion@1", "train_fusion", "evaluate@fusion", "report", "cards"} <= set(found)
     assert "track" not in found
     ran = {name: row for name, row in found.items() if row["cost"]}
     assert set(ran) == set(found), "all were run here"
@@ -63,20 +63,20 @@ def test_cost_is_no_result(finished: Repository) -> None:
 
 def test_stage_from_the_run_cache_shows_what_it_cost_when_it_ran(finished: Repository, variants: Repository) -> None:
     wider = bill(variants)
-    assert {name for name, row in wider.items() if row["now"]} >= {"train_fusion@1", "clip_probe@1", "report"}
+    assert {name for name, row in wider.items() if row["now"]} >= {"train_fusion", "clip_probe", "report"}
     assert not wider["download"]["now"]
     assert wider["download"]["cost"] == bill(finished)["download"]["cost"]
     kept = {name: (variants.path / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
     try:
         variants.run("git", "checkout", "-q", "HEAD", "--", ".")
         printed = variants.run("dvc", "repro")
-        assert "Running stage 'train_fusion@1'" not in printed
+        assert "Running stage 'train_fusion'" not in printed
         back = bill(variants)
     finally:
         variants.run("dvc", "exp", "apply", "wider")
     assert kept == {name: (variants.path / name).read_bytes() for name in kept}
-    before, after = bill(finished)["train_fusion@1"], back["train_fusion@1"]
-    assert after["cost"] == before["cost"] != wider["train_fusion@1"]["cost"]
+    before, after = bill(finished)["train_fusion"], back["train_fusion"]
+    assert after["cost"] == before["cost"] != wider["train_fusion"]["cost"]
     assert after["status"] == f"not run now; cost {before['cost']['wall_s']:.1f} s when it ran"
 
 
@@ -112,7 +112,7 @@ def test_compare_shows_parameters_accuracies_and_paired_differences(variants: Re
     assert {(row["head"], row["variant"]) for row in rows} == {(h, v) for h in HEADS for v in ("HEAD", "wider")}
     for row in rows:
         assert int(row["n_test"]) == 12
-        metrics = json.loads(shown(variants, row["variant"], f"results/metrics/{row['head']}_split1.json"))
+        metrics = json.loads(shown(variants, row["variant"], f"results/heads/{row['head']}/split1_metrics.json"))
         assert float(row["top1_pct"]) == pytest.approx(metrics["top1_pct"])
     by_head = {row["head"]: row for row in rows if row["variant"] == "wider"}
     assert float(by_head["motion_only"]["difference_points"]) == 0
@@ -178,16 +178,17 @@ def test_compare_of_the_workspace_and_of_what_it_lacks(variants: Repository) -> 
 
 def test_compare_refuses_other_data(variants: Repository) -> None:
     """The labels of one video changed in the workspace, and the lock with them: another data set."""
-    path = variants.path / "results/confusion/fusion_split1.csv"
+    results = variants.path / "results/heads/fusion"
+    path = results / "split1_outcomes.csv"
     lock = variants.path / "dvc.lock"
     before = {path: path.read_text(), lock: lock.read_text()}
     try:
-        digest = md5(path)
+        digest = md5(results)
         rows = list(csv.reader(before[path].splitlines()))
         rows[1][2] = next(row[2] for row in rows[1:] if row[2] != rows[1][2])
         path.write_text("".join(",".join(row) + "\n" for row in rows))
         assert "not what the pipeline wrote" in refused(variants, "compare", "workspace")
-        lock.write_text(before[lock].replace(digest, md5(path)))
+        lock.write_text(before[lock].replace(digest, md5(results)))
         line = refused(variants, "compare", "workspace")
     finally:
         for file, text in before.items():
@@ -198,7 +199,7 @@ def test_compare_refuses_other_data(variants: Repository) -> None:
 def test_dvc_tells_variants_apart_by_few_figures(variants: Repository) -> None:
     metrics = json.loads(variants.run("dvc", "metrics", "diff", "HEAD", "wider", "--all", "--json"))
     figures = metrics.pop("reports/metrics.json")
-    assert {tuple(chosen) for chosen in metrics.values()} == {("c",), ("motion_weight",)}
+    assert {tuple(chosen) for chosen in metrics.values()} == {("split1.c",), ("split1.motion_weight",)}
     assert len(figures) < 80
     summary = json.loads(shown(variants, "wider", "reports/summary.json"))
     for head in HEADS:

@@ -45,7 +45,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, real_ucf101: Path) -> Pa
     parts = {video: "test" if video in test else "val" if video in val else "train" for video in labels}
     members = [Member(video, label, parts[video]) for video, label in labels.items()]
     check_disjoint("real features", members, groups)
-    write_split(path / "split1.csv", members)
+    write_split(path / "splits/split1.csv", members)
     write_classes(path / "classes.csv", classes)
     write_manifest(path / "manifest.csv", [absent(video, listed[video], groups[video]) for video in labels])
     write_params(path)
@@ -60,7 +60,7 @@ def absent(video: str, class_name: str, group: str) -> Video:
 def write_params(path: Path) -> None:
     (path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     preset = "# real features\nclip:\n  model: ViT-B-32-quickgelu\n  precomputed: features.npz\n"
-    (path / "features.yaml").write_text(preset + "fusion:\n  hidden: 512\n  epochs: 20\n  lr: 0.001\n")
+    (path / "features.yaml").write_text(preset + "splits: [1]\nfusion:\n  hidden: 512\n  epochs: 20\n  lr: 0.001\n")
     apply_preset("features", path, path / "params.yaml")
     (path / "features.npz").symlink_to(FEATURES)
 
@@ -78,8 +78,7 @@ def finished(done: subprocess.CompletedProcess[str]) -> str:
 
 LISTS = ("--manifest", "manifest.csv", "--classes", "classes.csv")
 CLIP = ("--images", "images.npz", "--texts", "texts.npz", "--scale", "scale.json")
-SPLIT = (*LISTS, "--split", "split1.csv", "--history", "history.csv", "--preds", "preds.npz")
-VAL = ("--val-preds", "val_preds.npz")
+SPLITS = (*LISTS, "--splits", "splits")
 
 
 @pytest.fixture(scope="module")
@@ -99,29 +98,27 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
     values = read_features(cached / "images.npz").of(given["video"].tolist())
     np.testing.assert_array_equal(values, given["feat"].astype(np.float32), strict=True)
 
-    head = ("--streams", "images.npz", "--model", "head", "--head", "clip_probe", "--number", "1")
-    finished(stage(cached, "train_head", *SPLIT, *VAL, *head))
-    results = ("--history", "h.csv", "--metrics", "metrics.json", "--per-class", "classes_.csv", "--outcomes", "o.csv")
-    inputs = ("--predictions", "preds.npz", "--epochs", "history.csv", "--head", "clip_probe", "--split", "1")
-    finished(stage(cached, "evaluate", *inputs, *results))
-    metrics = json.loads((cached / "metrics.json").read_text())
+    head = ("--streams", "images.npz", "--model", "head", "--preds", "preds", "--head", "clip_probe")
+    finished(stage(cached, "train_head", *SPLITS, *head))
+    finished(stage(cached, "evaluate", "--predictions", "preds", "--out", "results", "--head", "clip_probe"))
+    metrics = json.loads((cached / "results/split1_metrics.json").read_text())
     print(f"clip_probe on {metrics['n_test']} videos of unseen groups: top-1 {metrics['top1_pct']:.2f} %")  # noqa: T201
     assert metrics["n_test"] > 900
     assert metrics["top1_pct"] > 75
 
 
 def test_linear_probe_on_them_names_most_videos_too(cached):
-    paths = ("--images", "images.npz", "--model", "probe", "--chosen", "chosen.json")
-    finished(stage(cached, "linear_probe", *SPLIT, *paths))
-    predictions = read_predictions(cached / "preds.npz")
+    paths = ("--images", "images.npz", "--model", "probe", "--chosen", "chosen.json", "--preds", "probed")
+    finished(stage(cached, "linear_probe", *SPLITS, *paths))
+    predictions = read_predictions(cached / "probed/split1.npz")
     top1_pct = 100 * (predictions.logits.argmax(axis=1) == predictions.labels).mean()
-    chosen = read_json(cached / "chosen.json")
+    chosen = read_json(cached / "chosen.json")["split1"]
     print(f"linear_probe, C {chosen['c']:g}: top-1 {top1_pct:.2f} %")  # noqa: T201
     assert top1_pct > 75
 
 
 def test_zero_shot_on_them_is_refused_for_what_they_lack(cached):
-    done = stage(cached, "zero_shot", *SPLIT, *VAL, *CLIP)
+    done = stage(cached, "zero_shot", *SPLITS, *CLIP, "--preds", "zero")
     assert done.returncode == 1
     assert done.stderr.startswith("error: texts.npz: holds no text features, because clip.precomputed lacks the arrays")
     assert "take zero_shot out of `heads` and run `dvc repro track`" in done.stderr

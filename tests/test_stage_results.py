@@ -107,26 +107,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     succeed("account", root, manifest="manifest.csv", classes="classes.csv", out="accounting.json")
     assert json.loads((root / "accounting.json").read_text())["paper"]["head_parameters"] == 969_829
     for head in HEADS:
+        history = HISTORY.splitlines(keepends=True)[: 1 if head == "zero_shot" else None]
         for split in (1, 3):
-            name = f"{head}_split{split}"
-            history = HISTORY.splitlines(keepends=True)[: 1 if head == "zero_shot" else None]
             (root / f"preds/{head}/split{split}_history.csv").write_text("".join(history))
-            succeed(
-                "evaluate",
-                root,
-                predictions=f"preds/{head}/split{split}.npz",
-                epochs=f"preds/{head}/split{split}_history.csv",
-                history=f"history/{name}.csv",
-                metrics=f"metrics/{name}.json",
-                per_class=f"per_class/{name}.csv",
-                outcomes=f"confusion/{name}.csv",
-                head=head,
-                split=split,
-            )
+        succeed("evaluate", root, predictions=f"preds/{head}", out=f"results/{head}", head=head)
     return root
 
 
-SUMMARIZE = {"dataset": "dataset.json", "metrics": "metrics", "outcomes": "confusion"}
+SUMMARIZE = {"dataset": "dataset.json", "results": "results"}
 SHEET = {
     "manifest": "manifest.csv",
     "classes": "classes.csv",
@@ -135,8 +123,7 @@ SHEET = {
 }
 REPORT = {
     "accounting": "accounting.json",
-    "outcomes": "confusion",
-    "history": "history",
+    "results": "results",
     "manifest": "manifest.csv",
     "audit": "audit.json",
 }
@@ -170,7 +157,9 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     params = YAML(typ="safe", pure=True).load(project / "params.yaml")
     params.update(heads=["zero_shot"], splits=[3])
     (tmp_path / "params.yaml").write_text(json.dumps(params))
-    for path in tmp_path.glob("*/fusion_split*"):
+    left_over = [*tmp_path.glob("results/fusion/*"), *tmp_path.glob("results/zero_shot/split1*")]
+    assert len(left_over) == 12
+    for path in left_over:
         path.write_text("left over from another run")
     succeed("summarize", tmp_path, **SUMMARIZE, gains="gains.csv", headline="headline.json", out="summary.json")
     assert len((tmp_path / "gains.csv").read_text().splitlines()) == 1
@@ -187,13 +176,13 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
 
 def test_damaged_logits_are_refused_and_nothing_is_written(project: Path, tmp_path: Path) -> None:
     shutil.copy(project / "params.yaml", tmp_path)
-    (tmp_path / "preds.npz").write_bytes(b"PK\x03\x04 torn")
-    paths = {"history": "h/x.csv", "metrics": "m/x.json", "per_class": "p/x.csv", "outcomes": "o/x.csv"}
-    done = stage("evaluate", tmp_path, predictions="preds.npz", epochs="e.csv", head="fusion", split=1, **paths)
+    shutil.copytree(project / "preds/fusion", tmp_path / "preds")
+    (tmp_path / "preds/split3.npz").write_bytes(b"PK\x03\x04 torn")
+    done = stage("evaluate", tmp_path, predictions="preds", out="results", head="fusion")
     assert done.returncode == 1
-    assert "error: preds.npz: cannot be read as npz" in done.stderr
+    assert "error: preds/split3.npz: cannot be read as npz" in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "preds.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "preds"]
 
 
 def test_a_changed_video_gets_no_place_on_the_sheet(project: Path, tmp_path: Path) -> None:

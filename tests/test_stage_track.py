@@ -1,7 +1,5 @@
 """What the stage `track` reads (dvc.lock, metrics, histories of a small pipeline) and refuses."""
 
-import copy
-import hashlib
 import json
 import shutil
 from argparse import Namespace
@@ -14,6 +12,7 @@ from ruamel.yaml import YAML
 
 from moclip.errors import StoreError
 from stages import _entry, track
+from stages._digest import md5
 from stages._lock import Lock, read_lock
 from stages.track import numbers, read_result
 
@@ -26,8 +25,7 @@ ARGS = Namespace(
     motion=Path("data/motion"),
     clip=Path("models/clip"),
     images=Path("data/clip/images.npz"),
-    metrics=Path("results/metrics"),
-    history=Path("results/history"),
+    results=Path("results/heads"),
     summary=Path("reports/summary.json"),
     report=Path("reports/report.md"),
     figures=Path("reports/figures"),
@@ -36,11 +34,12 @@ ARGS = Namespace(
     cost_page=Path("reports/cost.md"),
     costs=Path("reports/cost.json"),
 )
-FILES = [Path(f"results/metrics/{head}_split1.json") for head in ("zero_shot", "fusion")]
+RESULTS = [ARGS.results / head for head in ("zero_shot", "fusion")]
+METRICS_FILE = RESULTS[0] / "split1_metrics.json"
 
 
 def item(path: str) -> dict[str, Any]:
-    return {"path": path, "hash": "md5", "md5": hashlib.md5(Path(path).read_bytes()).hexdigest()}
+    return {"path": path, "hash": "md5", "md5": md5(Path(path))}
 
 
 def write(path: str, text: str) -> None:
@@ -68,15 +67,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_yaml("params.yaml", PARAMS)
     write("data/manifest.csv", "id\n")
     write("code.py", "pass\n")
+    write("data/motion_features/split1.npz", "features")
     columns = "epoch,lr,train_loss,val_loss,val_top1_pct\n"
-    write("results/history/zero_shot_split1.csv", columns)
-    write("results/history/fusion_split1.csv", columns + "0,0.1,2.5,,\n1,0.1,1.5,2.0,40.0\n")
+    write("results/heads/zero_shot/split1_history.csv", columns)
+    write("results/heads/fusion/split1_history.csv", columns + "0,0.1,2.5,,\n1,0.1,1.5,2.0,40.0\n")
     write("reports/report.md", "# Report\n")
     write("reports/figures/a.svg", "<svg/>")
     write("reports/summary.json", json.dumps({"dataset": "demo", "splits": [1], "heads": summary}))
     for head in ("zero_shot", "fusion"):
         write(f"preds/{head}/split1.npz", head)
-        write(f"results/metrics/{head}_split1.json", json.dumps(METRICS))
+        write(f"results/heads/{head}/split1_metrics.json", json.dumps(METRICS))
     write_yaml("dvc.lock", {"schema": "2.0", "stages": lock_stages()})
     return tmp_path
 
@@ -85,33 +85,40 @@ def lock_stages() -> dict[str, Any]:
     manifest, code = map(item, ("data/manifest.csv", "code.py"))
     stages: dict[str, Any] = {
         "download": {"params": {"params.yaml": {"seed": 0}}, "outs": [manifest]},
-        "zero_shot@1": {"deps": [manifest], "outs": [item("preds/zero_shot/split1.npz")]},
-        "train_fusion@1": {
-            "deps": [manifest, code],
-            "params": {"params.yaml": {"fusion": {"hidden": 64}}},
-            "outs": [item("preds/fusion/split1.npz")],
+        "zero_shot": {"deps": [manifest], "outs": [item("preds/zero_shot")]},
+        "train_fusion": {
+            "deps": [manifest, code, item("data/motion_features")],
+            "params": {"params.yaml": {"splits": [1], "fusion": {"hidden": 64}}},
+            "outs": [item("preds/fusion")],
+        },
+        "train_motion@1": {
+            "deps": [manifest],
+            "params": {"params.yaml": {"motion_net": {"lr": 0.1}}},
+            "outs": [item("data/motion_features/split1.npz")],
         },
         "report": {"outs": [item("reports/summary.json"), item("reports/report.md")]},
         "track": {"deps": [item("reports/summary.json")]},
     }
     for head in ("zero_shot", "fusion"):
-        stages[f"evaluate@{head}-1"] = {
-            "deps": [item(f"preds/{head}/split1.npz"), code],
-            "outs": [item(f"results/{name}") for name in (f"metrics/{head}_split1.json", f"history/{head}_split1.csv")],
+        stages[f"evaluate@{head}"] = {
+            "deps": [item(f"preds/{head}"), code],
+            "params": {"params.yaml": {"splits": [1]}},
+            "outs": [item(f"results/heads/{head}")],
         }
     return stages
 
 
 def _stale_split(stages: dict[str, Any]) -> None:
-    stages["evaluate@fusion-2"] = copy.deepcopy(stages["evaluate@fusion-1"])
-    stages["evaluate@fusion-2"]["outs"][0]["path"] = "results/metrics/fusion_split2.json"
-    stages["evaluate@fusion-2"]["params"] = {"params.yaml": {"old": 1}}
+    stages["train_motion@2"] = {
+        "params": {"params.yaml": {"old": 1}},
+        "outs": [{"path": "data/motion_features/split2.npz", "md5": "0" * 32}],
+    }
 
 
 def _stale_renamed_stage(stages: dict[str, Any]) -> None:
     stages["old_fusion"] = {
         "params": {"params.yaml": {"old": 1}},
-        "outs": [{"path": "preds/fusion/split1.npz", "md5": "0" * 32}],
+        "outs": [{"path": "preds/fusion", "md5": "0" * 32}],
     }
 
 
@@ -121,17 +128,21 @@ def _track_and_report(stages: dict[str, Any]) -> None:
 
 
 def _code(stages: dict[str, Any]) -> None:
-    for name in ("train_fusion@1", "evaluate@fusion-1"):
+    for name in ("train_fusion", "evaluate@fusion"):
         stages[name]["deps"][1]["md5"] = "0" * 32
 
 
 def _predictions(stages: dict[str, Any]) -> None:
-    stages["train_fusion@1"]["outs"][0]["md5"] = "1" * 32
-    stages["evaluate@fusion-1"]["deps"][0]["md5"] = "1" * 32
+    stages["train_fusion"]["outs"][0]["md5"] = "1" * 32
+    stages["evaluate@fusion"]["deps"][0]["md5"] = "1" * 32
 
 
 def _params(stages: dict[str, Any]) -> None:
-    stages["train_fusion@1"]["params"]["params.yaml"]["fusion"]["hidden"] = 65
+    stages["train_fusion"]["params"]["params.yaml"]["fusion"]["hidden"] = 65
+
+
+def _params_of_a_part(stages: dict[str, Any]) -> None:
+    stages["train_motion@1"]["params"]["params.yaml"]["motion_net"]["lr"] = 0.2
 
 
 def _upstream_params(stages: dict[str, Any]) -> None:
@@ -144,25 +155,45 @@ def test_key_ignores_what_is_not_the_result(edit: Callable[[dict[str, Any]], Non
     stages = lock_stages()
     edit(stages)
     assert stages != lock_stages()
-    assert Lock(stages).result_key(FILES) == Lock(lock_stages()).result_key(FILES)
+    assert Lock(stages).result_key(RESULTS) == Lock(lock_stages()).result_key(RESULTS)
 
 
 @pytest.mark.usefixtures("workspace")
-@pytest.mark.parametrize("edit", [_predictions, _params, _upstream_params])
+@pytest.mark.parametrize("edit", [_predictions, _params, _params_of_a_part, _upstream_params])
 def test_key_changes_with_predictions_and_parameters(
     edit: Callable[[dict[str, Any]], None],
 ) -> None:
     stages = lock_stages()
     edit(stages)
-    assert Lock(stages).result_key(FILES) != Lock(lock_stages()).result_key(FILES)
+    assert Lock(stages).result_key(RESULTS) != Lock(lock_stages()).result_key(RESULTS)
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(("split", "changes"), [(1, True), (2, False)])
+def test_key_holds_predictions_that_stages_of_one_split_each_made(split: int, changes: bool) -> None:
+    """DVC knows such a directory by one digest, which also counts what is left of splits that are off."""
+    result = item("results/heads/fusion")
+    stages: dict[str, Any] = {
+        "evaluate@motion_only": {
+            "deps": [{"path": "preds/motion_only", "md5": "0" * 32 + ".dir"}],
+            "params": {"params.yaml": {"splits": [1]}},
+            "outs": [result],
+        }
+    }
+    for k in (1, 2):
+        stages[f"train_motion@{k}"] = {"outs": [{"path": f"preds/motion_only/split{k}.npz", "md5": str(k) * 32}]}
+    before = Lock(stages).result_key([Path(result["path"])])
+    stages[f"train_motion@{split}"]["outs"][0]["md5"] = "f" * 32
+    stages["evaluate@motion_only"]["deps"][0]["md5"] = "f" * 32 + ".dir"
+    assert (Lock(stages).result_key([Path(result["path"])]) != before) is changes
 
 
 @pytest.mark.usefixtures("workspace")
 def test_key_of_one_head_does_not_hang_on_the_parameters_of_another() -> None:
     changed = lock_stages()
     _params(changed)
-    assert Lock(changed).result_key(FILES[:1]) == Lock(lock_stages()).result_key(FILES[:1])
-    assert Lock(changed).result_key(FILES[:1]) != Lock(changed).result_key(FILES)
+    assert Lock(changed).result_key(RESULTS[:1]) == Lock(lock_stages()).result_key(RESULTS[:1])
+    assert Lock(changed).result_key(RESULTS[:1]) != Lock(changed).result_key(RESULTS)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -182,19 +213,20 @@ def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-@pytest.mark.parametrize("path", [FILES[0], Path("results/history/fusion_split1.csv"), ARGS.summary])
+@pytest.mark.parametrize("path", [METRICS_FILE, RESULTS[1] / "split1_history.csv", ARGS.summary])
 def test_file_that_the_lock_does_not_describe_is_refused(path: Path) -> None:
+    made = path if path == ARGS.summary else path.parent
     path.write_text("{}")
-    with pytest.raises(StoreError, match=rf"{path}: not what the pipeline wrote.*dvc repro"):
+    with pytest.raises(StoreError, match=rf"{made}: not what the pipeline wrote.*dvc repro"):
         read_result(ARGS)
     path.unlink()
-    with pytest.raises(StoreError, match=rf"{path}: missing"):
+    with pytest.raises(StoreError, match=rf"{made}: (missing|not what the pipeline wrote)"):
         read_result(ARGS)
 
 
 @pytest.mark.usefixtures("workspace")
 def test_metrics_file_without_a_required_number_is_refused() -> None:
-    FILES[0].write_text('{"top1_pct": 50.0}')
+    METRICS_FILE.write_text('{"top1_pct": 50.0}')
     write_yaml("dvc.lock", {"stages": lock_stages()})
     with pytest.raises(StoreError, match="lacks the number 'top5_pct'"):
         read_result(ARGS)
@@ -290,7 +322,7 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
 def test_each_head_has_the_data_that_it_read() -> None:
     stages = lock_stages()
     read = {"data/motion": "m.dir", "data/splits/split1.csv": "s", "models/clip/x.json": "c"}
-    stages["train_fusion@1"]["deps"] += [{"path": path, "md5": digest} for path, digest in read.items()]
+    stages["train_fusion"]["deps"] += [{"path": path, "md5": digest} for path, digest in read.items()]
     write_yaml("dvc.lock", {"stages": stages})
     result = read_result(ARGS)
     manifest = {"data/manifest.csv": item("data/manifest.csv")["md5"]}
