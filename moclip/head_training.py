@@ -138,12 +138,17 @@ def train_head(
         batches,
         batch_count(len(train.ids), params.batch_videos),
         (lambda: (head(inputs.held_out("val")), val.labels)) if val.ids else None,
-        Schedule(params.epochs, params.lr, params.weight_decay, params.select),
+        _schedule(params),
         on_epoch,
         test=(lambda: (head(inputs.held_out("test")), test.labels)) if params.select == "test" and test.ids else None,
         checkpoint=checkpoint,
     )
     return head, history
+
+
+def _schedule(params: HeadParams) -> Schedule:
+    drops = None if params.schedule == "one_cycle" else ()
+    return Schedule(params.epochs, params.lr, params.weight_decay, params.select, lr_drop_epochs=drops)
 
 
 @torch.inference_mode()

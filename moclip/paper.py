@@ -131,6 +131,7 @@ SETTINGS: Mapping[str, object] = {
     "fusion.dropout": 0.5,
     "fusion.epochs": 100,
     "fusion.lr": 0.0001,
+    "fusion.schedule": "constant",
     "fusion.batch_videos": 64,
     "fusion.select": "test",
     "fusion.online": True,

@@ -30,7 +30,7 @@ class Schedule:
 
     optimizer: "adamw" (weight decay apart from the gradient) or "adam" (decay within the gradient);
     lr_drop_epochs: None is one cycle of the learning rate up to `lr` and down to zero; epochs, counted from 0, keep it
-    at `lr` and take a tenth of it from each of them on.
+    at `lr` and take a tenth of it from each of them on; no epochs keep it there to the end.
     """
 
     epochs: int

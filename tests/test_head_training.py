@@ -22,6 +22,7 @@ PARAMS = {
     "epochs": 15,
     "lr": 0.01,
     "weight_decay": 0.01,
+    "schedule": "one_cycle",
     "batch_videos": 16,
     "select": "val",
     "views": 0,
@@ -169,6 +170,17 @@ def test_selection_on_test_looks_at_the_test_part_and_records_both(caplog):
     assert 100 * hits.mean() == pytest.approx(best.test_top1_pct)
     of_honest = 100 * (head_logits(honest, parts["test"].inputs).argmax(axis=1) == parts["test"].labels.numpy()).mean()
     assert optimism_points(history) == pytest.approx(best.test_top1_pct - of_honest)
+
+
+def test_constant_schedule_keeps_the_rate_and_a_cycle_does_not():
+    parts = read_parts(two_streams(), MEMBERS)
+    rates = {}
+    for schedule in ("constant", "one_cycle"):
+        _, history = train_head(parts, 4, params(schedule=schedule, epochs=4), SEED)
+        rates[schedule] = [epoch.lr for epoch in history]
+    assert rates["constant"] == [0.01] * 4
+    assert max(rates["one_cycle"]) <= 0.01
+    assert len(set(rates["one_cycle"])) == 4
 
 
 def test_validation_selects_but_does_not_fit_inputs():

@@ -80,6 +80,7 @@ REFUSALS = [
     ("seed", "0", r"parameter 'seed': Input should be a valid integer \(value '0'\)"),
     ("fusion", None, r"parameter 'fusion': Input should be .*(dictionary|HeadParams).* \(value None\)"),
     # out of range
+    ("fusion.schedule", "steps", r"parameter 'fusion\.schedule': Input should be 'one_cycle' or 'constant'"),
     ("fusion.lr", 0.0, r"parameter 'fusion\.lr': Input should be greater than 0 \(value 0\.0\)"),
     ("fusion.lr", float("nan"), r"parameter 'fusion\.lr': .*(finite|greater).* \(value nan\)"),
     ("fusion.weight_decay", float("inf"), r"parameter 'fusion\.weight_decay': .*(finite|less).* \(value inf\)"),

@@ -87,6 +87,7 @@ class HeadParams(Section):
     epochs: int = Field(ge=1, le=10_000)
     lr: float = Field(gt=0, le=10)
     weight_decay: float = Field(ge=0, le=10)
+    schedule: Literal["one_cycle", "constant"]
     batch_videos: int = Field(ge=1, le=65_536)
     select: Select
     views: int = Field(ge=0, le=1000, description="Augmented views of the motion features per training video.")
