@@ -1,5 +1,9 @@
 """One running training in MLflow: its points as they come, and the machine's load beside them."""
 
+from moclip.mlflow_store import Store, first_line, turn  # first: it sets what MLflow reads while it is imported
+
+# isort: split
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -11,19 +15,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from moclip.errors import StoreError
 from moclip.followers import Followers, Row
-from moclip.track import (
-    CLONE_TAG,
-    EXPERIMENT_TAG,
-    KIND_TAG,
-    LIVE_TAG,
-    Store,
-    experiment_of,
-    first_line,
-    head_tags,
-    log_metrics,
-    run_name,
-    turn,
-)
+from moclip.track import CLONE_TAG, EXPERIMENT_TAG, KIND_TAG, LIVE_TAG, experiment_of, head_tags, log_metrics, run_name
 
 RETRY_S = 10.0
 # Often enough for a training of half a minute; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL overrides it.

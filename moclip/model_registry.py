@@ -10,6 +10,10 @@ The model is a bundle (`moclip.bundle`: safetensors and JSON) with the code that
 environment needs the libraries of its requirements, and no installed moclip.
 """
 
+from moclip.mlflow_store import Store, turn  # first: it sets what MLflow reads while it is imported
+
+# isort: split
+
 import base64
 import logging
 import math
@@ -28,7 +32,7 @@ from moclip.demo.encode import encode
 from moclip.errors import StoreError
 from moclip.files import atomic_path
 from moclip.provenance import package_versions
-from moclip.track import KEY_TAG, Result, Store, turn
+from moclip.track import KEY_TAG, Result
 
 # After moclip.track, which sets what MLflow reads while it is imported.
 from mlflow import MlflowClient, artifacts, pyfunc  # isort: skip

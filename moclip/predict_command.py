@@ -108,8 +108,8 @@ def _folder(model: str) -> Path:
     """The directory that a path or an MLflow URI stands for."""
     if not model.startswith(_MLFLOW):
         return Path(model)
+    from moclip.mlflow_store import store_at
     from moclip.model_registry import fetch_model
-    from moclip.track import store_at
 
     store = store_at(Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI"))
     return fetch_model(model, store.uri, Path.cwd() / ".work" / "mlflow_models")

@@ -42,7 +42,8 @@ def show(header: dict[str, Any], followers: Followers, name: str) -> None:
     threading.Thread(target=read, args=(header, followers, name, arrivals), daemon=True).start()
     # MLflow takes 3 s to import: by now the lock is held, and what comes is read.
     from moclip.live import Training, follow
-    from moclip.track import store_at, variant_name
+    from moclip.mlflow_store import store_at
+    from moclip.track import variant_name
 
     training = Training(
         dataset=dataset,

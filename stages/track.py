@@ -10,11 +10,12 @@ from moclip.files import read_json
 from moclip.flat import flatten
 from moclip.followers import Followers, Point
 from moclip.history import columns, read_history
+from moclip.mlflow_store import ServerError, store_at
 from moclip.model_registry import log_model
 from moclip.outbox import deliver, keep
 from moclip.provenance import git_state, package_versions
 from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Result, ServerError, record, store_at, variant_name
+from moclip.track import Child, Result, record, variant_name
 from stages._baseline import baseline_params
 from stages._bill import write_bill
 from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory

@@ -4,7 +4,7 @@ import os
 import sys
 
 from moclip.errors import StoreError
-from moclip.track import prepare, store_at
+from moclip.mlflow_store import prepare, store_at
 from stages._entry import arguments, command, log, repository
 
 

@@ -1,6 +1,7 @@
 """Imports point one way: stages, then moclip, then libraries; and each heavy library has its few doors."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,13 @@ DOORS = {
     },
     "open_clip": {"moclip/clip.py", "moclip/clip_training.py", "moclip/clip_weights.py"},
     "huggingface_hub": {"moclip/hub.py"},
-    "mlflow": {"moclip/track.py", "moclip/live.py", "moclip/model_registry.py", "moclip/serving.py"},
+    "mlflow": {
+        "moclip/mlflow_store.py",
+        "moclip/track.py",
+        "moclip/live.py",
+        "moclip/model_registry.py",
+        "moclip/serving.py",
+    },
     "timm": {"moclip/models/imagenet.py", "moclip/models/motion.py"},
     "sklearn": {"moclip/dataset.py", "moclip/linear_probe.py", "moclip/logistic.py"},
     "matplotlib": {"moclip/figures.py", "moclip/contact_sheet.py", "moclip/motion_view.py"},
@@ -115,6 +122,27 @@ def test_library_names_no_file_of_the_pipeline(path):
     ]
     named = [text for text in texts for name in ("params.yaml", "dvc.yaml", "data/", "preds/") if name in text]
     assert named == []
+
+
+@pytest.mark.parametrize("module", ["moclip.mlflow_store", "moclip.track", "moclip.live", "moclip.model_registry"])
+def test_mlflow_is_told_to_report_nothing_before_it_is_imported(module):
+    program = f"""
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            sys.exit(os.environ.get("MLFLOW_DISABLE_TELEMETRY") != "true")
+sys.meta_path.insert(0, Watch())
+import {module}
+sys.exit("mlflow was never imported")
+"""
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_light_stages_start_without_heavy_libraries():

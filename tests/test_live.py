@@ -21,7 +21,8 @@ import pytest
 from moclip import track
 from moclip.followers import Ended, Followers, Row
 from moclip.history import COLUMNS, read_history
-from moclip.track import Child, Result, Store, record, store_at
+from moclip.mlflow_store import Store, store_at
+from moclip.track import Child, Result, record
 from stages import follow
 from tests.imports import ROOT
 from tests.tracking import free_port, mlflow_server, postgresql, until

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from moclip.mlflow_store import ServerError
 from moclip.outbox import deliver, keep
-from moclip.track import Child, Result, ServerError
+from moclip.track import Child, Result
 from tests.test_track import result
 
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from moclip.errors import StoreError
-from moclip.track import Child, Result, record, store_at
+from moclip.mlflow_store import store_at
+from moclip.track import Child, Result, record
 from stages import pictures
 from stages.pictures import Chosen
 from tests.imports import ROOT

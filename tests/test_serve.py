@@ -26,10 +26,11 @@ from moclip import model_registry
 from moclip.cli import main
 from moclip.errors import StoreError
 from moclip.files import write_json
+from moclip.mlflow_store import Store, store_at
 from moclip.model_registry import Logged, fetch_model, log_model, registered_name, selection_figure
 from moclip.predict import Predictor
 from moclip.serving import Served, as_row
-from moclip.track import Child, Result, Store, record, store_at
+from moclip.track import Child, Result, record
 from tests.clips import encode, scrolling
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.

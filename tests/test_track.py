@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from moclip import track
+from moclip import mlflow_store, track
 from moclip.errors import StoreError
 from moclip.flat import flatten
-from moclip.track import Child, Result, ServerError, Store, record, store_at, variant_name
+from moclip.mlflow_store import ServerError, Store, store_at
+from moclip.track import Child, Result, record, variant_name
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -202,8 +203,8 @@ def test_deleted_database_is_filled_again(store: Store) -> None:
 
 
 def test_lock_that_never_comes_free_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track, "LOCK_TIMEOUT_S", 0.05)
-    with track.FileLock(store.lock), pytest.raises(StoreError, match=r"mlflow\.db\.lock: held by"):
+    monkeypatch.setattr(mlflow_store, "LOCK_TIMEOUT_S", 0.05)
+    with mlflow_store.FileLock(store.lock), pytest.raises(StoreError, match=r"mlflow\.db\.lock: held by"):
         record(result(), store)
 
 
