@@ -31,7 +31,7 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     """What zero-shot calls one video of each class, whose image feature is the text feature of its class."""
     clip = {"model": "ViT-B-32", "precomputed": "features.npz", "text_order": order}
     params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-    write_json(folder / "params.yaml", params | {"clip": params["clip"] | clip})
+    write_json(folder / "params.yaml", params | {"splits": [1], "clip": params["clip"] | clip})
     _entry.all_params.cache_clear()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("DVC_ROOT", raising=False)
@@ -43,12 +43,11 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
         [Video(id_, name, f"{name}_g01", "", 0, "", "", 0.0, 0, 0, 0) for id_, name in zip(ids, CLASSES, strict=True)],
     )
     write_classes(Path("classes.csv"), CLASSES)
-    write_split(Path("split.csv"), [Member(id_, label, "test") for label, id_ in enumerate(ids)])
+    write_split(Path("splits/split1.csv"), [Member(id_, label, "test") for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
     stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", prompts="none", templates="none")
-    outputs = {"history": "h.csv", "preds": "preds.npz", "val-preds": "val.npz"}
-    stage(monkeypatch, zero_shot, **LISTS, **FILES, **outputs, split="split.csv")
-    predictions = read_predictions(Path("preds.npz"))
+    stage(monkeypatch, zero_shot, **LISTS, **FILES, splits="splits", preds="preds")
+    predictions = read_predictions(Path("preds/split1.npz"))
     order_of = np.argsort(predictions.labels)
     return [CLASSES[k] for k in predictions.logits.argmax(axis=1)[order_of]]
 
