@@ -141,7 +141,7 @@ def read_lock(path: Path) -> Lock:
         StoreError: the file is missing, is not YAML, or lists no stages.
     """
     try:
-        stages = YAML(typ="safe", pure=True).load(path)["stages"]
+        stages = YAML(typ="safe").load(path)["stages"]
     except (OSError, YAMLError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
     return Lock(stages)

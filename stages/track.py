@@ -31,9 +31,10 @@ def main() -> None:
         *["figures", "contact_sheet", "models", "cost_page", "costs"],
         path_lists=("cards",),
     )
-    result = read_result(args)
+    lock = read_lock(args.lock)
+    result = read_result(args, lock)
     behind = [*results_of(args), args.report, *args.cards]
-    write_bill(read_lock(args.lock), behind, args.summary, args.cost_page, args.costs)
+    write_bill(lock, behind, args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     followers, outbox = Followers(work_directory("live")), work_directory("unrecorded")
     try:
@@ -52,9 +53,8 @@ def main() -> None:
         log.info("MLflow: %d results recorded that had waited for the server", late)
 
 
-def read_result(args: Any) -> Result:
+def read_result(args: Any, lock: Lock) -> Result:
     """Read and check every input, so that nothing is created for a result that is torn."""
-    lock = read_lock(args.lock)
     heads, splits = section("heads", Heads), section("splits", Splits)
     summary = read_summary(lock.checked(args.summary), heads, splits)
     results = [lock.checked(path) for path in results_of(args)]

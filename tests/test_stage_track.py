@@ -198,7 +198,7 @@ def test_key_of_one_head_does_not_hang_on_the_parameters_of_another() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
-    result = read_result(ARGS)
+    result = read_result(ARGS, read_lock(ARGS.lock))
     assert result.dataset == "demo"
     assert result.variant == "base"
     assert result.params["fusion.hidden"] == "64"
@@ -218,10 +218,10 @@ def test_file_that_the_lock_does_not_describe_is_refused(path: Path) -> None:
     made = path if path == ARGS.summary else path.parent
     path.write_text("{}")
     with pytest.raises(StoreError, match=rf"{made}: not what the pipeline wrote.*dvc repro"):
-        read_result(ARGS)
+        read_result(ARGS, read_lock(ARGS.lock))
     path.unlink()
     with pytest.raises(StoreError, match=rf"{made}: (missing|not what the pipeline wrote)"):
-        read_result(ARGS)
+        read_result(ARGS, read_lock(ARGS.lock))
 
 
 @pytest.mark.usefixtures("workspace")
@@ -229,14 +229,14 @@ def test_metrics_file_without_a_required_number_is_refused() -> None:
     METRICS_FILE.write_text('{"top1_pct": 50.0}')
     write_yaml("dvc.lock", {"stages": lock_stages()})
     with pytest.raises(StoreError, match="lacks the number 'top5_pct'"):
-        read_result(ARGS)
+        read_result(ARGS, read_lock(ARGS.lock))
 
 
 @pytest.mark.usefixtures("workspace")
 def test_summary_of_other_heads_than_asked_for_is_refused() -> None:
     write_yaml("params.yaml", PARAMS | {"heads": ["fusion"]})
     with pytest.raises(StoreError, match=r"holds heads \['fusion', 'zero_shot'\].*asks for"):
-        read_result(ARGS)
+        read_result(ARGS, read_lock(ARGS.lock))
 
 
 @pytest.mark.usefixtures("workspace")
@@ -261,7 +261,7 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     git(workspace, "commit", "-qm", "first")
     base = git(workspace, "rev-parse", "HEAD")
     write_yaml("params.yaml", PARAMS | {"fusion": {"hidden": 256}})
-    result = read_result(ARGS)
+    result = read_result(ARGS, read_lock(ARGS.lock))
     assert result.variant == "fusion.hidden=256"
     assert result.tags == {
         "mlflow.source.git.commit": base,
@@ -272,7 +272,7 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     git(workspace, "commit", "-qm", "second", "params.yaml")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", base)
     _entry.all_params.cache_clear()
-    result = read_result(ARGS)
+    result = read_result(ARGS, read_lock(ARGS.lock))
     assert result.variant == "fusion.hidden=256"
     assert result.tags["moclip.git_dirty"] == "true"
     assert result.environment["changed_since_commit"] == ("code.py",)
@@ -324,7 +324,7 @@ def test_each_head_has_the_data_that_it_read() -> None:
     read = {"data/motion": "m.dir", "data/splits/split1.csv": "s", "models/clip/x.json": "c"}
     stages["train_fusion"]["deps"] += [{"path": path, "md5": digest} for path, digest in read.items()]
     write_yaml("dvc.lock", {"stages": stages})
-    result = read_result(ARGS)
+    result = read_result(ARGS, read_lock(ARGS.lock))
     manifest = {"data/manifest.csv": item("data/manifest.csv")["md5"]}
     assert [child.data for child in result.children] == [manifest, manifest | read]
     assert result.data == manifest | read
