@@ -42,10 +42,12 @@ def train_linear_probe(
         DataError: as `moclip.logistic.fit`.
     """
     parts = {part: members_of(members, part) for part in ("train", "val")}
-    raw = {part: _unit(features.of([member.id for member in own])) for part, own in parts.items()}
-    scaler = StandardScaler().fit(raw["train"])
+    raw = {part: features.of([member.id for member in own]) for part, own in parts.items()}
+    scaler = StandardScaler().fit(_unit(raw["train"]))
     train, val = (
-        Labelled(scaler.transform(raw[part]), np.array([m.label for m in own], np.int64)) for part, own in parts.items()
+        # scikit-learn scales no empty array, and without held-out groups the val part is one.
+        Labelled(scaler.transform(_unit(raw[part])) if own else raw[part], np.array([m.label for m in own], np.int64))
+        for part, own in parts.items()
     )
     return LinearProbe(fit(train, val, params.c_values, classes, refit=params.refit), scaler)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from moclip.errors import StoreError
+from moclip.errors import DataError, StoreError
 from moclip.features import Features
 from moclip.files import read_json, read_npz
 from moclip.linear_probe import train_linear_probe
@@ -59,3 +59,14 @@ def test_missing_feature_is_named():
     given = features()
     with pytest.raises(StoreError, match=r"CLIP: lacks 1 of .* first v159"):
         train_linear_probe(Features("CLIP", given.ids[:-1], given.values[:-1]), MEMBERS, PARAMS, 4)
+
+
+@pytest.mark.parametrize("refit", ["train", "train_val"])
+def test_without_a_val_part_one_c_needs_no_choice_and_several_are_refused(refit):
+    members = [member for member in MEMBERS if member.part != "val"]
+    one = LinearProbeParams(c_values=[0.1], refit=refit)
+    probe = train_linear_probe(features(), members, one, 4)
+    ids, labels = of_part("test")
+    assert (probe.log_probabilities(features().of(ids), 4).argmax(axis=1) == labels).mean() > 0.9
+    with pytest.raises(DataError, match="c_values names several values to choose from, and this split has no val"):
+        train_linear_probe(features(), members, PARAMS, 4)
