@@ -42,12 +42,13 @@ def train_linear_probe(
         DataError: as `moclip.logistic.fit`.
     """
     parts = {part: members_of(members, part) for part in ("train", "val")}
-    raw = {part: features.of([member.id for member in own]) for part, own in parts.items()}
-    scaler = StandardScaler().fit(_unit(raw["train"]))
+    # scikit-learn scales no empty array, and without held-out groups the val part is one: it stays as it is.
+    inputs = {part: features.of([member.id for member in own]) for part, own in parts.items()}
+    inputs |= {part: _unit(values) for part, values in inputs.items() if len(values)}
+    scaler = StandardScaler().fit(inputs["train"])
+    inputs |= {part: scaler.transform(values) for part, values in inputs.items() if len(values)}
     train, val = (
-        # scikit-learn scales no empty array, and without held-out groups the val part is one.
-        Labelled(scaler.transform(_unit(raw[part])) if own else raw[part], np.array([m.label for m in own], np.int64))
-        for part, own in parts.items()
+        Labelled(inputs[part], np.array([member.label for member in own], np.int64)) for part, own in parts.items()
     )
     return LinearProbe(fit(train, val, params.c_values, classes, refit=params.refit), scaler)
 
