@@ -51,10 +51,10 @@ types: $(INSTALLED) ## mypy
 	mypy
 
 ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
-	python -m stages.ui --port $(PORT)
+	python -m stages.commands.ui --port $(PORT)
 
 pictures: $(INSTALLED) ## take the README's pictures of MLflow's pages, of the runs that are there
-	python -m stages.pictures --out docs/pictures
+	python -m tools.pictures --out docs/pictures
 
 lock: $(INSTALLED) ## pin every package anew, for all platforms
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate \

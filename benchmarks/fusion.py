@@ -17,18 +17,18 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
-from moclip.features import Features
-from moclip.files import write_json, write_text
-from moclip.head_training import Inputs, Part, read_parts, train_head
-from moclip.models.motion import MotionNet
-from moclip.motion_eval import describe_videos
-from moclip.motion_fields import FieldSampler
-from moclip.motion_store import MotionStore
-from moclip.motion_views import OnlineInputs, ViewInputs, view_features
-from moclip.schema.base import validated
-from moclip.schema.motion import MotionParams
-from moclip.schema.training import HeadParams, MotionNetParams
-from moclip.splits import Member
+from moclip.base.files import write_json, write_text
+from moclip.data.splits import Member
+from moclip.heads.train import Inputs, Part, read_parts, train_head
+from moclip.heads.views import OnlineInputs, ViewInputs, view_features
+from moclip.motion.features import describe_videos
+from moclip.motion.net import MotionNet
+from moclip.motion.sampler import FieldSampler
+from moclip.motion.store import MotionStore
+from moclip.params.motion import MotionParams
+from moclip.params.section import validated
+from moclip.params.training import HeadParams, MotionNetParams
+from moclip.store.features import Features
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "fusion"

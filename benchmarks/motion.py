@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.motion_worker import METHODS
-from moclip import video
-from moclip.files import read_json, write_json, write_text
-from moclip.motion import field_at
-from moclip.motion_extract import MotionOptions, VideoFile, extract
-from moclip.motion_store import MotionStore
+from moclip.base.files import read_json, write_json, write_text
+from moclip.motion.extract import MotionOptions, VideoFile, extract
+from moclip.motion.grid import field_at
+from moclip.motion.store import MotionStore
+from moclip.video import decode as video
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "motion"

@@ -51,7 +51,7 @@ def moclip() -> Callable[[str], int]:
     """The same with this package."""
     import numpy as np
 
-    from moclip.motion_extract import MotionOptions, read_grid
+    from moclip.motion.extract import MotionOptions, read_grid
 
     out = Path(tempfile.mkdtemp()) / "grid.npy"
 
@@ -65,7 +65,7 @@ def moclip() -> Callable[[str], int]:
 
 def moclip_vectors() -> Callable[[str], int]:
     """This package, vectors alone."""
-    from moclip.video import stream_motion
+    from moclip.video.decode import stream_motion
 
     return lambda path: sum(len(run.state) for run in stream_motion(Path(path)))
 

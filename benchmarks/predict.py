@@ -19,14 +19,14 @@ import open_clip
 import torch
 from ruamel.yaml import YAML
 
-from moclip.bundle import Parts, write_bundle
-from moclip.clip import save_encoder
-from moclip.files import write_json, write_text
-from moclip.models.fusion import Head
-from moclip.models.motion import MotionNet
-from moclip.models.store import save_model
-from moclip.predict import Predictor
-from moclip.schema.training import MotionInput
+from moclip.base.files import write_json, write_text
+from moclip.clip.encoder import save_encoder
+from moclip.heads.mlp import Head
+from moclip.motion.net import MotionNet
+from moclip.params.training import MotionInput
+from moclip.predict.bundle import Parts, write_bundle
+from moclip.predict.predictor import Predictor
+from moclip.training.weights import save_model
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "predict"
@@ -116,7 +116,7 @@ def shares(bundle: Path, videos: list[Path], rounds: int) -> dict[str, float]:
 
 def first_answer(bundle: Path, video: Path, rounds: int) -> dict[str, float]:
     """Seconds of whole processes, the best of `rounds` in turn: imports alone, and a first answer."""
-    answer = f"from moclip.cli import main; main(['predict', {str(video)!r}, '--model', {str(bundle)!r}])"
+    answer = f"from moclip.cli.main import main; main(['predict', {str(video)!r}, '--model', {str(bundle)!r}])"
     programs = {"imports_s": "import torch, open_clip", "first_answer_s": answer}
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML, YAMLError
 
-from moclip import console
-from moclip.errors import MoclipError, ParamsError
-from moclip.meter import Meter
-from moclip.schema.base import validated
-from stages import _cost
+from moclip.base import console
+from moclip.base.errors import MoclipError, ParamsError
+from moclip.base.meter import Meter
+from moclip.params.section import validated
+from stages.dvc import cost as _cost
 
 PARAMS_FILE = Path("params.yaml")
-# Every top-level name; `tests/test_params.py` holds it against the models of moclip/schema.
+# Every top-level name; `tests/params/test_params.py` holds it against the models of moclip/schema.
 SECTIONS = frozenset(
     [
         "seed",
@@ -131,7 +131,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def command(main: Callable[[], None]) -> None:
-    """Run a script: what goes wrong is one message and an exit status, see `moclip.console`."""
+    """Run a script: what goes wrong is one message and an exit status, see `moclip.base.console`."""
     console.set_up_logging("%(name)s: %(message)s")
     if status := console.run(main, more="MOCLIP_VERBOSE=1"):
         sys.exit(status)

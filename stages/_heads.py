@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from moclip.checkpoint import Checkpoint
-from moclip.features import read_features
-from moclip.head_training import Inputs, Part, head_logits, read_parts, streams_of, train_head
-from moclip.history import write_history
-from moclip.manifest import read_classes, read_split
-from moclip.models.store import save_model
-from moclip.schema.training import HeadParams
-from moclip.splits import members_of
+from moclip.data.manifest import read_classes, read_split
+from moclip.data.splits import members_of
+from moclip.heads.train import Inputs, Part, head_logits, read_parts, streams_of, train_head
+from moclip.params.training import HeadParams
+from moclip.store.features import read_features
+from moclip.training.checkpoint import Checkpoint
+from moclip.training.history import write_history
+from moclip.training.weights import save_model
 from stages._live import Live
 from stages._results import write_test_predictions, write_val_predictions
 

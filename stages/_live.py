@@ -12,8 +12,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from moclip.history import Epoch
-from moclip.training import log_epoch
+from moclip.training.history import Epoch
+from moclip.training.loop import log_epoch
 from stages._entry import all_params, log
 
 AFTER_VARIABLE = "MOCLIP_LIVE_AFTER_S"
@@ -70,7 +70,7 @@ class Live:
 def _start() -> subprocess.Popen[bytes]:
     """Start the follower in a session of its own: Ctrl-C reaches the training alone, which ends both."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.follow"],
+        [sys.executable, "-m", "stages.commands.follow"],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -3,17 +3,17 @@
 from contextlib import ExitStack
 from typing import Any
 
-from moclip.checkpoint import checkpoint_in
-from moclip.compute import Compute
-from moclip.files import fingerprint, sha256_file
-from moclip.models.motion import MotionNet, load_motion_net
-from moclip.models.store import WEIGHTS, load_model, save_model
-from moclip.motion_fields import FieldSampler
-from moclip.motion_store import MotionStore
-from moclip.motion_views import OnlineInputs, ViewInputs, view_features
-from moclip.schema.compute import ComputeParams
-from moclip.schema.motion import MotionParams
-from moclip.schema.training import HeadParams, MotionNetParams
+from moclip.base.files import fingerprint, sha256_file
+from moclip.heads.views import OnlineInputs, ViewInputs, view_features
+from moclip.motion.net import MotionNet, load_motion_net
+from moclip.motion.sampler import FieldSampler
+from moclip.motion.store import MotionStore
+from moclip.params.compute import ComputeParams
+from moclip.params.motion import MotionParams
+from moclip.params.training import HeadParams, MotionNetParams
+from moclip.training.checkpoint import checkpoint_in
+from moclip.training.device import Compute
+from moclip.training.weights import WEIGHTS, load_model, save_model
 from stages._entry import work_directory
 from stages._heads import Seed, one_thread, read_inputs, train_and_write
 from stages._resume import running_code

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from moclip.manifest import read_classes, read_manifest
-from moclip.predictions import Predictions, write_predictions
-from moclip.splits import Member
+from moclip.data.manifest import read_classes, read_manifest
+from moclip.data.splits import Member
+from moclip.results.predictions import Predictions, write_predictions
 
 
 def write_test_predictions(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from moclip.files import fingerprint, sha256_file
+from moclip.base.files import fingerprint, sha256_file
 
 
 def running_code() -> str:

@@ -1,12 +1,12 @@
 """Stage `account`: what the networks of the paper and of this run cost by video, counted from the modules."""
 
-from moclip.accounting import paper_costs, run_costs
-from moclip.files import write_json
-from moclip.manifest import read_classes, read_manifest
-from moclip.schema.clip import ClipParams
-from moclip.schema.controls import ScoreAverageParams
-from moclip.schema.motion import MotionParams
-from moclip.schema.training import HeadParams, MotionNetParams
+from moclip.base.files import write_json
+from moclip.data.manifest import read_classes, read_manifest
+from moclip.params.clip import ClipParams
+from moclip.params.controls import ScoreAverageParams
+from moclip.params.motion import MotionParams
+from moclip.params.training import HeadParams, MotionNetParams
+from moclip.report.accounting import paper_costs, run_costs
 from stages._entry import arguments, log, run, section
 
 

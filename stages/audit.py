@@ -1,13 +1,13 @@
 """Stage `audit`: what the videos look like by split and class, and what gives a class away."""
 
-from moclip.audit import audit
-from moclip.container import read_containers, write_container_table
-from moclip.dataset import SPLITS
-from moclip.files import write_json, write_text
-from moclip.manifest import checked_path, read_manifest, read_split
-from moclip.progress import Progress
-from moclip.schema.data import DataParams
-from moclip.schema.run import Seed
+from moclip.base.files import write_json, write_text
+from moclip.base.progress import Progress
+from moclip.data.audit import audit
+from moclip.data.dataset import SPLITS
+from moclip.data.manifest import checked_path, read_manifest, read_split
+from moclip.params.data import DataParams
+from moclip.params.run import Seed
+from moclip.video.container import read_containers, write_container_table
 from stages._entry import arguments, data_root, run, section
 
 

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from moclip.clip import META, load_encoder
-from moclip.clip_cache import image_features
-from moclip.compute import Compute
-from moclip.features import write_features
-from moclip.files import fingerprint, read_json, sha256_file, write_json
-from moclip.manifest import read_classes, read_manifest
-from moclip.precomputed import load_precomputed
-from moclip.prompts import read_prompts
-from moclip.schema.clip import ClipParams
-from moclip.schema.compute import ComputeParams
-from moclip.schema.data import DataParams
-from moclip.schema.run import Seed
+from moclip.base.files import fingerprint, read_json, sha256_file, write_json
+from moclip.clip.cache import image_features
+from moclip.clip.encoder import META, load_encoder
+from moclip.clip.precomputed import load_precomputed
+from moclip.clip.prompts import read_prompts
+from moclip.data.manifest import read_classes, read_manifest
+from moclip.params.clip import ClipParams
+from moclip.params.compute import ComputeParams
+from moclip.params.data import DataParams
+from moclip.params.run import Seed
+from moclip.store.features import write_features
+from moclip.training.device import Compute
 from stages._entry import arguments, data_root, run, section, work_directory
 
 

@@ -1,8 +1,8 @@
 """Stage `cards`: model card and data card, from the files that the report is made of."""
 
-from moclip.cards import data_card, model_card
-from moclip.files import read_json, write_text
-from moclip.manifest import read_manifest
+from moclip.base.files import read_json, write_text
+from moclip.data.manifest import read_manifest
+from moclip.report.cards import data_card, model_card
 from stages._entry import all_params, arguments, run
 
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from moclip.clip import save_encoder
-from moclip.clip_training import CONFIG, IMAGE_PX, train_demo_clip
-from moclip.clip_weights import fetch
+from moclip.clip.encoder import save_encoder
+from moclip.clip.precomputed import save_precomputed
+from moclip.clip.tiny import CONFIG, IMAGE_PX, train_demo_clip
+from moclip.clip.weights import fetch
 from moclip.demo.stills import captioned_stills
-from moclip.precomputed import save_precomputed
-from moclip.schema.clip import ClipParams, DemoClipParams
-from moclip.schema.run import Seed
+from moclip.params.clip import ClipParams, DemoClipParams
+from moclip.params.run import Seed
 from stages._entry import arguments, repository, run, section
 
 

@@ -1,13 +1,13 @@
 """Stage `contact_sheet`: a test video of each class, a frame and the motion field at that frame."""
 
-from moclip.contact_sheet import Tile, chosen, draw_sheet, write_png
-from moclip.manifest import checked_path, read_classes, read_manifest, read_split
-from moclip.motion import field_at
-from moclip.motion_store import MotionStore
-from moclip.sampling import middle_frame
-from moclip.schema.data import DataParams
-from moclip.schema.motion import MotionParams
-from moclip.video import read_frames
+from moclip.data.manifest import checked_path, read_classes, read_manifest, read_split
+from moclip.motion.grid import field_at
+from moclip.motion.store import MotionStore
+from moclip.params.data import DataParams
+from moclip.params.motion import MotionParams
+from moclip.report.contact_sheet import Tile, chosen, draw_sheet, write_png
+from moclip.video.decode import read_frames
+from moclip.video.frames import middle_frame
 from stages._entry import arguments, data_root, run, section
 
 MOST_CLASSES = 12

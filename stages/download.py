@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TypedDict
 
-from moclip.dataset import (
+from moclip.base.files import fingerprint, write_json
+from moclip.data.dataset import (
     SPLITS,
     Dataset,
     assign_parts,
@@ -14,13 +15,12 @@ from moclip.dataset import (
     find_ucf101,
     measure,
 )
+from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101
+from moclip.data.manifest import write_classes, write_manifest, write_split
 from moclip.demo.dataset import generator_digest, write_demo
 from moclip.demo.spec import DemoSpec
-from moclip.files import fingerprint, write_json
-from moclip.manifest import write_classes, write_manifest, write_split
-from moclip.schema.data import DataParams, DemoParams
-from moclip.schema.run import Seed
-from moclip.sources import URLS, Ucf101Source, fetch_ucf101
+from moclip.params.data import DataParams, DemoParams
+from moclip.params.run import Seed
 from stages._entry import arguments, data_root, log, repository, run, section
 
 

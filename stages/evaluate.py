@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 
-from moclip.files import atomic_path, write_json, write_text
-from moclip.metrics import class_rows, measure, outcomes_of
-from moclip.predictions import read_predictions, write_class_rows, write_outcomes
-from moclip.schema.evaluate import EvaluateParams
-from moclip.schema.run import Seed, Splits
+from moclip.base.files import atomic_path, write_json, write_text
+from moclip.params.evaluate import EvaluateParams
+from moclip.params.run import Seed, Splits
+from moclip.results.metrics import class_rows, measure, outcomes_of
+from moclip.results.predictions import read_predictions, write_class_rows, write_outcomes
 from stages._entry import arguments, log, run, section
 from stages._layout import evaluated, predicted
 

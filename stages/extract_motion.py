@@ -2,11 +2,11 @@
 
 import os
 
-from moclip.files import fingerprint, sha256_file
-from moclip.manifest import read_manifest
-from moclip.motion_extract import MotionOptions, VideoFile, extract
-from moclip.schema.data import DataParams
-from moclip.schema.motion import MotionParams
+from moclip.base.files import fingerprint, sha256_file
+from moclip.data.manifest import read_manifest
+from moclip.motion.extract import MotionOptions, VideoFile, extract
+from moclip.params.data import DataParams
+from moclip.params.motion import MotionParams
 from stages._entry import arguments, data_root, run, section, work_directory
 
 

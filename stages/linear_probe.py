@@ -1,13 +1,13 @@
 """Stage `linear_probe`: logistic regression on CLIP features, by split."""
 
-from moclip.features import read_features
-from moclip.files import write_json
-from moclip.history import write_history
-from moclip.linear_probe import train_linear_probe
-from moclip.manifest import read_classes, read_split
-from moclip.schema.controls import LinearProbeParams
-from moclip.schema.run import Splits
-from moclip.splits import members_of
+from moclip.base.files import write_json
+from moclip.data.manifest import read_classes, read_split
+from moclip.data.splits import members_of
+from moclip.heads.linear_probe import train_linear_probe
+from moclip.params.controls import LinearProbeParams
+from moclip.params.run import Splits
+from moclip.store.features import read_features
+from moclip.training.history import write_history
 from stages._entry import arguments, run, section
 from stages._layout import of_split
 from stages._results import write_test_predictions

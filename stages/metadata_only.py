@@ -1,13 +1,13 @@
 """Stage `metadata_only`: logistic regression on what the files give away without being decoded, by split."""
 
-from moclip.container import read_container_table
-from moclip.files import write_json
-from moclip.history import write_history
-from moclip.manifest import read_classes, read_manifest, read_split
-from moclip.metadata import facts_of, train_metadata_classifier
-from moclip.schema.controls import MetadataOnlyParams
-from moclip.schema.run import Splits
-from moclip.splits import members_of
+from moclip.base.files import write_json
+from moclip.data.manifest import read_classes, read_manifest, read_split
+from moclip.data.splits import members_of
+from moclip.heads.metadata_only import facts_of, train_metadata_classifier
+from moclip.params.controls import MetadataOnlyParams
+from moclip.params.run import Splits
+from moclip.training.history import write_history
+from moclip.video.container import read_container_table
 from stages._entry import arguments, run, section
 from stages._layout import of_split
 from stages._results import write_test_predictions

@@ -1,9 +1,10 @@
 """Stage `plots`: results of all heads and splits, to the few tables that `dvc plots` draws."""
 
-from moclip.files import read_json
-from moclip.heads import main_head
-from moclip.history import read_history
-from moclip.plot_tables import (
+from moclip.base.files import read_json
+from moclip.base.tables import write_csv
+from moclip.heads.registry import main_head
+from moclip.params.run import Heads, Splits
+from moclip.report.plot_tables import (
     ACCURACY,
     CONFUSION,
     CURVES,
@@ -13,9 +14,8 @@ from moclip.plot_tables import (
     curve_rows,
     recall_rows,
 )
-from moclip.predictions import read_class_rows, read_outcomes
-from moclip.schema.run import Heads, Splits
-from moclip.tables import write_csv
+from moclip.results.predictions import read_class_rows, read_outcomes
+from moclip.training.history import read_history
 from stages._entry import arguments, run, section
 from stages._layout import evaluated
 

@@ -2,14 +2,14 @@
 
 import os
 
-from moclip.files import atomic_path, read_json, sha256_file, write_text
-from moclip.gains import read_class_gains
-from moclip.heads import main_head
-from moclip.history import read_history
-from moclip.predictions import read_outcomes
-from moclip.provenance import package_versions
-from moclip.report import Inputs, draw, render, trained
-from moclip.schema.run import Heads, Splits
+from moclip.base.files import atomic_path, read_json, sha256_file, write_text
+from moclip.heads.registry import main_head
+from moclip.params.run import Heads, Splits
+from moclip.report.page import Inputs, draw, render, trained
+from moclip.results.gains import read_class_gains
+from moclip.results.predictions import read_outcomes
+from moclip.tracking.provenance import package_versions
+from moclip.training.history import read_history
 from stages._entry import all_params, arguments, run, section
 from stages._layout import evaluated
 

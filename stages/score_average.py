@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from moclip.files import write_json
-from moclip.history import write_history
-from moclip.predictions import read_predictions, write_predictions
-from moclip.schema.controls import ScoreAverageParams
-from moclip.schema.run import Splits
-from moclip.score_average import average, check_same_videos, try_weights
-from moclip.selection import best, record
+from moclip.base.files import write_json
+from moclip.heads.score_average import average, check_same_videos, try_weights
+from moclip.heads.selection import best, record
+from moclip.params.controls import ScoreAverageParams
+from moclip.params.run import Splits
+from moclip.results.predictions import read_predictions, write_predictions
+from moclip.training.history import write_history
 from stages._entry import arguments, run, section
 from stages._layout import Predicted, predicted
 

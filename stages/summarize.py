@@ -1,12 +1,12 @@
 """Stage `summarize`: figures and outcomes of the active heads and splits, to one summary and a table of gains."""
 
-from moclip.files import read_json, write_json
-from moclip.gains import class_gains, write_class_gains
-from moclip.headline import headline
-from moclip.predictions import read_outcomes
-from moclip.schema.evaluate import EvaluateParams
-from moclip.schema.run import Heads, Seed, Splits
-from moclip.summary import Bootstrap, Result, read_metrics, summarize
+from moclip.base.files import read_json, write_json
+from moclip.params.evaluate import EvaluateParams
+from moclip.params.run import Heads, Seed, Splits
+from moclip.results.gains import class_gains, write_class_gains
+from moclip.results.headline import headline
+from moclip.results.predictions import read_outcomes
+from moclip.results.summary import Bootstrap, Result, read_metrics, summarize
 from stages._entry import arguments, run, section
 from stages._layout import evaluated
 

@@ -5,22 +5,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moclip.errors import StoreError
-from moclip.files import read_json
-from moclip.flat import flatten
-from moclip.followers import Followers, Point
-from moclip.history import columns, read_history
-from moclip.mlflow_store import ServerError, store_at
-from moclip.model_registry import log_model
-from moclip.outbox import deliver, keep
-from moclip.provenance import git_state, package_versions
-from moclip.schema.run import Heads, Splits
-from moclip.track import Child, Result, record, variant_name
-from stages._baseline import baseline_params
-from stages._bill import write_bill
+from moclip.base.errors import StoreError
+from moclip.base.files import read_json
+from moclip.params.flat import flatten
+from moclip.params.run import Heads, Splits
+from moclip.tracking.followers import Followers, Point
+from moclip.tracking.outbox import deliver, keep
+from moclip.tracking.provenance import git_state, package_versions
+from moclip.tracking.record import Child, Result, record, variant_name
+from moclip.tracking.registry import log_model
+from moclip.tracking.store import ServerError, store_at
+from moclip.training.history import columns, read_history
 from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
 from stages._layout import evaluated
-from stages._lock import Lock, read_lock
+from stages.dvc.baseline import baseline_params
+from stages.dvc.bill import write_bill
+from stages.dvc.lock import Lock, read_lock
 
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 

@@ -3,11 +3,11 @@
 from contextlib import ExitStack
 from typing import Any
 
-from moclip.head_training import Inputs
-from moclip.schema.compute import ComputeParams
-from moclip.schema.motion import MotionParams
-from moclip.schema.run import Seed, Splits
-from moclip.schema.training import HeadParams, MotionNetParams
+from moclip.heads.train import Inputs
+from moclip.params.compute import ComputeParams
+from moclip.params.motion import MotionParams
+from moclip.params.run import Seed, Splits
+from moclip.params.training import HeadParams, MotionNetParams
 from stages._entry import arguments, run, section
 from stages._heads import one_thread, read_inputs, train_and_write
 from stages._layout import of_split

@@ -3,22 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-from moclip.checkpoint import checkpoint_in
-from moclip.compute import Compute
-from moclip.features import write_features
-from moclip.files import fingerprint, sha256_file
-from moclip.history import write_history
-from moclip.manifest import read_classes, read_split
-from moclip.models.store import save_model
-from moclip.motion_eval import SEED_NAME, Labelled, describe_split
-from moclip.motion_fields import FieldSampler
-from moclip.motion_store import MotionStore
-from moclip.motion_training import train_motion_net
-from moclip.schema.compute import ComputeParams
-from moclip.schema.motion import MotionParams
-from moclip.schema.run import Seed
-from moclip.schema.training import MotionInput, MotionNetParams
-from moclip.splits import Member, members_of
+from moclip.base.files import fingerprint, sha256_file
+from moclip.data.manifest import read_classes, read_split
+from moclip.data.splits import Member, members_of
+from moclip.motion.features import SEED_NAME, Labelled, describe_split
+from moclip.motion.sampler import FieldSampler
+from moclip.motion.store import MotionStore
+from moclip.motion.train import train_motion_net
+from moclip.params.compute import ComputeParams
+from moclip.params.motion import MotionParams
+from moclip.params.run import Seed
+from moclip.params.training import MotionInput, MotionNetParams
+from moclip.store.features import write_features
+from moclip.training.checkpoint import checkpoint_in
+from moclip.training.device import Compute
+from moclip.training.history import write_history
+from moclip.training.weights import save_model
 from stages._entry import arguments, run, section, work_directory
 from stages._live import Live
 from stages._results import write_test_predictions, write_val_predictions

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from moclip.errors import StoreError
-from moclip.features import Features, read_features
-from moclip.files import read_json
-from moclip.history import write_history
-from moclip.manifest import read_classes, read_split
-from moclip.schema.run import Splits
-from moclip.splits import members_of
-from moclip.zero_shot import zero_shot_logits
+from moclip.base.errors import StoreError
+from moclip.base.files import read_json
+from moclip.data.manifest import read_classes, read_split
+from moclip.data.splits import members_of
+from moclip.heads.zero_shot import zero_shot_logits
+from moclip.params.run import Splits
+from moclip.store.features import Features, read_features
+from moclip.training.history import write_history
 from stages._entry import arguments, run, section
 from stages._layout import of_split
 from stages._results import write_test_predictions, write_val_predictions

@@ -16,7 +16,7 @@ from moclip.demo.dataset import write_demo
 from moclip.demo.spec import DemoSpec
 
 if TYPE_CHECKING:
-    from tests.test_pipeline import Repository
+    from tests.graph.test_pipeline import Repository
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
@@ -41,7 +41,7 @@ def real_ucf101() -> Path:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that MLflow has set up once, to be copied: its migrations are the slow part."""
-    from moclip.mlflow_store import prepare, store_at
+    from moclip.tracking.store import prepare, store_at
 
     root = tmp_path_factory.mktemp("migrated")
     prepare(store_at(root))
@@ -51,7 +51,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
     """A repository of its own with the whole graph run in it, on the smallest demo there is; leave it as it was."""
-    from tests.test_pipeline import finish
+    from tests.graph.test_pipeline import finish
 
     return finish(tmp_path_factory.mktemp("repository"))
 
@@ -59,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pipeline leaves of split 1 of the smallest demo. Read only."""
-    from tests.trained import build
+    from tests.support.trained import build
 
     return build(tmp_path_factory.mktemp("trained"))
 

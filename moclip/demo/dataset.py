@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from moclip.demo.encode import encode
+from moclip.base.files import atomic_path, write_text
+from moclip.base.progress import Progress
 from moclip.demo.render import Picture, draw_clip, draw_style, render
 from moclip.demo.spec import APPEARANCES, PAIRS, SPLITS, DemoSpec, classes
-from moclip.files import atomic_path, write_text
-from moclip.progress import Progress
+from moclip.video.write import encode
 
 VIDEOS = "UCF-101"
 LISTS = "ucfTrainTestlist"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from moclip.base.errors import ParamsError
 from moclip.demo.figures import ANY_DRESS, DressCode
-from moclip.errors import ParamsError
 
 SPLITS = 3
 BLOCK_PX = 16

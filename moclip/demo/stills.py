@@ -6,9 +6,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from PIL import Image
 
+from moclip.base.progress import Progress
 from moclip.demo.render import Picture, draw_clip, draw_style, dress
 from moclip.demo.spec import APPEARANCES, PAIRS, Appearance
-from moclip.progress import Progress
 
 STILL_STREAM = 2  # first word of every seed; the videos use another
 PER_BACKGROUND = 12

@@ -1,0 +1,120 @@
+"""Files that are either whole or not there: temporary name, flush to disk, rename."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moclip.base.errors import StoreError
+
+# Endings by which a video is told from what lies beside it, such as lists and thumbnails.
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv".split()  # noqa: SIM905
+)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; on success it replaces `path`, on any error it is removed.
+
+    The block may create a file or a directory there. A directory replaces an older one as a whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: writers such as Pillow and Matplotlib choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir():
+            remove(path)
+        else:
+            _flush(temporary)
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole directory; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys and a final newline, atomically: equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        StoreError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Write named arrays without pickle, atomically: equal arrays give equal bytes.
+
+    Raises:
+        StoreError: an array holds Python objects, which only pickle could store.
+    """
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise StoreError(f"{path}: array '{name}' holds objects; only numbers and text are stored")
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
+
+
+def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Read the named arrays of an npz file, and the optional ones that it has; pickle is never loaded.
+
+    Raises:
+        StoreError: the file is missing or damaged, or lacks one of the names.
+    """
+    try:
+        # Opened here: of a torn archive, np.load would leave its own handle open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
+            absent = [name for name in names if name not in archive.files]
+            if absent:
+                raise StoreError(f"{path}: lacks the array '{absent[0]}' (has {sorted(archive.files)})")
+            return {name: archive[name] for name in (*names, *optional) if name in archive.files}
+    except StoreError:
+        raise
+    except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged archive
+        raise StoreError(f"{path}: cannot be read as npz ({error})") from error
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """Sixteen hexadecimal digits that stand for JSON-able values; key order does not matter."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

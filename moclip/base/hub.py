@@ -1,0 +1,70 @@
+"""Files of model repositories on the Hugging Face Hub: cached ones without a network, others fetched or soon refused.
+
+Everything goes by the hub library's own settings: HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE, HF_HUB_ETAG_TIMEOUT.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import constants
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+from moclip.base.errors import DataError, StoreError
+from moclip.base.files import sha256_file
+from moclip.base.progress import Progress
+
+constants.HF_HUB_DISABLE_TELEMETRY = True  # whoever imported the library first
+
+
+def hub_file(repository: str, names: Sequence[str]) -> Path:
+    """The first of these files that the repository has, by preference; what is in the cache needs no network.
+
+    Raises:
+        DataError: none can be had; says which file to fetch from where.
+        StoreError: the file's bytes are not those that the hub announced.
+    """
+    cached = (huggingface_hub.try_to_load_from_cache(repository, name) for name in names)
+    path = next((Path(file) for file in cached if isinstance(file, str)), None) or _fetched(repository, names)
+    digest = path.resolve().name  # the cache names a large file's bytes by their SHA-256
+    if re.fullmatch(r"[0-9a-f]{64}", digest) and sha256_file(path) != digest:
+        raise StoreError(f"{path}: damaged, its SHA-256 is not the one that the hub announced; delete {path.resolve()}")
+    return path
+
+
+def cached_repositories() -> list[str]:
+    """Names of the model repositories of which something is on this machine."""
+    folders = Path(constants.HF_HUB_CACHE).glob("models--*")
+    return sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in folders)
+
+
+def _fetched(repository: str, names: Sequence[str]) -> Path:
+    fault: Exception | None = None
+    for name in names:
+        try:
+            _probe(huggingface_hub.hf_hub_url(repository, name))
+            return Path(huggingface_hub.hf_hub_download(repository, name, tqdm_class=Progress))
+        except EntryNotFoundError as error:
+            fault = error  # the repository is there: it may have the next name
+        except Exception as error:  # each transport has kinds of its own
+            fault = error
+            break
+    url = huggingface_hub.hf_hub_url(repository, names[0])
+    raise DataError(
+        f"{' or '.join(names)} of the hub's repository {repository} cannot be had ({_one_line(fault)}). "
+        f"Fetch {url} where there is a network"
+    ) from fault
+
+
+def _probe(url: str) -> None:
+    """Ask for the file's header once: without a network, the download itself repeats that for most of a minute."""
+    try:
+        huggingface_hub.get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HfHubHTTPError as error:
+        if error.response.status_code < 500 and error.response.status_code != 429:
+            raise  # a busy server is worth the download's patience, a refusal is not
+
+
+def _one_line(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

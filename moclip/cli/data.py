@@ -1,0 +1,128 @@
+"""`moclip data`: hold the videos on this disk against their manifest, or another one, and say what they look like."""
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moclip.base.errors import DataError, ParamsError
+
+if TYPE_CHECKING:
+    from moclip.data.manifest import Video
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 20
+# What two copies of one video must share; the decoder's version may move `frames`, a mirror the path.
+_COMPARED = ("class_name", "group", "bytes", "sha256")
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, manifest: Path, splits: Path, params: Path) -> None:
+    """Declare the sub-commands and their arguments; the paths are defaults."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
+    verify = actions.add_parser("verify", help="check every video against the manifest, or compare two manifests")
+    verify.add_argument("--against", type=Path, help="another person's manifest, to compare this one with")
+    look = actions.add_parser("audit", help="counts, lengths and encoders; warns where they give the class away")
+    look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes here")
+    look.add_argument("--splits", type=Path, default=splits, help="folder of splits")
+    for action in (verify, look):
+        action.add_argument("--manifest", type=Path, default=manifest)
+        action.add_argument("--root", type=Path, help="folder of the videos; default: data.root of the parameters")
+        action.add_argument("--params", type=Path, default=params)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one action; 0, or a DataError that lists what differs."""
+    from moclip.data.manifest import read_manifest
+
+    videos = read_manifest(args.manifest)
+    root = args.root or _root(args.params)
+    if args.action == "audit":
+        _audit(videos, root, args)
+        return 0
+    verify(videos, root)
+    print(f"{len(videos)} videos in {root} are those of {args.manifest}")
+    if args.against is not None:
+        compare(videos, read_manifest(args.against))
+        print(f"{args.against} describes the same videos")
+    return 0
+
+
+def verify(videos: Mapping[str, "Video"], root: Path) -> None:
+    """Check that every video is there with the bytes that the manifest states.
+
+    Raises:
+        DataError: lists the videos that are missing or differ.
+    """
+    from joblib import Parallel, delayed
+
+    from moclip.base.progress import Progress
+
+    tasks = [videos[stem] for stem in sorted(videos)]
+    results = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(delayed(_fault)(root, v) for v in tasks)
+    faults = [fault for fault in Progress(results, total=len(tasks), desc="verify", unit="video") if fault]
+    _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
+
+
+def compare(ours: Mapping[str, "Video"], theirs: Mapping[str, "Video"]) -> None:
+    """Hold two manifests against each other; paths and measurements of the decoder may differ.
+
+    Raises:
+        DataError: lists the videos that one of them lacks, or that differ.
+    """
+    faults = [f"{stem}: only in the other manifest" for stem in sorted(theirs.keys() - ours.keys())]
+    faults += [f"{stem}: only in this manifest" for stem in sorted(ours.keys() - theirs.keys())]
+    for stem in sorted(ours.keys() & theirs.keys()):
+        pairs = {name: (getattr(ours[stem], name), getattr(theirs[stem], name)) for name in _COMPARED}
+        faults += [
+            f"{stem}: {name} is {one} here, {other} there" for name, (one, other) in pairs.items() if one != other
+        ]
+    _refuse(faults, f"the manifests differ in {len(faults)} places")
+
+
+def _fault(root: Path, video: "Video") -> str | None:
+    from moclip.base.files import sha256_file
+
+    path = root / video.path
+    if not path.is_file():
+        return f"{video.id}: {path} is missing"
+    if path.stat().st_size != video.bytes:
+        return f"{video.id}: {path} has {path.stat().st_size} bytes, not {video.bytes}"
+    return None if sha256_file(path) == video.sha256 else f"{video.id}: {path} has other contents (sha256)"
+
+
+def _refuse(faults: list[str], summary: str) -> None:
+    if faults:
+        rest = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise DataError("\n".join([f"{summary}:", *faults[:_SHOWN]]) + rest)
+
+
+def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) -> None:
+    from moclip.base.files import write_text
+    from moclip.data.audit import audit
+    from moclip.data.manifest import read_split
+    from moclip.video.container import read_containers
+
+    splits = {int(path.stem[-1]): read_split(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
+    if not splits:
+        raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
+    root = root.resolve()  # workers may have been started in another directory
+    containers = read_containers({stem: root / video.path for stem, video in videos.items()})
+    found = audit(videos, containers, splits)
+    print(found.parts.to_string(index=False))
+    for one in found.associations:
+        print(f"{one.trait:9} Cramer's V {one.cramers_v:.2f} (shuffled: 95 % below {one.shuffled_v:.2f})")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    if args.csv:
+        write_text(args.csv, found.by_class.to_csv(index=False, lineterminator="\n"))
+
+
+def _root(params: Path) -> Path:
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        return params.parent / YAML(typ="safe", pure=True).load(params)["data"]["root"]
+    except (OSError, YAMLError, KeyError, TypeError) as error:
+        raise ParamsError(f"{params}: data.root cannot be read ({error}); name the folder by --root") from error

@@ -1,0 +1,299 @@
+"""`moclip doctor`: what is installed and present, what is missing for the parameters at hand, and what to do next.
+
+Every check stands alone and imports what it needs when it runs: a broken one is a finding, not the end. PyTorch and
+the state of the pipeline are asked in processes of their own, which also survive what would kill this one.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["ok", "todo", "missing"]
+
+_NAMED = ("torch", "open_clip_torch", "av", "dvc", "mlflow")
+_SCARCE_BYTES = 2 << 30
+_ANSWER_SECONDS = 120
+_STAGES_SHOWN = 3
+_INSTALL = "make setup"
+_DEVICE = (
+    "import json, torch; gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())];"
+    "print(json.dumps({'cuda': torch.version.cuda, 'gpus': gpus}))"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: `todo` is what the pipeline makes by itself, `missing` what a person has to bring or repair."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a repository keeps its things; `pipeline` is the command that prints the stages to run, as JSON."""
+
+    params: Path
+    manifest: Path
+    clip: Path
+    models: Path
+    report: Path
+    dvc_config: Path
+    pipeline: Sequence[str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(args: argparse.Namespace, places: Places) -> int:
+    """Print all findings; 1 if something is missing that the parameters need."""
+    findings = examine(places)
+    following = next_command(findings)
+    if args.json:
+        print(json.dumps({"findings": [asdict(one) for one in findings], "next": following}, indent=2))
+    else:
+        for one in findings:
+            print(f"{one.state:8} {one.name:10} {one.found}" + (f"\n{'':20}-> {one.remedy}" if one.remedy else ""))
+        print(f"next: {following}")
+    return int(any(one.state == "missing" for one in findings))
+
+
+def examine(places: Places) -> list[Finding]:
+    """All findings, in the order in which one would repair them."""
+    # Both take seconds; they work while the rest is looked at.
+    torch = _start([sys.executable, "-c", _DEVICE])
+    pipeline = _start(places.pipeline) if places.params.is_file() else None
+    checks: dict[str, Callable[[], Finding]] = {
+        "python": _python,
+        "packages": _packages,
+        "decoder": _decoder,
+        "machine": _machine,
+        "device": lambda: _device(torch),
+        "disk": _disk,
+        "telemetry": lambda: _telemetry(places.dvc_config),
+        "parameters": lambda: _parameters(places.params),
+    }
+    if pipeline is not None:
+        checks |= {
+            "videos": lambda: _videos(places),
+            "CLIP": lambda: _clip(places),
+            "heads": lambda: _heads(places),
+            "report": lambda: _report(places.report),
+            "stages": lambda: _stages(pipeline),
+        }
+    return [_alone(name, check) for name, check in checks.items()]
+
+
+def next_command(findings: Sequence[Finding]) -> str:
+    """What to do about the findings: the first repair, else the pipeline, else a prediction."""
+    for one in findings:
+        if one.state == "missing":
+            return one.remedy
+    waiting = {one.name for one in findings if one.state == "todo"}
+    if waiting & {"videos", "CLIP", "report"}:
+        return "make repro"
+    return "dvc repro" if waiting else "moclip predict VIDEO"
+
+
+def _alone(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except Exception as error:  # whatever is broken here, the other checks go on
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        missing = isinstance(error, ImportError)
+        return Finding(name, "missing", f"cannot be told ({what})", _INSTALL if missing else "see the message")
+
+
+def _start(command: Sequence[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _answer(process: "subprocess.Popen[str]") -> tuple[Any, str]:
+    """What a process printed as JSON, or None and the last line of its complaint."""
+    try:
+        out, complaint = process.communicate(timeout=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return None, f"no answer within {_ANSWER_SECONDS} s"
+    if process.returncode == 0:
+        return json.loads(out), ""
+    return None, (complaint.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+
+
+def _python() -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    version, wanted = ".".join(map(str, sys.version_info[:3])), metadata.metadata("moclip")["Requires-Python"]
+    if version in SpecifierSet(wanted):
+        return Finding("python", "ok", version)
+    return Finding("python", "missing", f"{version}, needed is {wanted}", f"{_INSTALL} PYTHON=python3.11")
+
+
+def _packages() -> Finding:
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(text) for text in metadata.requires("moclip") or []]
+    needed = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    faults = [fault for one in needed if (fault := _fault(one.name, one.specifier))]
+    if faults:
+        return Finding("packages", "missing", "; ".join(faults), _INSTALL)
+    named = ", ".join(f"{name} {metadata.version(name)}" for name in _NAMED)
+    own = metadata.version("moclip")
+    return Finding("packages", "ok", f"moclip {own}; all {len(needed)} that it needs, among them {named}")
+
+
+def _fault(name: str, wanted: Any) -> str | None:
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return f"{name} is not installed"
+    return None if wanted.contains(version, prereleases=True) else f"{name} is {version}, needed is {wanted}"
+
+
+def _decoder() -> Finding:
+    from moclip.video.decode import versions
+
+    found = versions()
+    return Finding("decoder", "ok", f"PyAV {found['pyav']} with FFmpeg {found['ffmpeg']}")
+
+
+def _machine() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Finding("machine", "ok", f"{cores} CPU cores, {_gib(memory.available)} of {_gib(memory.total)} memory free")
+
+
+def _device(process: "subprocess.Popen[str]") -> Finding:
+    found, complaint = _answer(process)
+    if found is None:
+        return Finding("device", "missing", f"PyTorch does not work ({complaint})", _INSTALL)
+    build = f"PyTorch built {'for CUDA ' + found['cuda'] if found['cuda'] else 'without CUDA'}"
+    return Finding("device", "ok", f"{', '.join(found['gpus']) or 'CPU, no GPU that PyTorch can use'} ({build})")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(".").free
+    state: State = "ok" if free > _SCARCE_BYTES else "missing"
+    return Finding("disk", state, f"{_gib(free)} free", "" if state == "ok" else "free some disk space")
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _telemetry(dvc_config: Path) -> Finding:
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read(dvc_config, encoding="utf-8")
+    off = config.get("core", "analytics", fallback="") == "false" or os.environ.get("DVC_NO_ANALYTICS", "") != ""
+    if off:
+        return Finding("telemetry", "ok", "off: DVC's by configuration, MLflow's and the hub's by moclip itself")
+    return Finding("telemetry", "missing", "DVC's is on", "dvc config core.analytics false")
+
+
+def _parameters(path: Path) -> Finding:
+    from moclip.params.registry import check_all
+
+    if not path.is_file():
+        return Finding("parameters", "missing", f"no {path} here", "cd to the repository of moclip")
+    faults = []
+    try:
+        check_all(_read(path))
+    except Exception as error:  # of YAML, of its types, or of our rules
+        faults = str(error).splitlines()
+    if faults:
+        return Finding("parameters", "missing", f"{path}: {'; '.join(faults)}", f"edit {path}")
+    return Finding("parameters", "ok", f"{path} is valid")
+
+
+def _read(params: Path) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(params)
+
+
+def _videos(places: Places) -> Finding:
+    data = _read(places.params)["data"]
+    root = places.params.parent / data["root"]
+    if not places.manifest.is_file():
+        return _unlisted(data, root)
+    with places.manifest.open(encoding="utf-8", newline="") as rows:
+        paths = [row["path"] for row in csv.DictReader(rows)]
+    absent = [path for path in paths if not (root / path).is_file()]
+    if absent:
+        found = f"{len(absent)} of {len(paths)} videos of {places.manifest} are not in {root}, first {absent[0]}"
+        return Finding("videos", "missing", found, "dvc repro -f download")
+    return Finding("videos", "ok", f"{len(paths)} in {root}, as {places.manifest} lists them")
+
+
+def _unlisted(data: Any, root: Path) -> Finding:
+    if data["source"] == "demo" or data["archive"] in ("official", "thumos"):
+        way = "generated" if data["source"] == "demo" else "downloaded"
+        return Finding("videos", "todo", f"{data['source']}, not there yet; they are {way} when the pipeline runs")
+    source = Path(data["archive"] or root)
+    if source.exists():
+        return Finding("videos", "todo", f"{data['source']}: {source} is there and not listed yet")
+    return Finding("videos", "missing", f"{data['source']}: {source} is not there", f"put the videos into {source}")
+
+
+def _clip(places: Places) -> Finding:
+    clip = _read(places.params)["clip"]
+    kept = places.clip / "meta.json"
+    if kept.is_file():
+        meta = json.loads(kept.read_text(encoding="utf-8"))
+        made_of = meta.get("weights", "features that were given")
+        return Finding("CLIP", "ok", f"{meta.get('model', 'unnamed')} in {places.clip} ({made_of})")
+    if clip["model"] == "demo":
+        return Finding("CLIP", "todo", "demo, not there yet; the pipeline trains it")
+    if given := clip["checkpoint"] or clip["precomputed"]:
+        if (places.params.parent / given).is_file():
+            return Finding("CLIP", "todo", f"{given} is there, and not taken in yet")
+        return Finding("CLIP", "missing", f"{given} is not there", f"bring the file {given}")
+    from moclip.base.hub import cached_repositories
+
+    cached = f"the pipeline takes it from the hub, whose cache has {', '.join(cached_repositories()) or 'nothing'}"
+    return Finding("CLIP", "todo", f"{clip['model']} ({clip['pretrained']}), not there yet; {cached}")
+
+
+def _heads(places: Places) -> Finding:
+    params = _read(places.params)
+    kinds = [head for head in params["heads"] if head not in ("zero_shot", "score_average")]  # these have no weights
+    folders = {"motion_only": "motion"}  # the head of the motion network is part of it
+    wanted = [(kind, split) for kind in kinds for split in params["splits"]]
+    there = [pair for pair in wanted if (places.models / folders.get(pair[0], pair[0]) / f"split{pair[1]}").is_dir()]
+    state: State = "ok" if len(there) == len(wanted) else "todo"
+    return Finding("heads", state, f"{len(there)} of {len(wanted)} are trained")
+
+
+def _report(path: Path) -> Finding:
+    return Finding("report", "ok", str(path)) if path.is_file() else Finding("report", "todo", f"no {path} yet")
+
+
+def _stages(process: "subprocess.Popen[str]") -> Finding:
+    stale, complaint = _answer(process)
+    if stale is None and "lock" in complaint:
+        return Finding("stages", "todo", "another DVC command is at work")
+    if stale is None:
+        return Finding("stages", "missing", f"their state cannot be told ({complaint})", "dvc status")
+    if not stale:
+        return Finding("stages", "ok", "all are up to date")
+    first = [f"{name} ({why[0]}{', and more' if len(why) > 1 else ''})" for name, why in stale.items()][:_STAGES_SHOWN]
+    more = f" and {len(stale) - len(first)} more" if len(stale) > len(first) else ""
+    return Finding("stages", "todo", f"{len(stale)} to run: {', '.join(first)}{more}")

@@ -1,0 +1,92 @@
+"""`moclip motion`: the motion of a video, or of every video in a folder, as arrays, pictures and films."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from moclip.base.errors import MoclipError, ParamsError, VideoError
+
+log = logging.getLogger(__name__)
+
+_WRITES = {"out": ".npz", "png": ".png", "mp4": ".mp4"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("video", type=Path, help="a video, or a folder of videos")
+    parser.add_argument("--out", type=Path, help="write mv_px, key_frame, cell_px and fps to this .npz")
+    parser.add_argument("--png", type=Path, help="draw frames with their motion to this .png")
+    parser.add_argument("--mp4", type=Path, help="draw the whole video with its motion to this .mp4")
+    parser.add_argument("--cell-px", type=int, choices=(8, 16), default=16, help="side of a cell")
+    parser.add_argument(
+        "--reference",
+        choices=("backward", "forward", "both"),
+        default="backward",
+        help="which vectors of B-frames count",
+    )
+    parser.add_argument(
+        "--reencode",
+        action="store_true",
+        help="re-encode first (340x256, MPEG-4, key frame every 12); for codecs without vectors",
+    )
+    parser.epilog = "For a folder, --out, --png and --mp4 are folders too."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what was asked for; 0, or an error that lists every video that could not be read."""
+    if not any(getattr(args, name) for name in _WRITES):
+        raise ParamsError("nothing to write: give at least one of --out, --png and --mp4")
+    if args.video.is_dir():
+        _folder(args)
+    else:
+        _one(args, args.video, {name: getattr(args, name) for name in _WRITES})
+    return 0
+
+
+def _folder(args: argparse.Namespace) -> None:
+    from moclip.base.files import VIDEO_SUFFIXES
+    from moclip.base.progress import Progress
+
+    root = args.video
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not paths:
+        raise VideoError(f"{root}: no videos in it (looked for {' '.join(sorted(VIDEO_SUFFIXES))})")
+    failures, frames = [], 0
+    with Progress(paths, desc="motion", unit="video") as bar:
+        for path in bar:
+            place = path.relative_to(root)
+            targets = {
+                name: getattr(args, name) and getattr(args, name) / f"{place}{ending}"
+                for name, ending in _WRITES.items()
+            }
+            try:
+                frames += _one(args, path, targets)
+            except MoclipError as error:
+                failures.append(str(error))
+            bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
+    if failures:
+        listed = "\n  ".join(failures)
+        raise VideoError(f"{len(failures)} of {len(paths)} videos cannot be used:\n  {listed}")
+
+
+def _one(args: argparse.Namespace, path: Path, targets: dict[str, Path | None]) -> int:
+    """Handle one video; returns its number of frames."""
+    from moclip.motion import draw as motion_view
+    from moclip.motion.extract import MotionOptions, read_grid
+
+    source = "reencoded" if args.reencode else "original"
+    grid = read_grid(path, MotionOptions(args.cell_px, args.reference, source))
+    if out := targets["out"]:
+        motion_view.save_arrays(out, grid)
+    if png := targets["png"]:
+        motion_view.save_picture(png, path, grid)
+    if mp4 := targets["mp4"]:
+        motion_view.save_film(mp4, path, grid)
+    log.info(
+        "%s: %d frames, %d of them key frames, %d cells clipped",
+        path,
+        len(grid.mv),
+        grid.key.sum(),
+        grid.clipped,
+    )
+    return len(grid.mv)

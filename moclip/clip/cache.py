@@ -1,0 +1,106 @@
+"""Image features of many videos, in chunks that survive an interruption.
+
+Chunks lie in a working directory as `chunk-00000.npz`; a finished chunk is never encoded again.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from moclip.base.errors import DataError, MoclipError
+from moclip.base.progress import Progress
+from moclip.base.random import stream
+from moclip.clip.encoder import Encoder, unit
+from moclip.data.manifest import Video, checked_path
+from moclip.store.features import read_features, write_features
+from moclip.video.decode import read_frames
+from moclip.video.frames import evaluation_frames
+
+CHUNK_VIDEOS = 128
+
+
+def image_features(
+    encoder: Encoder,
+    videos: Sequence[Video],
+    root: Path,
+    work: Path,
+    *,
+    frame: str = "middle",
+    seed: int = 0,
+    batch_images: int,
+) -> tuple[list[str], np.ndarray]:
+    """One feature per video: of one frame as CLIP gives it, or the mean of the unit features of several.
+
+    Several frames count alike, whatever the length of their features; what compares or joins features scales each
+    to unit length anyway.
+
+    Args:
+        encoder: The frozen CLIP.
+        videos: Rows of the manifest; each file is checked against its row before it is opened.
+        root: Directory that the rows' paths are relative to.
+        work: Directory for finished chunks; it belongs to this encoder, these videos and this choice of frames alone.
+        frame: Which frames, a rule of `moclip.video.frames.evaluation_frames`.
+        seed: With the video's id, decides a random frame: the same in every run, whatever else is in the list.
+        batch_images: Images per forward pass.
+
+    Returns:
+        Ids in the order of `videos`, and features (n, d) float32.
+
+    Raises:
+        DataError: lists every video of a chunk that is missing, changed or unreadable.
+    """
+    frames = {video.id: evaluation_frames(frame, video.frames, stream(seed, "frame", video.id)) for video in videos}
+    size = max(1, CHUNK_VIDEOS // max(map(len, frames.values()), default=1))  # a chunk's frames are held at once
+    parts = [videos[start : start + size] for start in range(0, len(videos), size)]
+    work.mkdir(parents=True, exist_ok=True)
+    chunks = [work / f"chunk-{number:05d}.npz" for number in range(len(parts))]
+    # Two experiments that need the same features take turns; the second finds them done.
+    with FileLock(work / "lock"):
+        waiting = [(part, chunk) for part, chunk in zip(parts, chunks, strict=True) if not chunk.exists()]
+        total = sum(map(len, frames.values()))
+        ahead = sum(len(frames[video.id]) for part, _ in waiting for video in part)
+        with Progress(total=total, initial=total - ahead, desc="CLIP", unit="image") as bar:
+            for part, chunk in waiting:
+                pictures = _pictures(part, frames, root)
+                per_video = len(pictures[0])
+                flat = [picture for video in pictures for picture in video]
+                values = _encode(encoder, flat, batch_images, bar)
+                write_features(chunk, [video.id for video in part], _averaged(values, per_video))
+    done = [read_features(chunk) for chunk in chunks]
+    return [video.id for video in videos], np.concatenate(
+        [chunk.of([video.id for video in part]) for chunk, part in zip(done, parts, strict=True)]
+    )
+
+
+def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int, bar: Progress) -> np.ndarray:
+    """Features (n, d) of n frames, `size` at once."""
+    found = []
+    for start in range(0, len(frames), size):
+        found.append(encoder.images(frames[start : start + size]))
+        bar.update(len(found[-1]))
+    return np.concatenate(found)
+
+
+def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
+    """Features (n * frames, d) to one a video, (n, d)."""
+    return values if frames == 1 else unit(values).reshape(-1, frames, values.shape[1]).mean(axis=1)
+
+
+def _pictures(videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path) -> list[list[np.ndarray]]:
+    """Frames (h, w, 3) of each video; its file is decoded once."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root), videos))
+    if bad := [outcome for outcome in outcomes if isinstance(outcome, str)]:
+        raise DataError(f"{len(bad)} videos cannot be used:\n" + "\n".join(bad))
+    return [outcome for outcome in outcomes if not isinstance(outcome, str)]
+
+
+def _frames(video: Video, indices: np.ndarray, root: Path) -> list[np.ndarray] | str:
+    try:
+        return list(read_frames(checked_path(root, video), indices.tolist()))
+    except MoclipError as error:
+        return str(error)

@@ -1,0 +1,141 @@
+"""CLIP as a directory of files, and the encoder together with its preprocessing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import open_clip
+import torch
+from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
+from PIL import Image
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from moclip.base.errors import StoreError
+from moclip.base.files import atomic_path, read_json, sha256_file, write_json
+from moclip.training.device import ON_CPU, Compute
+from moclip.training.frozen import Frozen
+from moclip.training.weights import write_weights
+
+# The names under which open_clip looks for a model in a local directory.
+CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+META = "meta.json"
+# `nn.init` hands on its own functions, which draw before anybody sees the tensor's.
+_DRAWS = frozenset([Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_])
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A frozen CLIP with the preprocessing and the tokenizer that belong to it."""
+
+    model: Frozen[CLIP]
+    preprocess: Any
+    tokenize: Any
+    logit_scale: float
+    compute: Compute = ON_CPU
+
+    @torch.inference_mode()
+    def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Projected features, not normalised, (n, d) float32, of RGB frames (h, w, 3) uint8."""
+        batch = self.compute.tensor(torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames]))
+        with self.compute.autocast():
+            return self._finite(self.model.backbone.encode_image(batch), "image")
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Projected features, not normalised, (n, d) float32."""
+        tokens = self.compute.tensor(self.tokenize(list(texts)))
+        with self.compute.autocast():
+            return self._finite(self.model.backbone.encode_text(tokens), "text")
+
+    def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
+        """One unit vector per class, (k, d): the mean of its prompts' features, normalised.
+
+        Args:
+            prompts: Texts of each class.
+            mean: Of the features scaled to `unit` length, so that each prompt counts alike (Radford et al. 2021,
+                section 3.1.4), or of the `raw` ones, as the paper's code takes it: a longer vector counts more.
+        """
+        scaled = unit if mean == "unit" else np.asarray
+        return unit(np.stack([scaled(self.texts(of_class)).mean(axis=0) for of_class in prompts]))
+
+    def _finite(self, features: Tensor, kind: str) -> np.ndarray:
+        if not torch.isfinite(features).all():
+            raise StoreError(f"CLIP's {kind} features are not finite; its weights are damaged or do not fit")
+        return features.float().cpu().numpy()
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., d) scaled to length 1."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def build(config: Mapping[str, Any]) -> CLIP:
+    """An untrained CLIP from open_clip's model configuration."""
+    return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"]))
+
+
+def known_config(name: str) -> dict[str, Any] | None:
+    """open_clip's model configuration by name; None where it knows no such model."""
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    return config
+
+
+def save_encoder(directory: Path, model: nn.Module, config: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Write weights, configuration and what is known of them as one directory, atomically, and try it out.
+
+    Raises:
+        StoreError: a first batch of images or texts gives features of another shape, or that are not finite.
+    """
+    with atomic_path(directory) as temporary:
+        temporary.mkdir()
+        write_weights(temporary / WEIGHTS, model)
+        write_json(temporary / CONFIG, dict(config))
+        facts = {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "sha256": sha256_file(temporary / WEIGHTS),
+            "config_sha256": sha256_file(temporary / CONFIG),
+        }
+        write_json(temporary / META, {**meta, **facts})
+        _try_out(load_encoder(temporary), config["model_cfg"]["embed_dim"])
+
+
+def _try_out(encoder: Encoder, width: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), dtype=np.uint8)
+    features = {"image": encoder.images(list(frames)), "text": encoder.texts(["a person", "a ball"])}
+    for kind, values in features.items():
+        if values.shape != (2, width):
+            raise StoreError(f"CLIP's {kind} features of a first batch are {values.shape}, must be {(2, width)}")
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leave out the random start of weights that are read from a file right after: more than half of the loading."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
+def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
+    """The frozen encoder of a directory that `save_encoder` wrote, on the device and with the arithmetic of `compute`.
+
+    Raises:
+        StoreError: a file is missing or torn, or not the one that was written.
+    """
+    meta = read_json(directory / META)
+    for name, key in ((WEIGHTS, "sha256"), (CONFIG, "config_sha256")):
+        path = directory / name
+        if not path.is_file() or sha256_file(path) != meta.get(key):
+            raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
+    location = f"local-dir:{directory.resolve()}"
+    with _NoDraws():
+        model, preprocess = open_clip.create_model_from_pretrained(location)
+    logit_scale = float(model.logit_scale.detach().exp())
+    return Encoder(Frozen(compute.place(model)), preprocess, open_clip.get_tokenizer(location), logit_scale, compute)

@@ -1,0 +1,170 @@
+"""Where UCF101 comes from, and how a data root that lacks some of it is filled: once, by one process at a time."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+
+from moclip.base.errors import DataError
+from moclip.base.files import remove
+from moclip.data.dataset import LIST_FILES, LISTS, VIDEOS, listed_videos
+from moclip.data.fetch.archives import Archive, ArchiveError, Zip, extract, open_archive, require_rar
+from moclip.data.fetch.transfer import Patience, RangeFile, Remote, download
+from moclip.data.splits import Listed
+
+log = logging.getLogger(__name__)
+
+_CRCV = "https://www.crcv.ucf.edu/data"  # joined below: no text here may look like a path of the pipeline
+OFFICIAL = "official"
+THUMOS = "thumos"
+URLS = {
+    OFFICIAL: f"{_CRCV}/UCF101/UCF101.rar",
+    THUMOS: "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip",
+}
+LISTS_URL = f"{_CRCV}/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
+
+
+@dataclass(frozen=True)
+class Ucf101Source:
+    """What to bring, and from where.
+
+    Attributes:
+        archive: `official`, `thumos`, or the path of a local archive.
+        url: Address instead of the known one; None takes that of `archive`.
+        lists_url: Address of the train/test lists; None takes the official one.
+        ca_bundle: Certificates to trust instead of the system's.
+        classes: Only these; None takes all.
+        clips_per_class: So many of each class; None takes all.
+    """
+
+    archive: str
+    url: str | None = None
+    lists_url: str | None = None
+    ca_bundle: Path | None = None
+    classes: Sequence[str] | None = None
+    clips_per_class: int | None = None
+
+    @property
+    def part(self) -> bool:
+        """Whether this is less than the whole data set."""
+        return self.classes is not None or self.clips_per_class is not None
+
+
+def fetch_ucf101(root: Path, source: Ucf101Source, *, patience: Patience | None = None) -> None:
+    """Bring what `root` lacks of the wanted videos and of the lists; what is there is left as it is.
+
+    A second process waits for the first, and then finds all in place.
+
+    Raises:
+        DataError: the archive lacks wanted videos, holds others, or cannot be brought or read.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _alone(root):
+        _fetch_lists(root, source, patience)
+        _fetch_videos(root, source, patience)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    lock = FileLock(root / ".fetch.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: another process is bringing the videos; waiting for it", root)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) -> None:
+    missing = [name for name in LIST_FILES if not (root / LISTS / name).is_file()]
+    if not missing:
+        return
+    path = root / "lists.zip"
+    download(source.lists_url or LISTS_URL, path, ca_bundle=source.ca_bundle, patience=patience)
+
+    def place(name: str) -> PurePosixPath | None:
+        base = PurePosixPath(name).name
+        return PurePosixPath(base) if base in missing else None
+
+    try:
+        with open_archive(path) as archive:
+            count = extract(archive, root / LISTS, place)
+    finally:
+        remove(path)
+    if count < len(missing):
+        raise DataError(f"{source.lists_url or LISTS_URL}: lacks some of {missing}, which are the lists of UCF101")
+
+
+def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -> None:
+    every = listed_videos(root)
+    wanted = listed_videos(root, classes=source.classes, clips_per_class=source.clips_per_class)
+    missing = {stem: video for stem, video in wanted.items() if not _place(root / VIDEOS, video).is_file()}
+    if not missing:
+        return
+    log.info("%s: %d of %d wanted videos are missing; bringing them", root, len(missing), len(wanted))
+    if source.archive not in URLS:
+        with open_archive(Path(source.archive)) as archive:
+            _take(archive, root, every, missing)
+        return
+    url = source.url or URLS[source.archive]
+    if source.part and source.archive == OFFICIAL:
+        raise DataError("data.archive: official is a RAR archive, which cannot be read in parts; use thumos for a part")
+    if source.archive == THUMOS and (source.part or 2 * len(missing) < len(every)):
+        with Remote(url, ca_bundle=source.ca_bundle, patience=patience) as remote, RangeFile(remote) as file:
+            _take(Zip(url, file, file.size), root, every, missing)
+        log.info("%s: moved %.1f MB for %d videos", url, remote.moved_bytes / 1e6, len(missing))
+        return
+    if source.archive == OFFICIAL:
+        require_rar(url)  # before gigabytes are moved that nothing here could open
+    path = root / f"{source.archive}.archive"
+    if not path.is_file():
+        download(url, path, ca_bundle=source.ca_bundle, patience=patience)
+    with open_archive(path) as archive:
+        _take(archive, root, every, missing)
+    remove(path)  # its members are out and were checked; kept on any error, for it may be good and was long in coming
+
+
+def _take(archive: Archive, root: Path, every: Mapping[str, Listed], missing: Mapping[str, Listed]) -> None:
+    """Extract the missing videos; all names of the archive are held against the lists before."""
+    _check_names(archive, every, missing)
+
+    def place(name: str) -> PurePosixPath | None:
+        video = missing.get(_listed_stem(name, spelled))
+        return None if video is None else PurePosixPath(video.class_name, f"{video.id}.avi")
+
+    spelled = {stem.casefold(): stem for stem in every}
+    extract(archive, root / VIDEOS, place)
+
+
+def _check_names(archive: Archive, every: Mapping[str, Listed], missing: Mapping[str, Listed]) -> None:
+    spelled = {stem.casefold(): stem for stem in every}
+    names = [entry.name for entry in archive.entries() if entry.kind == "file" and entry.name.lower().endswith(".avi")]
+    stems = {name: _listed_stem(name, spelled) for name in names}
+    if extra := sorted(name for name, stem in stems.items() if not stem):
+        raise ArchiveError(f"{archive.name}: {len(extra)} videos are in no list, first {extra[0]}; it is not UCF101")
+    if lacking := sorted(set(missing) - set(stems.values())):
+        raise ArchiveError(
+            f"{archive.name}: lacks {len(lacking)} of {len(missing)} wanted videos, first {lacking[0]}; "
+            "it is cut short or not UCF101"
+        )
+    respelled = [name for name, stem in stems.items() if PurePosixPath(name).stem != stem]
+    if respelled:
+        log.info(
+            "%d names differ from the lists by case alone, first %s; stored as listed", len(respelled), respelled[0]
+        )
+
+
+def _listed_stem(name: str, spelled: Mapping[str, str]) -> str:
+    """The listed id of a member, whatever folder it lies in and whatever its capitals; empty where there is none."""
+    path = PurePosixPath(name)
+    return spelled.get(path.stem.casefold(), "") if path.suffix.lower() == ".avi" else ""
+
+
+def _place(base: Path, video: Listed) -> Path:
+    return base / video.class_name / f"{video.id}.avi"

@@ -1,0 +1,121 @@
+"""Logistic regression with its strength of regularisation chosen on validation: what the fitted controls share.
+
+Axes: n video, d input, k class, t class that has a training video.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from moclip.base.errors import DataError
+from moclip.base.files import atomic_path, write_json, write_npz
+from moclip.heads.selection import Trial, best, record, trial
+
+WEIGHTS = "model.npz"
+CONFIG = "config.json"
+MAX_ITERATIONS = 2000
+# A class without a training video has no chance; float32 has no logarithm of that, but one of its smallest number.
+LOG_OF_NO_CHANCE = float(np.log(np.finfo(np.float32).tiny))
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Videos of one part: inputs (n, d) and class indexes (n,)."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A linear classifier: weights (t, d), offsets (t,), labels (t,) of its outputs; C and how it was chosen."""
+
+    weights: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    c: float
+    trials: list[Trial]
+
+    def log_probabilities(self, inputs: np.ndarray, classes: int) -> np.ndarray:
+        """Logarithms of probabilities (n, k); `LOG_OF_NO_CHANCE` for a class without a training video."""
+        found = np.full((len(inputs), classes), LOG_OF_NO_CHANCE)
+        found[:, self.labels] = log_softmax(inputs @ self.weights.T + self.offsets, axis=1)
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """The choice as plain values: the chosen C, and what each value came to on validation."""
+        return record("c", self.c, self.trials)
+
+
+def fit(train: Labelled, val: Labelled, c_values: Sequence[float], classes: int, *, refit: str = "train") -> Fitted:
+    """Fit on the train part with each C, keep the best on validation: highest top-1, then lowest loss, then least C.
+
+    Args:
+        train: Videos to learn from.
+        val: Videos to choose by; with a single C there is nothing to choose, and it may be empty.
+        c_values: Inverse strengths of regularisation, scikit-learn's C.
+        classes: Number of classes k.
+        refit: `train` keeps the fit; `train_val` fits once more on both parts with the chosen C.
+
+    Raises:
+        DataError: fewer than two classes have a training video; or there are several C and nothing is held out.
+    """
+    if len(np.unique(train.labels)) < 2:
+        raise DataError("the train part of this split has videos of fewer than two classes; nothing can be fitted")
+    if len(c_values) > 1 and not len(val.labels):
+        raise DataError(
+            "c_values names several values to choose from, and this split has no validation part; raise "
+            "data.val_groups, bring more groups, or leave one value"
+        )
+    # Sums of several threads depend on their number, and these problems are small.
+    with threadpool_limits(1):
+        fits = {c: _fit(train, c) for c in c_values}
+        trials = [
+            trial(c, fits[c].log_probabilities(val.inputs, classes), val.labels) for c in c_values if len(val.labels)
+        ]
+        chosen = fits[best(trials).setting if trials else c_values[0]]
+        if refit == "train_val":
+            chosen = _fit(_joined(train, val), chosen.c)
+    return replace(chosen, trials=trials)
+
+
+def save(directory: Path, fitted: Fitted, config: dict[str, Any], **arrays: np.ndarray) -> None:
+    """Write a classifier as one directory, atomically: weights as npz without pickle, the rest as JSON.
+
+    Args:
+        directory: Where to write; an older one is replaced.
+        fitted: The classifier.
+        config: What else a reader needs to make its inputs, as plain values.
+        **arrays: The same, as arrays.
+    """
+    with atomic_path(directory) as temporary:
+        temporary.mkdir()
+        weights = {"weights": fitted.weights, "offsets": fitted.offsets, "labels": fitted.labels}
+        write_npz(temporary / WEIGHTS, **weights, **arrays)
+        write_json(temporary / CONFIG, {**config, **fitted.record()})
+
+
+def _joined(first: Labelled, second: Labelled) -> Labelled:
+    return Labelled(
+        np.concatenate([first.inputs, second.inputs]),
+        np.concatenate([first.labels, second.labels]),
+    )
+
+
+def _fit(part: Labelled, c: float) -> Fitted:
+    model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(part.inputs, part.labels)
+    if (steps := int(model.n_iter_.max())) >= MAX_ITERATIONS:
+        log.warning("C %g: not converged after %d iterations", c, steps)
+    weights, offsets = model.coef_, model.intercept_
+    if len(weights) == 1:  # of two classes scikit-learn keeps the second's score alone
+        weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
+    return Fitted(weights, offsets, model.classes_, c, [])

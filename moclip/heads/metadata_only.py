@@ -1,0 +1,122 @@
+"""What a video gives away without being decoded: encoder, rates, key frames, sound, length, size; as inputs.
+
+Bytes are left out: how many a picture takes depends on what it shows and how that moves.
+
+Axes: n video, d input.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moclip.base.errors import DataError
+from moclip.data.manifest import Video
+from moclip.data.splits import Member, members_of
+from moclip.heads.logistic import Fitted, Labelled, fit, save
+from moclip.params.controls import MetadataOnlyParams
+from moclip.video.container import Container
+
+BINS = 10
+Facts = Mapping[str, str | int]
+
+
+def facts_of(videos: Mapping[str, Video], containers: Mapping[str, Container]) -> dict[str, Facts]:
+    """Facts of files by video id: words stand for themselves, whole numbers are lengths in frames.
+
+    Raises:
+        DataError: a video has no container facts; it is named.
+    """
+    if missing := sorted(set(videos) - set(containers)):
+        raise DataError(f"{missing[0]}: no container facts ({len(missing)} of {len(videos)}); run `dvc repro audit`")
+    return {stem: _facts(video, containers[stem]) for stem, video in videos.items()}
+
+
+def _facts(video: Video, container: Container) -> Facts:
+    return {
+        "encoder": container.encoder(video.codec),
+        "fps": f"{video.fps:.3f}",
+        "size": f"{video.width}x{video.height}",
+        "b_frames": str(container.b_frames),
+        "audio": str(container.audio),
+        "frames": video.frames,
+        "gop_frames": container.gop_frames,
+    }
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How facts become inputs: an input of 0 or 1 for each word seen in training, and for each range of a length.
+
+    words: by fact, its words; edges: by fact, inner edges of at most `BINS` ranges that hold equal shares of the
+    training part, for lengths are no straight line to a class.
+    """
+
+    words: Mapping[str, Sequence[str]]
+    edges: Mapping[str, Sequence[float]]
+
+    @classmethod
+    def of(cls, facts: Sequence[Facts]) -> "Encoding":
+        """Collect words and ranges from the facts of the training part, of which there must be one or more."""
+        kinds = {name: isinstance(value, str) for name, value in facts[0].items()}
+        return cls(
+            words={name: sorted({str(row[name]) for row in facts}) for name, word in kinds.items() if word},
+            edges={name: _edges([int(row[name]) for row in facts]) for name, word in kinds.items() if not word},
+        )
+
+    def inputs(self, facts: Sequence[Facts]) -> np.ndarray:
+        """Inputs (n, d) of 0 and 1; a word that was not seen in training leaves all inputs of its fact at 0."""
+        columns = [[row[name] == word for row in facts] for name, words in self.words.items() for word in words]
+        for name, edges in self.edges.items():
+            ranges = [bisect_right(edges, int(row[name])) for row in facts]
+            columns += [[found == number for found in ranges] for number in range(len(edges) + 1)]
+        return np.array(columns, dtype=np.float64).reshape(len(columns), len(facts)).T
+
+    def config(self) -> dict[str, Any]:
+        """Words and edges as plain values."""
+        return {
+            "words": {name: list(words) for name, words in self.words.items()},
+            "edges": {name: list(edges) for name, edges in self.edges.items()},
+        }
+
+
+@dataclass(frozen=True)
+class MetadataClassifier:
+    """A classifier and the encoding of its inputs."""
+
+    classifier: Fitted
+    encoding: Encoding
+
+    def log_probabilities(self, facts: Sequence[Facts], classes: int) -> np.ndarray:
+        """Logarithms of probabilities (n, k) of n videos' facts."""
+        return self.classifier.log_probabilities(self.encoding.inputs(facts), classes)
+
+    def save(self, directory: Path) -> None:
+        """Write it as one directory, as `moclip.heads.logistic.save`."""
+        save(directory, self.classifier, self.encoding.config())
+
+
+def train_metadata_classifier(
+    facts: Mapping[str, Facts], members: Sequence[Member], params: MetadataOnlyParams, classes: int
+) -> MetadataClassifier:
+    """Fit on the train part, choose C on the val part; the test part is not looked at.
+
+    Raises:
+        DataError: as `moclip.heads.logistic.fit`.
+    """
+    parts = [members_of(members, part) for part in ("train", "val")]
+    rows = [[facts[member.id] for member in own] for own in parts]
+    encoding = Encoding.of(rows[0])
+    train, val = (
+        Labelled(encoding.inputs(own), np.array([member.label for member in listed], np.int64))
+        for own, listed in zip(rows, parts, strict=True)
+    )
+    return MetadataClassifier(fit(train, val, params.c_values, classes), encoding)
+
+
+def _edges(values: Sequence[int]) -> list[float]:
+    cuts = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
+    return sorted({float(cut) for cut in cuts if min(values) < cut})

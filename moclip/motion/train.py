@@ -1,0 +1,105 @@
+"""Train the motion network on a store of grids.
+
+Axes: n video, s segment, h and w grid rows and columns, k class.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from moclip.base.errors import DataError
+from moclip.base.random import make_deterministic, stream, torch_stream
+from moclip.motion.features import Labelled, evaluation
+from moclip.motion.net import MotionNet
+from moclip.motion.sampler import FieldSampler
+from moclip.params.training import MotionNetParams
+from moclip.training.checkpoint import Checkpoint
+from moclip.training.history import Epoch
+from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, shuffled
+
+
+def train_motion_net(
+    sampler: FieldSampler,
+    train: Labelled,
+    val: Labelled,
+    classes: int,
+    seed: tuple[int, str, int],
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    *,
+    test: Labelled | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[MotionNet, list[Epoch]]:
+    """Train with random frames and augmentation; validate on segment centres.
+
+    Args:
+        sampler: Fields of the videos, with the parameters of network and training and the device.
+        train: What is learnt from.
+        val: What chooses the epoch; may be empty.
+        classes: Number of classes.
+        seed: Of weights, order, frames and augmentation.
+        on_epoch: As for `moclip.training.loop.fit`.
+        test: Looked at with `select: test` alone.
+        checkpoint: As for `moclip.training.loop.fit`.
+
+    Raises:
+        DataError: the train part is empty, ImageNet weights cannot be had, or as `moclip.training.loop.fit`.
+        ParamsError: the file of ImageNet weights cannot be used.
+    """
+    if not train.ids:
+        raise DataError("the train part of this split has no video; nothing can be trained")
+    params, compute = sampler.params, sampler.compute
+    make_deterministic(*seed, mode=compute.deterministic)
+    net = compute.place(_network(params, classes))
+    labels = torch.tensor(train.labels)
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        rng, generator = stream(*seed, epoch), torch_stream(*seed, epoch)
+        for chosen in shuffled(len(train.ids), params.batch_videos, generator):
+            fields = sampler.augmented([train.ids[i] for i in chosen], params.segments, rng, generator)
+            yield fields, compute.tensor(labels[chosen])
+
+    history = fit(
+        net,
+        batches,
+        batch_count(len(train.ids), params.batch_videos),
+        evaluation(net, sampler, val) if val.ids else None,
+        _schedule(params),
+        on_epoch,
+        test=evaluation(net, sampler, test) if test and test.ids and params.select == "test" else None,
+        parameters=_scaled(net, params),
+        compute=compute,
+        checkpoint=checkpoint,
+    )
+    return net, history
+
+
+def _network(params: MotionNetParams, classes: int) -> MotionNet:
+    checkpoint = None if params.checkpoint is None else Path(params.checkpoint)
+    imagenet = None
+    if params.pretrained:
+        from moclip.motion.imagenet import imagenet_weights  # timm and the hub take a second
+
+        imagenet = imagenet_weights(params.arch, checkpoint)
+    return MotionNet(params.arch, classes, params.bound_px, params.encoding, imagenet=imagenet)
+
+
+def _schedule(params: MotionNetParams) -> Schedule:
+    return Schedule(
+        params.epochs,
+        params.lr,
+        params.weight_decay,
+        params.select,
+        params.optimizer,
+        params.eps,
+        params.lr_drop_epochs,
+    )
+
+
+def _scaled(net: MotionNet, params: MotionNetParams) -> list[ScaledParameters]:
+    parts = net.parts()
+    return [
+        (parts["classifier"], params.lr_scale_classifier),
+        (parts["stem"], params.lr_scale_stem),
+        (parts["rest"], params.lr_scale_rest),
+    ]

@@ -1,0 +1,71 @@
+"""Parameters of the videos: where they come from, which of them, and what is held out for validation."""
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from moclip.params.section import Section
+
+
+class DataParams(Section):
+    """Section `data`: read by the stage `download`."""
+
+    source: Literal["demo", "ucf101", "hmdb51", "folder"]
+    archive: str | None = Field(
+        min_length=1,
+        description="Where ucf101 is brought from: `official`, `thumos` or a local zip or RAR; null: it is there.",
+    )
+    url: str | None = Field(pattern="^https?://", description="Mirror to use instead of the archive's own address.")
+    lists_url: str | None = Field(pattern="^https?://", description="Mirror of the train/test lists zip.")
+    ca_bundle: str | None = Field(min_length=1, description="PEM file of certificates to trust; never none.")
+    root: str = Field(min_length=1, description="Directory of the videos; relative to the repository.")
+    short_videos: Literal["keep", "drop"] = Field(
+        description="`drop` takes videos with fewer frames than `short_frames` out of all lists."
+    )
+    short_frames: int = Field(ge=1, le=10_000, description="Frames that a video needs with `short_videos: drop`.")
+    subset: Literal["full", "present"] = Field(
+        description="`full` refuses a folder that lacks listed videos; `present` takes what is there."
+    )
+    classes: list[str] | None = Field(description="Only these classes, in class-index order.")
+    clips_per_class: int | None = Field(ge=1, description="So many clips of each class; null takes all.")
+    val_groups: int = Field(ge=0, le=12, description="Groups per class of the train list held out.")
+    group_pattern: str = Field(
+        description="Regular expression whose group 1 is the group in a file stem (source `folder`)."
+    )
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _one_capture(cls, pattern: str) -> str:
+        try:
+            captures = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if captures != 1:
+            raise ValueError(f"needs exactly one capture group, has {captures}")
+        return pattern
+
+    @field_validator("classes")
+    @classmethod
+    def _at_least_two(cls, classes: list[str] | None) -> list[str] | None:
+        if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
+            raise ValueError("needs at least two classes, each named once; null takes all")
+        return classes
+
+    @model_validator(mode="after")
+    def _archive_is_of_ucf101(self) -> Self:
+        if self.archive is not None and self.source != "ucf101":
+            raise ValueError("archive goes with source: ucf101; the other sources take a folder (archive: null)")
+        if self.url is not None and self.archive not in ("official", "thumos"):
+            raise ValueError("url is a mirror of archive: official or thumos; it does nothing here, set it to null")
+        return self
+
+
+class DemoParams(Section):
+    """Section `demo`: size of the generated data set; read by `download` when `data.source` is demo."""
+
+    groups: int = Field(ge=3, le=24, multiple_of=3, description="Groups per class, a third tests.")
+    clips_per_group: int = Field(ge=1, le=20)
+    frames: int = Field(ge=4, le=500, description="Frames per clip.")
+    width_px: int = Field(ge=64, le=640, multiple_of=16)
+    height_px: int = Field(ge=64, le=480, multiple_of=16)

@@ -1,0 +1,37 @@
+"""What every section of the parameters shares: strict types, no unknown keys, errors that a person can act on."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from moclip.base.errors import ParamsError
+
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """One section of params.yaml. Numbers must be finite, keys known, types exact (`1` is not `true`)."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def validated(name: str, kind: type[T], value: Any) -> T:
+    """Check one top-level entry of the parameters against its model or type.
+
+    Raises:
+        ParamsError: names each offending key, the rule it breaks and the value it has.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        lines = [_describe(name, detail) for detail in error.errors(include_url=False)]
+        raise ParamsError("\n".join(lines)) from error
+
+
+def _describe(name: str, detail: Any) -> str:
+    key = ".".join([name, *map(str, detail["loc"])])
+    if detail["type"] == "missing":
+        return f"parameter '{key}': required, but missing"
+    if detail["type"] == "extra_forbidden":
+        return f"parameter '{key}': no such parameter (value {detail['input']!r}); check its spelling"
+    return f"parameter '{key}': {detail['msg']} (value {detail['input']!r})"

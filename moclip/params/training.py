@@ -1,0 +1,115 @@
+"""Parameters of the two trainings: the motion network, and the heads on cached features."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from moclip.params.motion import MotionParams
+from moclip.params.section import Section
+
+Select = Literal["val", "test", "last"]
+LrScale = Annotated[float, Field(gt=0, le=100)]
+
+
+class MotionNetParams(Section):
+    """Section `motion_net`: architecture, input, sampling, schedule and evaluation of the motion network."""
+
+    arch: Literal["small", "efficientnet_b0"]
+    pretrained: bool
+    checkpoint: str | None = Field(min_length=1, description="ImageNet weights as a local file instead of the hub's.")
+    input_px: int | None = Field(ge=16, le=512, description="Side fields are resized to, or null.")
+    bound_px: float = Field(gt=0, le=1000, description="Displacement in pixels that maps to 1.0, or to the last byte.")
+    encoding: Literal["float", "bytes"]
+    train_crops: Literal["resampled", "cut"]
+    mirror: Literal["negate", "complement"]
+    segments: int = Field(ge=1, le=64, description="Snippets per video in training.")
+    eval_segments: int = Field(ge=1, le=64, description="Snippets per video in evaluation.")
+    eval_crops: Literal[1, 10] = Field(description="Crops of each snippet of a held-out video.")
+    mirrored_crops: Literal["both", "coin"]
+    epochs: int = Field(ge=1, le=10_000)
+    batch_videos: int = Field(ge=1, le=4096)
+    optimizer: Literal["adamw", "adam"]
+    lr: float = Field(gt=0, le=10)
+    eps: float = Field(gt=0, le=1)
+    weight_decay: float = Field(ge=0, le=10)
+    schedule: Literal["one_cycle", "steps"]
+    lr_drop_epochs: list[Annotated[int, Field(ge=1)]] | None = Field(description="Epochs where `steps` divides by 10.")
+    lr_scale_classifier: LrScale
+    lr_scale_stem: LrScale
+    lr_scale_rest: LrScale
+    select: Select
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Self:
+        if self.pretrained and self.arch == "small":
+            raise ValueError("pretrained needs arch: efficientnet_b0; nobody published weights for small")
+        if self.checkpoint is not None and not self.pretrained:
+            raise ValueError("checkpoint names the weights of pretrained: true; it does nothing here, set it to null")
+        return self
+
+    @model_validator(mode="after")
+    def _drops_go_with_steps(self) -> Self:
+        drops = self.lr_drop_epochs
+        if (self.schedule == "steps") != (drops is not None):
+            raise ValueError("lr_drop_epochs is a list of epochs with schedule: steps, and null otherwise")
+        if drops is not None and drops != sorted(set(drops)):
+            raise ValueError("lr_drop_epochs must ascend, each epoch once")
+        return self
+
+    @model_validator(mode="after")
+    def _crops_have_a_size(self) -> Self:
+        if self.mirror == "complement" and self.encoding != "bytes":
+            raise ValueError("mirror: complement is arithmetic of bytes (255 - v); it needs encoding: bytes")
+        if self.input_px is None and (self.train_crops == "cut" or self.eval_crops == 10):
+            raise ValueError("train_crops: cut and eval_crops: 10 cut squares of input_px, which must be a number")
+        if self.mirrored_crops == "coin" and self.eval_crops == 1:
+            raise ValueError("mirrored_crops: coin needs eval_crops: 10; one crop has no mirrored half")
+        return self
+
+
+class MotionInput(Section):
+    """How a video becomes what a trained motion network takes; kept beside its weights. Seed and split choose coins."""
+
+    motion: MotionParams
+    motion_net: MotionNetParams
+    seed: int = Field(ge=0)
+    split: int = Field(ge=1)
+
+
+class HeadParams(Section):
+    """Section `fusion`: the MLP on cached features, for fusion and for its controls."""
+
+    inputs: Literal["both", "clip", "motion"] = Field(description="Streams that the head `fusion` gets.")
+    normalisation: Literal["unit_standard", "unit", "standard", "none"]
+    combine: Literal["concat", "gated"]
+    hidden: int = Field(ge=0, le=65_536, description="Width of the hidden layer; 0 for a linear classifier.")
+    dropout: float = Field(ge=0, lt=1)
+    epochs: int = Field(ge=1, le=10_000)
+    lr: float = Field(gt=0, le=10)
+    weight_decay: float = Field(ge=0, le=10)
+    schedule: Literal["one_cycle", "constant"]
+    batch_videos: int = Field(ge=1, le=65_536)
+    select: Select
+    views: int = Field(ge=0, le=1000, description="Augmented views of the motion features per training video.")
+    online: bool = Field(description="Augmented motion features are computed anew in every epoch.")
+    backbone_statistics: Literal["frozen", "drift"] = Field(
+        description="Batch-norm statistics of the motion network while the head trains."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_augmenting(self) -> Self:
+        if self.online and self.views:
+            raise ValueError("online computes new views in every epoch; set views: 0 with it")
+        if (self.online or self.views) and self.inputs == "clip":
+            raise ValueError("views and online are of motion features, and inputs: clip leaves these out")
+        if self.backbone_statistics == "drift" and not self.online:
+            raise ValueError(
+                "backbone_statistics: drift needs online: true; cached features have no statistics to move"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gate_has_units(self) -> Self:
+        if self.combine == "gated" and not self.hidden:
+            raise ValueError("combine: gated mixes hidden units, and hidden: 0 has none; raise hidden")
+        return self

@@ -1,0 +1,205 @@
+"""The motion network and a head as ONNX files, held against PyTorch before they are written.
+
+Axes: n video (dynamic), s segment, h and w grid rows and columns, d feature, k class.
+
+    motion.onnx   fields (n, s, 2, h, w) -> features (n, d), logits (n, k)
+    head.onnx     features of each stream (n, d_i), not normalised -> logits (n, k)
+    model.json    classes, the sizes above, and how a video becomes fields, which hold pixels or, with `encoding` bytes,
+                  what `moclip.motion.transforms.encode_bytes` makes of them with `bound_px`
+"""
+
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moclip.base.errors import MoclipError, ParamsError, StoreError
+from moclip.base.files import atomic_path, write_json
+from moclip.heads.mlp import Head, concatenate, load_head
+from moclip.motion.grid import grid_shape
+from moclip.motion.net import MotionNet
+from moclip.predict.bundle import TRAINED_HEADS, open_parts
+from moclip.predict.predictor import load_motion
+from moclip.training.weights import load_model
+
+TOLERANCE = 1e-4
+"""Largest absolute difference between PyTorch and ONNX Runtime, in units of the output, that is let through."""
+
+MOTION, HEAD, META = "motion.onnx", "head.onnx", "model.json"
+_EXTRA = ("onnx", "onnxruntime", "onnxscript")
+_BATCHES = (1, 3)  # other sizes than the one that was traced
+_TRACED = 2
+_UCF101_PX = (320, 240)
+FIELD_PX = 10.0  # displacements that are compared: some of them beyond `bound_px`
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One input of a model: its shape without the batch, and mean and deviation of the values it gets."""
+
+    shape: tuple[int, ...]
+    centre: Tensor | float
+    spread: Tensor | float
+
+
+class _MotionOutputs(nn.Module):
+    """Features and logits at once, as `features_and_logits` gives them."""
+
+    def __init__(self, net: MotionNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, fields: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.net.features(fields)
+        return features, self.net.classifier(features)
+
+
+class _HeadOnStreams(nn.Module):
+    """A head with what is done to its streams before."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *streams: Tensor) -> Tensor:
+        logits: Tensor = self.head(concatenate(streams))
+        return logits
+
+
+def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, float]:
+    """Write the motion network and a head of a trained model as ONNX, as a whole or not at all.
+
+    Args:
+        source: The pipeline's models, or a bundle.
+        split: Which of the pipeline's models.
+        head: A trained head on cached features.
+        out: Directory to make.
+
+    Returns:
+        Largest absolute difference from PyTorch by file name.
+
+    Raises:
+        MoclipError: ONNX is not installed.
+        StoreError: a part is missing, or ONNX Runtime's results differ by more than `TOLERANCE`.
+    """
+    for name in _EXTRA:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MoclipError(f"{name} is not installed; `pip install 'moclip[export]'` brings it") from error
+    if head not in TRAINED_HEADS:
+        raise ParamsError(f"head must be one of {list(TRAINED_HEADS)}, which have weights of their own; got '{head}'")
+    parts = open_parts(source, split)
+    if head not in parts.heads:
+        raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
+    motion = load_motion(parts)
+    trained = load_head(*load_model(parts.heads[head]))
+    widths = stream_inputs(trained)
+    made_for = motion.made_for
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
+        deviations = {
+            MOTION: write_onnx(
+                temporary / MOTION,
+                _MotionOutputs(motion.net),
+                {"fields": Inputs(shape, 0.0, FIELD_PX)},
+                ("features", "logits"),
+            ),
+            HEAD: write_onnx(temporary / HEAD, _HeadOnStreams(trained), widths, ("logits",)),
+        }
+        facts: dict[str, Any] = {
+            "split": parts.split,
+            "head": head,
+            "classes": list(parts.classes),
+            "input": made_for.model_dump(),
+            "encoding": motion.net.encoding,
+            "bound_px": motion.net.bound_px,
+            "fields": ["n", *shape],
+            "streams": {name: inputs.shape[0] for name, inputs in widths.items()},
+        }
+        write_json(temporary / META, facts)
+    return deviations
+
+
+def field_shape(input_px: int | None, cell_px: int, segments: int) -> tuple[int, ...]:
+    """(s, 2, h, w) of what the network takes: its own side, or the native grid of 320 x 240 pixels."""
+    side = (input_px, input_px) if input_px else grid_shape(*_UCF101_PX, cell_px)
+    return (segments, 2, *side)
+
+
+def stream_inputs(head: Head) -> dict[str, Inputs]:
+    """Each stream that a head takes, like those that it was trained on.
+
+    Unlike ones would be divided by the small deviations of the training part, and compare numbers that never come up.
+    """
+    sizes = list(head.widths.values())
+    like = zip(head.widths, sizes, head.mean.split(sizes), head.scale.split(sizes), strict=True)
+    return {name: Inputs((size,), centre, spread) for name, size, centre, spread in like}
+
+
+def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, Inputs], outputs: Sequence[str]) -> float:
+    """Write a model with a dynamic batch, and hold it against PyTorch.
+
+    Args:
+        path: File to write.
+        model: In evaluation mode.
+        inputs: By name, in the order of the model's arguments.
+        outputs: Names of what it returns.
+
+    Returns:
+        The largest absolute difference.
+
+    Raises:
+        StoreError: it is more than `TOLERANCE`.
+    """
+    example = draw(inputs, _TRACED)
+    batch = torch.export.Dim("n")
+    dynamic: Any = tuple({0: batch} for _ in inputs)
+    if isinstance(model, _HeadOnStreams):
+        dynamic = (dynamic,)  # one argument that takes all of them
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter, about its own inside
+        torch.onnx.export(
+            model.eval(),
+            tuple(example),
+            path,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dynamic,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    deviation = max(compare(path, model, draw(inputs, count)) for count in _BATCHES)
+    if not deviation <= TOLERANCE:
+        raise StoreError(
+            f"{path.name}: ONNX Runtime differs from PyTorch by {deviation:.2e}, more than {TOLERANCE:.0e}; "
+            "nothing was written. Other releases of torch and onnxscript may do better; `moclip bundle` needs neither"
+        )
+    return deviation
+
+
+def draw(inputs: Mapping[str, Inputs], count: int) -> list[Tensor]:
+    """Random inputs (count, ...), the same at every call."""
+    generator = torch.Generator().manual_seed(count)
+    return [one.centre + one.spread * torch.randn(count, *one.shape, generator=generator) for one in inputs.values()]
+
+
+@torch.inference_mode()
+def compare(path: Path, model: nn.Module, inputs: Sequence[Tensor]) -> float:
+    """Largest absolute difference between ONNX Runtime and PyTorch on these inputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    found = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
+    expected = model(*inputs)
+    pairs = zip(found, expected if isinstance(expected, tuple) else (expected,), strict=True)
+    return max(float(np.abs(one - other.numpy()).max()) for one, other in pairs)

@@ -1,0 +1,81 @@
+"""Model card and data card: what was trained on what, how well it does, what it is not for. Values in, text out.
+
+Sections follow Mitchell et al. 2019, Model Cards for Model Reporting, and Gebru et al. 2021, Datasheets for Datasets.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from moclip.base.markdown import environment
+from moclip.data.manifest import Video
+from moclip.heads.registry import HEADS
+from moclip.report.papers import PAPER
+from moclip.report.verdict import data_title, is_tested, leaks
+
+Json = Mapping[str, Any]
+MIB = 2**20
+
+
+def model_card(summary: Json, params: Json, accounting: Json, audit: Json, dataset: Json) -> str:
+    """The model card as Markdown.
+
+    Args:
+        summary: As of `moclip.results.summary.summarize`.
+        params: All parameters, nested.
+        accounting: As the stage `account` writes it.
+        audit: As of `moclip.data.audit.Audit.summary`.
+        dataset: What was chosen of the data set, as the stage `download` writes it.
+    """
+    heads = [head for head in HEADS if head in summary["heads"]]
+    return (
+        environment()
+        .get_template("model_card.md.j2")
+        .render(
+            summary=summary,
+            params=params,
+            run=accounting["run"],
+            audit=audit,
+            dataset=dataset,
+            title=data_title(dict(summary)),
+            official=is_tested(dict(summary)),
+            heads=heads,
+            names=HEADS,
+            n_test={head: sum(summary["heads"][head]["n_test"].values()) for head in heads},
+            n_groups=sum(summary["heads"][heads[0]]["n_groups"].values()),
+            absent=[head for head in HEADS if head not in heads],
+            leaks=leaks(heads, dict(params)),
+            train=_parts(audit, summary["splits"], "train"),
+            val=_parts(audit, summary["splits"], "val"),
+            paper=PAPER,
+        )
+    )
+
+
+def data_card(dataset: Json, params: Json, audit: Json, videos: Iterable[Video]) -> str:
+    """The data card as Markdown; `videos` are the manifest's, the rest is as for `model_card`."""
+    videos = list(videos)
+    sizes = Counter(f"{video.width} x {video.height}" for video in videos)
+    return (
+        environment()
+        .get_template("data_card.md.j2")
+        .render(
+            dataset=dataset,
+            params=params,
+            audit=audit,
+            title=data_title({"dataset": dataset["name"], "complete": dataset["complete"]}),
+            mib=sum(video.bytes for video in videos) / MIB,
+            minutes=sum(video.frames / video.fps for video in videos) / 60,
+            frames=sum(video.frames for video in videos),
+            sizes=sizes.most_common(),
+            codecs=Counter(video.codec for video in videos).most_common(),
+            fps=Counter(f"{video.fps:g}" for video in videos).most_common(),
+            least=min(Counter(video.class_name for video in videos).values()),
+            most=max(Counter(video.class_name for video in videos).values()),
+        )
+    )
+
+
+def _parts(audit: Json, splits: Iterable[int], part: str) -> list[Json]:
+    """Videos and groups of one part, of the splits that were run."""
+    return [row for row in audit["parts"] if row["part"] == part and row["split"] in set(splits)]

@@ -1,0 +1,123 @@
+"""A picture of the data: for each class a frame, and below it the motion field at that frame."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from moclip.base.files import atomic_path
+from moclip.data.splits import Member
+
+COLUMNS = 6
+TILE_PX = (160, 120)
+_TEXT_PX, _GAP_PX = 20, 6
+_FONT_PX, _SMALL_FONT_PX = 14, 11
+_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One video.
+
+    title: its class; frame: uint8 (h, w, 3); field_px: float32 (2, gh, gw), (dx, dy) in pixels of
+    a picture of width_px x height_px, in cells of cell_px.
+    """
+
+    title: str
+    frame: np.ndarray
+    field_px: np.ndarray
+    cell_px: int
+    width_px: int
+    height_px: int
+
+
+def chosen(members: Iterable[Member], most: int) -> list[tuple[int, str]]:
+    """Class index and id of the first test video of each class, of at most `most` classes."""
+    first: dict[int, str] = {}
+    for member in sorted(members, key=lambda member: member.id):
+        if member.part == "test":
+            first.setdefault(member.label, member.id)
+    found = sorted(first.items())
+    return [found[i] for i in spread(len(found), most)]
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of 0..count-1, evenly spaced from the first to the last."""
+    if count <= most:
+        return list(range(count))
+    return [i * (count - 1) // (most - 1) for i in range(most)]
+
+
+def full_speed_px(field_px: np.ndarray) -> float:
+    """Displacement that gets full colour: the field's 99th percentile, at least one pixel."""
+    return max(float(np.percentile(np.hypot(*field_px), 99)), _REST_PX)
+
+
+def flow_colours(field_px: np.ndarray, full_px: float) -> np.ndarray:
+    """Colours of a motion field: hue is direction, saturation is displacement, rest is white.
+
+    Args:
+        field_px: (2, gh, gw), (dx, dy), x right and y down.
+        full_px: Displacement of full saturation.
+
+    Returns:
+        uint8 (gh, gw, 3). Right is red, down green-yellow, left cyan, up violet.
+    """
+    dx, dy = field_px
+    hue = np.rint(np.arctan2(dy, dx) / (2 * np.pi) * 256) % 256
+    saturation = np.rint(np.minimum(np.hypot(dx, dy) / full_px, 1.0) * 255)
+    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).astype(np.uint8)
+    return np.asarray(Image.fromarray(hsv, mode="HSV").convert("RGB"))
+
+
+def draw_sheet(tiles: Sequence[Tile]) -> Image.Image:
+    """All tiles in rows of `COLUMNS`, on white, with the colours of directions at the end."""
+    width, height = TILE_PX
+    cell = (width + _GAP_PX, 2 * height + _TEXT_PX + 2 * _GAP_PX)
+    columns, rows = min(COLUMNS, len(tiles)), -(-len(tiles) // COLUMNS)
+    sheet = Image.new("RGB", (columns * cell[0] + _GAP_PX, rows * cell[1] + 48), "white")
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, COLUMNS)
+        _paste(sheet, tile, _GAP_PX + column * cell[0], row * cell[1])
+    _legend(sheet, rows * cell[1])
+    return sheet
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write a PNG without metadata, atomically."""
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG", optimize=True)
+
+
+def _paste(sheet: Image.Image, tile: Tile, x: int, y: int) -> None:
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
+    draw.text((x, y + 2), tile.title, fill="black", font=font)
+    frame = ImageOps.pad(Image.fromarray(tile.frame), TILE_PX, color="white")
+    sheet.paste(frame, (x, y + _TEXT_PX))
+    top = y + _TEXT_PX + TILE_PX[1] + 2
+    sheet.paste(ImageOps.pad(_field(tile), TILE_PX, color="white"), (x, top))
+    draw.rectangle((x, top, x + TILE_PX[0] - 1, top + TILE_PX[1] - 1), outline="#BBBBBB")
+    note = f"{full_speed_px(tile.field_px):.1f} px"
+    draw.text((x + 4, top + 3), note, fill="black", font=ImageFont.load_default(_SMALL_FONT_PX))
+
+
+def _field(tile: Tile) -> Image.Image:
+    """The field in the size of its picture; cells that reach beyond the edge are cut there."""
+    colours = Image.fromarray(flow_colours(tile.field_px, full_speed_px(tile.field_px)))
+    size = (colours.width * tile.cell_px, colours.height * tile.cell_px)
+    whole = colours.resize(size, Image.Resampling.NEAREST)
+    return whole.crop((0, 0, tile.width_px, tile.height_px))
+
+
+def _legend(sheet: Image.Image, y: int) -> None:
+    """A disc of all directions, and what the number in a field says."""
+    side = 41
+    axis = np.linspace(-1.0, 1.0, side)
+    wheel = np.stack(np.meshgrid(axis, axis))
+    wheel[:, np.hypot(*wheel) > 1.0] = 0.0  # rest, so white
+    sheet.paste(Image.fromarray(flow_colours(wheel, 1.0)), (_GAP_PX, y))
+    text = "hue: direction of motion; number: displacement that is drawn in full colour"
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
+    draw.text((_GAP_PX + side + 8, y + 13), text, fill="black", font=font)

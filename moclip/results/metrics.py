@@ -1,0 +1,300 @@
+"""From logits per video to accuracies, and how sure one may be of them.
+
+Axes: n videos, c classes, g groups, r resamples. Accuracies are percentages.
+
+NumPy and scipy.special alone: to import sklearn.metrics takes five times as long as the whole stage
+`evaluate`, which runs for every head and split. The tests hold these formulas against it.
+
+Ties: of equal logits, the class with the lower index ranks first, for top-1 and top-k alike.
+
+Intervals resample whole groups, for the clips of one group are cut from one video. Which method covers
+a known truth how often is measured by `benchmarks/statistics.py`: an accuracy near 100 % is skewed and
+takes BCa; a paired difference is not, and there BCa would call equal heads different twice too often.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax, ndtr, ndtri, stdtrit
+
+from moclip.base.errors import DataError
+from moclip.results.predictions import ClassRow, Outcomes, Predictions
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of a confidence interval, in percent or in percentage points."""
+
+    low_pct: float
+    high_pct: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Accuracies of one head on one split, with their counts; percentages have four decimals.
+
+    `top5_pct` takes the best min(5, n_classes). The interval is of `top1_pct`; it is None with a
+    single group, from which no spread can be told. `ece_pct` and `nll_nats` are of the softmax of the logits.
+    """
+
+    head: str
+    split: int
+    n_test: int
+    n_groups: int
+    n_classes: int
+    correct: int
+    top1_pct: float
+    top1_low_pct: float | None
+    top1_high_pct: float | None
+    top5_pct: float
+    mean_class_pct: float
+    ece_pct: float
+    nll_nats: float
+
+
+ECE_BINS = 15
+
+
+def measure(head: str, split: int, p: Predictions, *, resamples: int, confidence_pct: float, seed: int) -> Metrics:
+    """All figures of one head on one split; the three last arguments shape the interval alone."""
+    hits = label_ranks(p.logits, p.labels) == 0
+    n_groups = len(np.unique(p.groups))
+    interval = accuracy_interval({split: hits}, {split: p.groups}, resamples, confidence_pct, seed)
+    ends = (round(interval.low_pct, 4), round(interval.high_pct, 4)) if interval else None
+    return Metrics(
+        head=head,
+        split=split,
+        n_test=len(p.ids),
+        n_groups=n_groups,
+        n_classes=len(p.classes),
+        correct=int(hits.sum()),
+        top1_pct=round(100.0 * float(hits.mean()), 4),
+        top1_low_pct=ends[0] if ends else None,
+        top1_high_pct=ends[1] if ends else None,
+        top5_pct=round(top_k_pct(p.logits, p.labels, 5), 4),
+        mean_class_pct=round(mean_class_pct(class_rows(p)), 4),
+        ece_pct=round(calibration_error_pct(p.logits, p.labels), 4),
+        nll_nats=round(negative_log_likelihood(p.logits, p.labels), 4),
+    )
+
+
+def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Rank of the true class, 0 for the best: how many classes come before it.
+
+    Args:
+        logits: (n, c) finite numbers.
+        labels: (n,) class indexes.
+
+    Returns:
+        (n,) int64.
+    """
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    lower_index = np.arange(logits.shape[1]) < labels[:, None]
+    return ((logits > own) | ((logits == own) & lower_index)).sum(axis=1)
+
+
+def top_k_pct(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Share of videos with their true class among the k best; 100 by definition if k >= c."""
+    return 100.0 * float(np.mean(label_ranks(logits, labels) < k))
+
+
+def class_rows(p: Predictions) -> list[ClassRow]:
+    """A row for each class, in class-index order, with n = 0 where no video tests it."""
+    c = len(p.classes)
+    n = np.bincount(p.labels, minlength=c)
+    correct = np.bincount(p.labels[label_ranks(p.logits, p.labels) == 0], minlength=c)
+    return [ClassRow(str(p.classes[i]), int(n[i]), int(correct[i])) for i in range(c)]
+
+
+def mean_class_pct(rows: Sequence[ClassRow]) -> float:
+    """Mean recall over the classes that have a test video: each class counts alike."""
+    return float(np.mean([row.recall_pct for row in rows if row.n]))
+
+
+def calibration_error_pct(logits: np.ndarray, labels: np.ndarray, bins: int = ECE_BINS) -> float:
+    """Expected calibration error: how far confidence is from accuracy, in percentage points.
+
+    The confidence of a video is its largest softmax probability. Videos are sorted into `bins` bins of
+    equal width, open on the left: (0, 1/15], (1/15, 2/15], ... The result is the mean over videos of
+    |accuracy - mean confidence| of their bin, so an empty bin counts nothing.
+
+    Args:
+        logits: (n, c) finite numbers.
+        labels: (n,) class indexes.
+        bins: How many; 15 as in the source.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, equations 2, 3 and 5.
+    """
+    confidence = np.exp(log_softmax(logits.astype(np.float64), axis=1).max(axis=1))
+    gap = (label_ranks(logits, labels) == 0) - confidence  # summed by bin: count x (accuracy - confidence)
+    of_bin = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return 100.0 * float(np.abs(np.bincount(of_bin, weights=gap, minlength=bins)).sum() / len(labels))
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over videos of -ln of the true class's softmax probability, in nats; ln c for a uniform guess."""
+    own = np.take_along_axis(log_softmax(logits.astype(np.float64), axis=1), labels[:, None], axis=1)
+    return -float(own.mean())
+
+
+def outcomes_of(p: Predictions) -> Outcomes:
+    """The predicted class beside the actual one, by the tie rule of this module."""
+    predicted = p.classes[np.argmax(p.logits, axis=1)]  # argmax takes the first of equals
+    return Outcomes(ids=p.ids, groups=p.groups, actual=p.classes[p.labels], predicted=predicted)
+
+
+def bootstrap_means_pct(values: np.ndarray, groups: np.ndarray, resamples: int, seed: Sequence[int]) -> np.ndarray:
+    """Means of `values` in resampled data, drawing whole groups with replacement.
+
+    Clips of one group come from one video: drawing clips would promise far too narrow an interval.
+
+    Args:
+        values: (n,) hits (0, 1) or differences of hits (-1, 0, 1), or means of such over seeds.
+        groups: (n,) name of the group of each value.
+        resamples: How many times as many groups as there are get drawn.
+        seed: Seed of the draws; equal groups and seed give equal draws for every head.
+
+    Returns:
+        (resamples,) means, in percent.
+    """
+    sums, sizes = group_sums(values, groups)
+    drawn = np.random.default_rng(seed).integers(len(sizes), size=(resamples, len(sizes)))  # (r, g)
+    return 100.0 * sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+
+
+def group_sums(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the values of each group, and how many there are, both (g,) in order of the groups' names."""
+    codes = np.unique(groups, return_inverse=True)[1]
+    return np.bincount(codes, weights=values), np.bincount(codes)
+
+
+BySplit = Mapping[int, np.ndarray]
+
+
+def accuracy_interval(
+    hits: BySplit, groups: BySplit, resamples: int, confidence_pct: float, seed: int
+) -> Interval | None:
+    """Interval of an accuracy, the mean over splits: BCa over groups, widened for few groups.
+
+    A head that is always right or always wrong gives nothing to resample; it gets the exact (Clopper-Pearson)
+    limits with each group as one observation, which is the least that its videos can be worth.
+
+    Args:
+        hits: By split, (n,) values from 0 to 1.
+        groups: By split, (n,) names.
+        resamples: Number of bootstrap resamples.
+        confidence_pct: Confidence level in percent.
+        seed: Together with the split it seeds the draws.
+
+    Returns:
+        None where no spread can be told: a split has a single group, or two splits, which are drawn apart, share one.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, equations 14.9 to 14.15;
+    the widening is that of `_ends`.
+    """
+    found = _resample(hits, groups, resamples, seed)
+    if found is None:
+        return None
+    if found.mean_pct in (0.0, 100.0):
+        edge = 100.0 * ((100.0 - confidence_pct) / 200.0) ** (1.0 / found.groups)
+        return Interval(edge, 100.0) if found.mean_pct else Interval(0.0, 100.0 - edge)
+    below = np.mean(found.draws_pct < found.mean_pct - 1e-9) + np.mean(found.draws_pct <= found.mean_pct + 1e-9)
+    bias = ndtri(np.clip(below / 2, 1 / resamples, 1 - 1 / resamples))
+    shifted = bias + _ends(confidence_pct, found)
+    stretch = np.maximum(1 - found.acceleration * shifted, 1e-6)  # beyond its pole, with few groups, all draws are in
+    return _quantiles(found.draws_pct, ndtr(bias + shifted / stretch))
+
+
+def difference_interval(
+    differences: BySplit, groups: BySplit, resamples: int, confidence_pct: float, seed: int
+) -> Interval | None:
+    """Interval of a paired difference, the mean over splits: percentiles over groups, widened for few groups.
+
+    Arguments and result are those of `accuracy_interval`; values run from -1 to 1.
+    """
+    found = _resample(differences, groups, resamples, seed)
+    return None if found is None else _quantiles(found.draws_pct, ndtr(_ends(confidence_pct, found)))
+
+
+@dataclass(frozen=True)
+class _Resampled:
+    """The mean over splits, its bootstrap draws (r,), its acceleration, and what it is made of."""
+
+    mean_pct: float
+    draws_pct: np.ndarray
+    acceleration: float
+    groups: int
+    splits: int
+
+
+def _resample(values: BySplit, groups: BySplit, resamples: int, seed: int) -> _Resampled | None:
+    names = [set(groups[split].tolist()) for split in values]
+    if len(set().union(*names)) < sum(map(len, names)):
+        return None
+    draws, means, influence = [], [], []
+    for split in sorted(values):
+        sums, sizes = group_sums(values[split], groups[split])
+        if len(sizes) < 2:
+            return None
+        mean = sums.sum() / sizes.sum()
+        means.append(mean)
+        influence.append((sums - mean * sizes) / sizes.sum())
+        draws.append(bootstrap_means_pct(values[split], groups[split], resamples, (seed, split)))
+    of_group = np.concatenate(influence)
+    spread = float((of_group**2).sum() ** 1.5)
+    skew = float((of_group**3).sum()) / (6.0 * spread) if spread else 0.0
+    return _Resampled(100.0 * float(np.mean(means)), np.mean(draws, axis=0), skew, len(of_group), len(means))
+
+
+def _ends(confidence_pct: float, found: _Resampled) -> np.ndarray:
+    """Lower and upper end in standard deviations of a normal distribution, (2,).
+
+    Percentiles of a bootstrap are too narrow with g groups, by sqrt((g - 1) / g) and by the normal
+    where Student's t belongs. Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap,
+    section 3.3 (expanded percentile interval).
+    """
+    freedom = found.groups - found.splits
+    wide = np.sqrt(found.groups / freedom) * stdtrit(freedom, (100.0 + confidence_pct) / 200.0)
+    return np.array([-wide, wide])
+
+
+def _quantiles(draws_pct: np.ndarray, levels: np.ndarray) -> Interval:
+    low, high = np.quantile(draws_pct, levels)
+    return Interval(float(low), float(high))
+
+
+def paired_hits(first: Outcomes, second: Outcomes) -> tuple[Outcomes, np.ndarray]:
+    """Hits of `first` minus hits of `second`, video by video.
+
+    Returns:
+        `first` in order of id, and (n,) int64 of -1, 0, 1 in the same order.
+
+    Raises:
+        DataError: the two differ in videos or labels; names the first that does.
+    """
+    a, b = _by_id(first), _by_id(second)
+    for which, outcomes in (("first", a), ("second", b)):
+        if twice := np.flatnonzero(outcomes.ids[1:] == outcomes.ids[:-1]).tolist():
+            video = outcomes.ids[twice[0]]
+            raise DataError(f"paired comparison: video '{video}' stands twice in the {which} head")
+    if only := sorted(set(a.ids.tolist()) ^ set(b.ids.tolist())):
+        which = "first" if only[0] in a.ids else "second"
+        raise DataError(f"paired comparison: video '{only[0]}' is in the {which} head alone")
+    if differ := np.flatnonzero(a.actual != b.actual).tolist():
+        i = differ[0]
+        raise DataError(
+            f"paired comparison: video '{a.ids[i]}' is labelled {a.actual[i]} in one head "
+            f"and {b.actual[i]} in the other"
+        )
+    return a, a.correct.astype(np.int64) - b.correct.astype(np.int64)
+
+
+def _by_id(outcomes: Outcomes) -> Outcomes:
+    order = np.argsort(outcomes.ids, kind="stable")
+    return Outcomes(
+        outcomes.ids[order],
+        outcomes.groups[order],
+        outcomes.actual[order],
+        outcomes.predicted[order],
+    )

@@ -1,0 +1,318 @@
+"""An ablation suite: named questions, each a change of parameters, answered by the accuracy of one head.
+
+Values in, values out: what runs the experiments, and where their files lie, is the caller's business.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from ruamel.yaml import YAML, YAMLError
+
+from moclip.base.errors import DataError, ParamsError
+from moclip.base.files import fingerprint
+from moclip.base.markdown import environment
+from moclip.params.flat import flatten
+from moclip.params.registry import check_all
+from moclip.params.run import Head
+from moclip.params.section import Section, validated
+from moclip.results.metrics import paired_hits
+from moclip.results.predictions import Outcomes
+from moclip.results.summary import Bootstrap, Json, is_significant, over_seeds, sample_std
+
+NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+BASE = "base"
+
+
+class Variant(Section):
+    """One question: which parameters to set, which head answers, which head of the base it is held against."""
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=40)
+    topic: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    head: Head = "fusion"
+    against: Head | None = Field(default=None, description="Head of the base; null for the same head.")
+    set: dict[str, Any] = Field(default={}, description="Parameters by dotted name; none for a head of the base.")
+
+    @property
+    def rival(self) -> Head:
+        """The head of the base that this variant is held against."""
+        return self.against or self.head
+
+
+def read_suite(path: Path) -> list[Variant]:
+    """Read the variants of a suite, in the file's order.
+
+    Raises:
+        ParamsError: the file is unreadable, a variant breaks a rule, or a name stands twice.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path)
+    except (OSError, YAMLError) as error:
+        raise ParamsError(f"{path}: cannot be read ({error})") from error
+    variants = validated(str(path), list[Variant], content)
+    names = [variant.name for variant in variants]
+    if twice := sorted({name for name in [*names, BASE] if [*names, BASE].count(name) > 1}):
+        raise ParamsError(f"{path}: variant '{twice[0]}' stands twice (the base itself is '{BASE}')")
+    return variants
+
+
+def choose(variants: Sequence[Variant], names: Sequence[str]) -> list[Variant]:
+    """The variants of these names, in the suite's order; all where no name is given.
+
+    Raises:
+        ParamsError: a name is not in the suite.
+    """
+    known = [variant.name for variant in variants]
+    if unknown := [name for name in names if name not in known]:
+        raise ParamsError(f"variant '{unknown[0]}': not in the suite; it has {', '.join(known)}")
+    return [variant for variant in variants if not names or variant.name in names]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One experiment: a variant (`base` for none) with one seed; equal names are equal experiments."""
+
+    variant: str
+    seed: int
+    heads: tuple[Head, ...]
+    changes: Mapping[str, Any]
+    name: str
+
+
+def plan(
+    variants: Sequence[Variant], params: Mapping[str, Any], seeds: Sequence[int], code: str
+) -> tuple[list[Job], list[Job]]:
+    """The experiments that answer `variants`: those of the base, which come first, and the others.
+
+    A variant without changes, or whose values the base has already, needs no experiment of its own.
+    A job's name holds a digest of all parameters and of `code`, so that a finished experiment is
+    known again, and only while it would come out the same.
+
+    Raises:
+        ParamsError: a change names an unknown parameter or breaks a rule; the variant is named.
+    """
+    rivals = {variant.rival for variant in variants} | {v.head for v in variants if not needs_run(v, params)}
+    heads = [*params["heads"], *sorted(rivals - set(params["heads"]))]
+    base = [_job(BASE, seed, heads, {}, params, code) for seed in seeds]
+    others = [
+        _job(variant.name, seed, [variant.head], variant.set, params, code)
+        for variant in variants
+        if needs_run(variant, params)
+        for seed in seeds
+    ]
+    return base, others
+
+
+def needs_run(variant: Variant, params: Mapping[str, Any]) -> bool:
+    """Whether the variant differs from the base in any value."""
+    return any(_get(params, name, variant.name) != value for name, value in variant.set.items())
+
+
+def _job(
+    variant: str, seed: int, heads: Sequence[Head], values: Mapping[str, Any], params: Mapping[str, Any], code: str
+) -> Job:
+    values = {**values, "heads": list(heads), "seed": seed}
+    changes = {name: value for name, value in values.items() if _get(params, name, variant) != value}
+    whole = copy.deepcopy(dict(params))
+    for name, value in changes.items():
+        section, _, key = name.rpartition(".")
+        (whole[section] if section else whole)[key] = value
+    try:
+        check_all(whole)
+    except ParamsError as error:
+        raise ParamsError(f"variant '{variant}': {error}") from error
+    return Job(variant, seed, tuple(heads), changes, f"ablate-{variant}-s{seed}-{fingerprint(whole, code)}")
+
+
+def _get(params: Mapping[str, Any], name: str, variant: str) -> Any:
+    node: Any = params
+    for key in name.split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            raise ParamsError(f"variant '{variant}': parameter '{name}': no such parameter")
+        node = node[key]
+    return node
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a head costs: parameters that were trained, multiply-adds of one video in billions."""
+
+    trainable_parameters: int
+    gmac_per_video: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one finished experiment says: its summary, outcomes by head and split, cost of the heads."""
+
+    summary: Json
+    outcomes: Mapping[str, Mapping[int, Outcomes]]
+    costs: Mapping[str, Cost]
+
+    def top1_pct(self, head: str) -> float:
+        """Top-1 of a head, mean over splits."""
+        return 100 * float(np.mean([outcomes.correct.mean() for outcomes in self.outcomes[head].values()]))
+
+
+@dataclass(frozen=True)
+class Row:
+    """The answer to one question; accuracies in percent, differences in percentage points.
+
+    `top1_std_pct` is the sample standard deviation over seeds (None for one seed), each seed being
+    the mean over splits. The interval is of the difference, over groups of test videos, with the
+    seeds' hits averaged: it does not hold the spread over seeds.
+    """
+
+    variant: Variant
+    change: str
+    n_test: int
+    seeds: int
+    top1_pct: float
+    top1_std_pct: float | None
+    delta_points: float
+    interval: Mapping[str, float] | None
+    cost: Cost | None
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether the interval leaves out zero; None where there is no interval."""
+        return is_significant(self.interval)
+
+    @property
+    def answer(self) -> str:
+        """The question's answer in words, from the difference and its interval alone."""
+        if not self.change:
+            return "is the base itself"
+        if self.significant is None:
+            return "no interval can be given"
+        if not self.significant:
+            return "no difference shown"
+        side = "above" if self.delta_points > 0 else "below"
+        return f"{abs(self.delta_points):.1f} points {side}"
+
+
+def answer(
+    variant: Variant, params: Mapping[str, Any], base: Sequence[Run], own: Sequence[Run], bootstrap: Bootstrap
+) -> Row:
+    """Hold a variant's runs against the base's, seed by seed, on the videos that both tested.
+
+    Args:
+        variant: The question.
+        params: Parameters of the base.
+        base: Runs of the base, by seed.
+        own: Runs of the variant, in the same order of seeds; the base's where it needs none of its own.
+        bootstrap: How intervals are made.
+
+    Raises:
+        DataError: the two have no split, or no test video of a split, in common.
+    """
+    firsts = [run.outcomes[variant.head] for run in own]
+    seconds = [run.outcomes[variant.rival] for run in base]
+    per_seed = [run.top1_pct(variant.head) for run in own]
+    values, groups = _differences(firsts, seconds)
+    return Row(
+        variant,
+        _change(variant, params),
+        n_test=sum(len(value) for value in values.values()),
+        seeds=len(own),
+        top1_pct=round(float(np.mean(per_seed)), 4),
+        top1_std_pct=sample_std(per_seed),
+        delta_points=round(100 * float(np.mean([value.mean() for value in values.values()])), 4),
+        interval=bootstrap.interval(values, groups),
+        cost=own[0].costs.get(variant.head),
+    )
+
+
+def _differences(
+    firsts: Sequence[Mapping[int, Outcomes]], seconds: Sequence[Mapping[int, Outcomes]]
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Difference of hits per video (n,), averaged over seeds, and the videos' groups (n,), by split."""
+    splits = sorted(set(firsts[0]) & set(seconds[0]))
+    if not splits:
+        raise DataError(f"no split in common: {sorted(firsts[0])} and {sorted(seconds[0])}")
+    values, groups = {}, {}
+    for split in splits:
+        pairs = [paired_hits(*_common(a[split], b[split])) for a, b in zip(firsts, seconds, strict=True)]
+        values[split] = np.mean([difference for _, difference in pairs], axis=0)
+        groups[split] = pairs[0][0].groups
+    return values, groups
+
+
+def _common(first: Outcomes, second: Outcomes) -> tuple[Outcomes, Outcomes]:
+    """Both without the videos that only one of them tested."""
+    both = np.intersect1d(first.ids, second.ids)
+    if not len(both):
+        raise DataError("no test video in common")
+    return _only(first, both), _only(second, both)
+
+
+def _only(outcomes: Outcomes, ids: np.ndarray) -> Outcomes:
+    keep = np.isin(outcomes.ids, ids)
+    return Outcomes(outcomes.ids[keep], outcomes.groups[keep], outcomes.actual[keep], outcomes.predicted[keep])
+
+
+def _change(variant: Variant, params: Mapping[str, Any]) -> str:
+    values = {name: value for name, value in variant.set.items() if _get(params, name, variant.name) != value}
+    changed = [f"{name}={text}" for name, text in flatten(values).items()]
+    if variant.head != variant.rival:
+        changed.insert(0, f"{variant.head} for {variant.rival}")
+    return ", ".join(changed)
+
+
+def by_topic(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows under their topics, both in order of appearance."""
+    topics: dict[str, list[Row]] = {}
+    for row in rows:
+        topics.setdefault(row.variant.topic, []).append(row)
+    return topics
+
+
+CSV_COLUMNS = (
+    "variant", "topic", "question", "change", "head", "against", "n_test", "seeds", "top1_pct", "top1_std_pct",
+    "delta_points", "low_points", "high_points", "significant", "trainable_parameters", "gmac_per_video", "answer",
+)  # fmt: skip
+
+
+def csv_row(row: Row) -> tuple[Any, ...]:
+    """Values of `CSV_COLUMNS`; what there is none of is empty."""
+    variant, cost, ends = row.variant, row.cost, row.interval or {}
+    values = (
+        variant.name, variant.topic, variant.question, row.change, variant.head, variant.rival, row.n_test, row.seeds,
+        row.top1_pct, row.top1_std_pct, row.delta_points, ends.get("low"), ends.get("high"), row.significant,
+        cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.answer,
+    )  # fmt: skip
+    return tuple("" if value is None else value for value in values)
+
+
+def markdown(rows: Sequence[Row], base: Mapping[int, Run], suite: str, bootstrap: Bootstrap) -> str:
+    """The table as Markdown, by topic.
+
+    Args:
+        rows: The answers.
+        base: The base's runs by seed.
+        suite: Name of the suite's file.
+        bootstrap: How the intervals were made.
+    """
+    first = next(iter(base.values()))
+    intervals = sum(row.significant is not None for row in rows)
+    text: str = (
+        environment()
+        .get_template("ablations.md.j2")
+        .render(
+            dataset=first.summary["dataset"],
+            suite=suite,
+            base=", ".join(f"{head} {first.top1_pct(head):.1f} %" for head in first.outcomes),
+            seeds=len(base),
+            spreads=over_seeds({seed: run.summary for seed, run in base.items()})["heads"] if len(base) > 1 else {},
+            confidence=f"{bootstrap.confidence_pct:g}",
+            intervals=intervals,
+            chance=f"{intervals * (1 - bootstrap.confidence_pct / 100):.1f}",
+            topics=by_topic(rows),
+        )
+    )
+    return text

@@ -1,0 +1,274 @@
+"""Metrics of all heads and splits to one table: means, spreads, intervals, paired differences.
+
+Three spreads are kept apart. The standard deviation over splits says how results vary between
+trainings on different lists; that over seeds, how they vary between trainings on the same list with
+other random numbers; the interval, how the mean would vary with other test videos, the trained
+networks left as they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from moclip.base.errors import DataError, StoreError
+from moclip.base.files import read_json
+from moclip.params.run import Head
+from moclip.report.papers import UCF101_CLASSES, UCF101_TEST_VIDEOS
+from moclip.results.metrics import BySplit, Interval, Metrics, accuracy_interval, difference_interval, paired_hits
+from moclip.results.predictions import Outcomes
+
+Json = dict[str, Any]
+SPREAD_FIGURES = ("top1_pct", "top5_pct", "mean_class_pct", "ece_pct", "nll_nats")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One head on one split: its figures, and the outcomes that they were counted from."""
+
+    metrics: Metrics
+    outcomes: Outcomes
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: resamples of the groups, confidence level, seed."""
+
+    resamples: int
+    confidence_pct: float
+    seed: int
+
+    def accuracy_interval(self, hits: BySplit, groups: BySplit) -> Json | None:
+        """Interval of an accuracy, as of `moclip.results.metrics.accuracy_interval`, in percent."""
+        return _as_json(accuracy_interval(hits, groups, self.resamples, self.confidence_pct, self.seed))
+
+    def interval(self, differences: BySplit, groups: BySplit) -> Json | None:
+        """Interval of a paired difference, as of `moclip.results.metrics.difference_interval`, in points."""
+        return _as_json(difference_interval(differences, groups, self.resamples, self.confidence_pct, self.seed))
+
+
+def _as_json(interval: Interval | None) -> Json | None:
+    return None if interval is None else {"low": round(interval.low_pct, 4), "high": round(interval.high_pct, 4)}
+
+
+def read_metrics(path: Path, head: str, split: int) -> Metrics:
+    """Read the figures of one head on one split.
+
+    Raises:
+        StoreError: the file is missing, has other keys, or is about another head or split.
+    """
+    value = read_json(path)
+    names = {field.name for field in fields(Metrics)}
+    if not isinstance(value, dict) or set(value) != names:
+        raise StoreError(f"{path}: is no metrics file (needs exactly the keys {sorted(names)})")
+    metrics = Metrics(**value)
+    if (metrics.head, metrics.split) != (head, split):
+        about = f"head {metrics.head}, split {metrics.split}"
+        raise StoreError(f"{path}: is about {about}, not about head {head}, split {split}")
+    return metrics
+
+
+def is_complete(dataset: str, whole: bool, n_test: Mapping[int, int], n_classes: int) -> bool:
+    """Whether results may carry the data set's name.
+
+    Args:
+        dataset: Its name, as of `moclip.data.dataset.Dataset`.
+        whole: No listed video and no class was left out.
+        n_test: Test videos by split; for ucf101 they must be the official lists' counts.
+        n_classes: Classes to choose among.
+    """
+    if dataset != "ucf101":
+        return whole
+    official = {split: UCF101_TEST_VIDEOS[split] for split in n_test}
+    return whole and dict(n_test) == official and n_classes == UCF101_CLASSES
+
+
+def summarize(
+    dataset: str,
+    whole: bool,
+    results: Mapping[str, Mapping[int, Result]],
+    bootstrap: Bootstrap,
+) -> Json:
+    """The summary of a run, as plain values for JSON; splits are keys in text.
+
+    Args:
+        dataset: Its name, as of `moclip.data.dataset.Dataset`.
+        whole: No listed video and no class was left out.
+        results: By head, then by split; every head has the same splits and videos.
+        bootstrap: How intervals are made.
+
+    Raises:
+        DataError: heads disagree on videos, labels or classes.
+        StoreError: outcomes and figures of a head disagree.
+    """
+    first = next(iter(results.values()))
+    for head, by_split in results.items():
+        _check(head, by_split, first)
+    n_classes = next(iter(first.values())).metrics.n_classes
+    n_test = {split: result.metrics.n_test for split, result in first.items()}
+    return {
+        "dataset": dataset,
+        "complete": is_complete(dataset, whole, n_test, n_classes),
+        "splits": sorted(first),
+        "n_classes": n_classes,
+        "confidence_pct": bootstrap.confidence_pct,
+        "resamples": bootstrap.resamples,
+        "heads": {head: _head(by_split, bootstrap) for head, by_split in results.items()},
+        "differences": {
+            f"{a}_minus_{b}": _difference(results[a], results[b], bootstrap) for a, b in contrasts(list(results))
+        },
+    }
+
+
+# What supervision adds to CLIP, what averaging in the motion network adds to a probe, what width alone adds.
+_OTHER_CONTRASTS = (("clip_probe", "zero_shot"), ("score_average", "clip_probe"), ("motion_permuted", "clip_probe"))
+
+
+def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs worth a paired difference: fusion over each other head, then those of `_OTHER_CONTRASTS`."""
+    pairs = [("fusion", other) for other in heads if other != "fusion" and "fusion" in heads]
+    return pairs + [pair for pair in _OTHER_CONTRASTS if set(pair) <= set(heads)]
+
+
+def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result]) -> None:
+    if set(by_split) != set(first):
+        raise DataError(f"{head}: has splits {sorted(by_split)}, another head {sorted(first)}")
+    for split, result in by_split.items():
+        m, hits = result.metrics, result.outcomes.correct
+        if (len(hits), int(hits.sum())) != (m.n_test, m.correct):
+            raise StoreError(
+                f"{head}, split {split}: outcomes say {hits.sum()} of {len(hits)} videos, "
+                f"metrics {m.correct} of {m.n_test}; run the stage evaluate again"
+            )
+        if m.n_classes != first[split].metrics.n_classes:
+            raise DataError(f"{head}, split {split}: chooses among another number of classes")
+
+
+def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
+    metrics = {split: result.metrics for split, result in sorted(by_split.items())}
+    hits = {split: result.outcomes.correct for split, result in by_split.items()}
+    groups = {split: result.outcomes.groups for split, result in by_split.items()}
+    return {
+        **{key: _spread({split: getattr(m, key) for split, m in metrics.items()}) for key in SPREAD_FIGURES},
+        **{
+            key: {str(split): getattr(m, key) for split, m in metrics.items()}
+            for key in ("n_test", "n_groups", "correct")
+        },
+        "top1_interval_pct": {
+            "mean": bootstrap.accuracy_interval(hits, groups),
+            "per_split": {str(split): _ends(m) for split, m in metrics.items()},
+        },
+    }
+
+
+def _ends(m: Metrics) -> Json | None:
+    return None if m.top1_low_pct is None else {"low": m.top1_low_pct, "high": m.top1_high_pct}
+
+
+def _spread(by_split: Mapping[int, float]) -> Json:
+    """Mean and sample standard deviation (null for one split), beside the values themselves."""
+    values = list(by_split.values())
+    return {
+        "mean": round(float(np.mean(values)), 4),
+        "std": sample_std(values),
+        "per_split": {str(split): value for split, value in by_split.items()},
+    }
+
+
+def _difference(first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
+    """Top-1 of `first` minus `second` on equal videos, in points, with intervals."""
+    paired = {k: paired_hits(first[k].outcomes, second[k].outcomes) for k in first}
+    values = {split: difference for split, (_, difference) in paired.items()}
+    groups = {split: outcomes.groups for split, (outcomes, _) in paired.items()}
+    interval = bootstrap.interval(values, groups)
+    return {
+        **_spread({split: round(100.0 * float(values[split].mean()), 4) for split in sorted(values)}),
+        "interval": interval,
+        "interval_per_split": {str(k): bootstrap.interval({k: values[k]}, {k: groups[k]}) for k in sorted(values)},
+        "significant": is_significant(interval),
+    }
+
+
+def is_significant(interval: Mapping[str, float] | None) -> bool | None:
+    """Whether an interval of a difference leaves out zero; None where there is no interval."""
+    return None if interval is None else not interval["low"] <= 0 <= interval["high"]
+
+
+def over_seeds(summaries: Mapping[int, Json]) -> Json:
+    """Summaries of one setting under several seeds to means with two spreads that are never mixed.
+
+    For each head and figure, and for each difference's top-1: `mean` over all; `std_over_seeds`, of the
+    means over splits (one figure a seed: what a repetition with another seed moves); `std_over_splits`,
+    of the means over seeds (one figure a split: what another train and test list moves); `per_seed`.
+    A spread is null with a single seed or split. No interval over test videos is given here: seeds share
+    those, so that more seeds do not narrow it.
+
+    Args:
+        summaries: By seed, as of `summarize`; all of the same data set, splits and heads.
+
+    Raises:
+        DataError: there is none, or they are not of one data set, with the same splits and heads.
+    """
+    if not summaries:
+        raise DataError("no summary was given; run the setting with at least one seed")
+    ordered = dict(sorted(summaries.items()))
+    first_seed, first = next(iter(ordered.items()))
+    for seed, summary in ordered.items():
+        for key in ("dataset", "complete", "splits", "n_classes", "heads", "differences"):
+            here, there = (sorted(s[key]) if isinstance(s[key], dict) else s[key] for s in (summary, first))
+            if here != there:
+                raise DataError(f"seeds {first_seed} and {seed} differ in {key}: {there} and {here}")
+    return {
+        **{key: first[key] for key in ("dataset", "complete", "splits", "n_classes")},
+        "seeds": list(ordered),
+        "heads": {
+            head: {
+                key: _spreads({seed: s["heads"][head][key]["per_split"] for seed, s in ordered.items()})
+                for key in SPREAD_FIGURES
+            }
+            for head in first["heads"]
+        },
+        "differences": {
+            name: _spreads({seed: s["differences"][name]["per_split"] for seed, s in ordered.items()})
+            for name in first["differences"]
+        },
+    }
+
+
+def _spreads(values: Mapping[int, Mapping[str, float]]) -> Json:
+    """Values by seed, then split, as one table (seeds, splits): its mean and the spread along each axis."""
+    table = np.array([[by_split[split] for split in sorted(by_split)] for by_split in values.values()])
+    of_seeds, of_splits = table.mean(axis=1), table.mean(axis=0)
+    return {
+        "mean": round(float(table.mean()), 4),
+        "std_over_seeds": sample_std(of_seeds),
+        "std_over_splits": sample_std(of_splits),
+        "per_seed": {str(seed): round(float(mean), 4) for seed, mean in zip(values, of_seeds, strict=True)},
+    }
+
+
+def sample_std(values: Sequence[float] | np.ndarray) -> float | None:
+    """Sample standard deviation; None for a single value."""
+    return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
+
+
+def text_table(summary: Mapping[str, Any]) -> str:
+    """Top-1 by head and split with mean and spread, as plain text for a terminal."""
+    splits = [str(split) for split in summary["splits"]]
+    header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", "std", "test videos"]
+    rows = [_text_row(head, summary["heads"][head], splits) for head in get_args(Head) if head in summary["heads"]]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
+        for cells in (list(zip(row, widths, strict=True)) for row in [header, *rows])
+    ]
+    return "\n".join([f"data set: {summary['dataset']}", *(line.rstrip() for line in lines)])
+
+
+def _text_row(head: str, values: Mapping[str, Any], splits: Sequence[str]) -> list[str]:
+    top1 = values["top1_pct"]
+    counts = " + ".join(str(values["n_test"][split]) for split in splits)
+    figures = [*(top1["per_split"][split] for split in splits), top1["mean"], top1["std"]]
+    return [head, *("-" if figure is None else f"{figure:.1f}" for figure in figures), counts]

@@ -1,0 +1,75 @@
+"""A model behind `mlflow models serve`: what MLflow loads, and what it hands to the model.
+
+A request has one row for each video, with one of two columns filled:
+
+    path    a file that the *server* reads; whoever may ask the server may make it open any file that it can read,
+            so leave the port on this machine, or put a gate before it that lets `base64` alone through
+    base64  the bytes of a video file, as base64
+
+The answer has one row for each video: what `Prediction.as_dict` holds, with the heads of single streams as a list.
+MLflow finds `_load_pyfunc` by its name, so that nothing of this package is pickled; the package's own code travels with
+the model (`code_paths`), which therefore needs nothing but the libraries in its requirements.
+"""
+
+import base64
+import binascii
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from moclip.base.errors import DataError, MoclipError
+from moclip.predict.predictor import Predictor
+
+PATH, BYTES = "path", "base64"
+
+
+class Served:
+    """A model that takes a table of videos."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Answers in the order of the rows; `params` may hold `top`, the number of classes.
+
+        Raises:
+            MlflowException: a row does not say exactly one of `path` and `base64`, the bytes are no base64, or a video
+                cannot be read; the request as a whole has no answer, and its status is 400.
+        """
+        most = int((params or {}).get("top", 5))
+        try:
+            return [self._answer(row, most) for row in model_input.to_dict("records")]
+        except MoclipError as error:  # of any other kind, MLflow would hide the message
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def _answer(self, row: dict[Any, Any], most: int) -> dict[str, Any]:
+        given = {name: row[name] for name in (PATH, BYTES) if isinstance(row.get(name), str) and row[name]}
+        if len(given) != 1:
+            raise DataError(f"each row must have exactly one of '{PATH}' and '{BYTES}', this one has {sorted(given)}")
+        if PATH in given:
+            return as_row(self.predictor.predict(given[PATH]).as_dict(most))
+        with tempfile.TemporaryDirectory() as folder:
+            video = Path(folder) / "video"
+            video.write_bytes(_decoded(given[BYTES]))
+            return as_row({**self.predictor.predict(video).as_dict(most), "video": ""})
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise DataError(f"'{BYTES}' is not base64 ({error})") from error
+
+
+def as_row(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer whose keys do not depend on the model, as a signature wants it."""
+    streams = [{"head": name, "top": top} for name, top in answer["streams"].items()]
+    return {**answer, "streams": streams, "ms": [{"part": part, "ms": ms} for part, ms in answer["ms"].items()]}
+
+
+def _load_pyfunc(folder: str) -> Served:
+    """MLflow's way in: the model of a bundle."""
+    return Served(Predictor.load(folder))

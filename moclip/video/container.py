@@ -1,0 +1,110 @@
+"""What a video file says of itself without being decoded: who encoded it, and where its key frames are."""
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import av
+from joblib import Parallel, delayed
+
+from moclip.base.errors import DataError, StoreError, VideoError
+from moclip.base.progress import Progress
+from moclip.base.tables import read_csv, write_csv
+from moclip.video.decode import CONTAINERS
+
+
+@dataclass(frozen=True)
+class Container:
+    """Traits of one file.
+
+    Attributes:
+        codec_tag: Four letters that the encoder signs with: `xvid` and `XVID` are two encoders.
+        b_frames: Whether the stream may hold B-frames.
+        audio: Whether there is sound.
+        gop_frames: Longest run of frames from one key frame to the next, or to the end.
+    """
+
+    codec_tag: str
+    b_frames: bool
+    audio: bool
+    gop_frames: int
+
+    def encoder(self, codec: str) -> str:
+        """Family of encoders, of which each signs in its own way: `mpeg4/xvid`."""
+        return f"{codec}/{self.codec_tag}"
+
+
+_COLUMNS = ("id", *(field.name for field in fields(Container)))
+
+
+def read_container(path: Path) -> Container:
+    """Read a file's traits from its headers and packets.
+
+    Raises:
+        VideoError: no video, or one that cannot be read.
+    """
+    try:
+        with av.open(
+            f"file:{path}",
+            metadata_errors="ignore",
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+        ) as file:
+            if not file.streams.video:
+                raise VideoError(f"{path}: has no video stream")
+            stream = file.streams.video[0]
+            keys = [packet.is_keyframe for packet in file.demux(stream) if packet.size]
+            return Container(
+                codec_tag=stream.codec_context.codec_tag.rstrip("\0 "),
+                b_frames=bool(stream.codec_context.has_b_frames),
+                audio=bool(file.streams.audio),
+                gop_frames=_longest_run(keys),
+            )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be read as a video ({error})") from error
+
+
+def read_containers(paths: Mapping[str, Path], *, jobs: int = -1) -> dict[str, Container]:
+    """Traits of many files by video id, in parallel over files.
+
+    Raises:
+        DataError: lists every file that cannot be read, with its reason.
+    """
+    tasks = sorted(paths)
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_outcome)(paths[stem]) for stem in tasks)
+    found = dict(zip(tasks, Progress(results, total=len(tasks), desc="audit", unit="video"), strict=True))
+    if bad := [fault for fault in found.values() if isinstance(fault, str)]:
+        raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad))
+    return found
+
+
+def write_container_table(path: Path, containers: Mapping[str, Container]) -> None:
+    """Write traits by video id as CSV, sorted by id."""
+    write_csv(path, _COLUMNS, [(stem, *astuple(found)) for stem, found in sorted(containers.items())])
+
+
+def read_container_table(path: Path) -> dict[str, Container]:
+    """Read what `write_container_table` wrote.
+
+    Raises:
+        StoreError: the file is missing or torn, or holds another kind of value.
+    """
+    truth = {"True": True, "False": False}
+    try:
+        return {
+            row["id"]: Container(row["codec_tag"], truth[row["b_frames"]], truth[row["audio"]], int(row["gop_frames"]))
+            for row in read_csv(path, _COLUMNS)
+        }
+    except (KeyError, ValueError) as error:
+        raise StoreError(f"{path}: is no table of container facts ({error}); run `dvc repro audit`") from error
+
+
+def _outcome(path: Path) -> Container | str:
+    try:
+        return read_container(path)
+    except VideoError as error:
+        return str(error)
+
+
+def _longest_run(keys: list[bool]) -> int:
+    starts = [index for index, key in enumerate(keys) if key] or [0]
+    return max(stop - start for start, stop in zip(starts, [*starts[1:], len(keys)], strict=True))

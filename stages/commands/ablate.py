@@ -1,0 +1,187 @@
+"""Not a stage: `moclip ablate` answers the questions of a suite by experiments in DVC's queue, as a table."""
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from moclip.base.errors import StoreError
+from moclip.base.files import fingerprint, read_json, sha256_file, write_text
+from moclip.base.progress import Progress
+from moclip.base.tables import write_csv
+from moclip.params.evaluate import EvaluateParams
+from moclip.params.run import Splits
+from moclip.results.predictions import read_outcomes
+from moclip.results.suite import (
+    CSV_COLUMNS,
+    Cost,
+    Job,
+    Run,
+    answer,
+    choose,
+    csv_row,
+    markdown,
+    plan,
+    read_suite,
+)
+from moclip.results.summary import Bootstrap
+from stages._entry import all_params, command, log, section
+from stages._layout import evaluated
+from stages.dvc import queue as _queue
+from stages.dvc.experiments import Revision, finished_experiments, snapshot
+
+GRAPH = Path("dvc.yaml")
+PROMPTS = Path("prompts")
+MANIFEST = Path("data/manifest.csv")
+RESULTS = Path("results/heads")
+ACCOUNTING = Path("reports/accounting.json")
+SUMMARY = Path("reports/summary.json")
+TARGET = "track"
+POLL_S = 2.0
+POLLS_PER_STATUS = 5
+
+
+def main() -> None:
+    args = _arguments()
+    variants = choose(read_suite(args.suite), args.names)
+    if args.list:
+        sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)
+        return
+    params = all_params()
+    seeds = list(range(params["seed"], params["seed"] + args.seeds))
+    # Which videos there are is part of what an experiment is named after.
+    subprocess.run(["dvc", "repro", "--quiet", "download"], check=True)
+    base, others = plan(variants, params, seeds, _digest())
+    # The base comes first: what it leaves in DVC's cache, the others need not run.
+    if faults := bring(base, args.jobs):
+        raise StoreError(_named(faults, len(base)))
+    faults = bring(others, args.jobs)
+    runs = read_runs([job for job in [*base, *others] if job.name not in faults])
+    bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=params["seed"])
+    rows = []
+    for variant in variants:
+        own = [job for job in others if job.variant == variant.name] or base
+        if all(job.name in runs for job in own):
+            rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
+    text = markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
+    write_csv(args.out.with_suffix(".csv"), CSV_COLUMNS, map(csv_row, rows))
+    write_text(table := args.out.with_suffix(".md"), text)
+    log.info("%d answers in %s", len(rows), table)
+    if faults:
+        raise StoreError(_named(faults, len(others)))
+
+
+def _arguments() -> Any:
+    parser = argparse.ArgumentParser(prog="moclip ablate", description=__doc__, allow_abbrev=False)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
+    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="experiments at once (1)")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="seeds of each, from `seed` on (1)")
+    parser.add_argument("--suite", type=Path, default=Path("ablations.yaml"), help="file of the variants")
+    parser.add_argument("--out", type=Path, default=Path("reports/ablations"), help="where tables go, as .md and .csv")
+    parser.add_argument("--list", action="store_true", help="list the variants and their questions, run nothing")
+    return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _digest() -> str:
+    """Digest of all that an experiment rests on beside its parameters: graph, code of its stages, prompts, videos."""
+    stages = YAML(typ="safe", pure=True).load(GRAPH)["stages"].values()
+    code = {Path(dep) for stage in stages for dep in stage.get("deps", []) if dep.startswith(("moclip/", "stages/"))}
+    files = sorted({GRAPH, MANIFEST, *code, *PROMPTS.rglob("*.yaml")})
+    return fingerprint({path.as_posix(): sha256_file(path) for path in files})
+
+
+def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
+    """Finish all jobs, whatever an earlier call left: done ones stay done, waiting ones are waited for.
+
+    Returns:
+        By name of each job that failed, the end of its log.
+    """
+    done, queue = finished_experiments(), _queue.status()
+    waiting = {job.name: job for job in jobs if job.name not in done}
+    log.info("%d of %d experiments are finished", len(jobs) - len(waiting), len(jobs))
+    if not waiting:
+        return {}
+    for number, job in enumerate(Progress(waiting.values(), desc="queue", unit="experiment")):
+        if not queue.is_pending(job.name):
+            _queue.enqueue(job.name, job.changes, TARGET)
+        if number in (0, len(waiting) - 1):  # the first need not wait for the last; workers without work end early
+            _queue.start(workers)
+    return _wait(waiting, queue, workers)
+
+
+def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[str, str]:
+    """Wait for all jobs; one that a killed worker took along is queued once more."""
+    faults: dict[str, str] = {}
+    waiting, again = set(jobs), set[str]()
+    polls = itertools.count(1)
+    with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
+        while waiting:
+            time.sleep(POLL_S)
+            if next(polls) % POLLS_PER_STATUS == 0:  # DVC needs a second of processor time to tell its queue, Git none
+                faults |= _look_after({name: jobs[name] for name in waiting}, before, again, workers)
+            waiting -= {*finished_experiments(), *faults}
+            progress.update(len(jobs) - len(waiting) - progress.n)
+    return faults
+
+
+def _look_after(jobs: Mapping[str, Job], before: _queue.Status, again: set[str], workers: int) -> dict[str, str]:
+    """Faults of jobs that failed since `before`; lost ones are queued, into `again` too, and workers replaced."""
+    faults: dict[str, str] = {}
+    queue, done = _queue.status(), finished_experiments()  # in this order: what ends in between is not lost
+    for name in sorted(set(jobs) - set(done)):
+        if queue.failures(name) > before.failures(name):
+            faults[name] = _queue.last_words(name)
+        elif not queue.is_pending(name) and name in again:
+            faults[name] = "its worker ended twice without a result"
+        elif not queue.is_pending(name):
+            again.add(name)
+            _queue.enqueue(name, jobs[name].changes, TARGET)
+    if queue.active < min(workers, len(set(jobs) - set(done) - set(faults))):
+        _queue.start(workers)
+    return faults
+
+
+def _named(faults: Mapping[str, str], count: int) -> str:
+    texts = [f"{name}:\n{words}" for name, words in faults.items()]
+    return "\n".join([f"{len(faults)} of {count} experiments failed; what the others gave is kept", *texts])
+
+
+def read_runs(jobs: Iterable[Job]) -> dict[str, Run]:
+    """What finished experiments wrote, by name, read from their commits."""
+    commits, splits = finished_experiments(), section("splits", Splits)
+    return {job.name: _read_run(commits[job.name], job.heads, splits) for job in jobs}
+
+
+def _read_run(commit: str, heads: Sequence[str], splits: Sequence[int]) -> Run:
+    paths = [path.as_posix() for path in (RESULTS, ACCOUNTING, SUMMARY)]
+    with tempfile.TemporaryDirectory() as name:
+        root = snapshot(Revision(commit, commit), paths, Path(name))
+        costs = read_json(root / ACCOUNTING)["run"]["heads"]
+        return Run(
+            summary=read_json(root / SUMMARY),
+            outcomes={
+                head: {k: read_outcomes(evaluated(root / RESULTS / head, k).outcomes) for k in splits} for head in heads
+            },
+            costs={head: _cost(costs[head]) for head in heads if head in costs},
+        )
+
+
+def _cost(entry: Mapping[str, Any]) -> Cost:
+    return Cost(entry["trainable_parameters"], entry["gmac_per_video"])
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,95 @@
+"""What DVC knows of experiments: their names, how far they came, and their files, without touching the workspace."""
+
+import io
+import json
+import subprocess
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from moclip.base.errors import DataError
+
+WORKSPACE = "workspace"
+DONE = "done"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A name that was asked for: `commit` holds its files, None for the workspace and for what did not finish.
+
+    `state` is `done`, or DVC's word for the rest: queued, running, failed.
+    """
+
+    name: str
+    commit: str | None
+    state: str = DONE
+
+
+def find(name: str) -> Revision:
+    """The workspace, an experiment by name, or any Git revision.
+
+    Raises:
+        DataError: nothing is called so; names the experiments that there are.
+    """
+    if name == WORKSPACE:
+        return Revision(name, None)
+    finished = finished_experiments()
+    if commit := finished.get(name) or _git_line("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+        return Revision(name, commit)
+    waiting = unfinished_experiments()
+    if state := waiting.get(name):
+        return Revision(name, None, state)
+    known = ", ".join(sorted({*finished, *waiting})) or "none; `dvc exp run` makes one"
+    raise DataError(f"'{name}': no experiment and no Git revision; experiments: {known}")
+
+
+def finished_experiments() -> dict[str, str]:
+    """Commits by name, of the experiments of every baseline; where two share a name, the newer one."""
+    listed = _git("for-each-ref", "--sort=committerdate", "--format=%(refname) %(objectname)", "refs/exps").split("\n")
+    found = {}
+    for ref, _, commit in (line.partition(" ") for line in listed if line):
+        parts = ref.split("/")  # refs/exps/<2 digits of the baseline>/<the other 38>/<name>; DVC's own refs are shorter
+        if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
+            found[parts[4]] = commit
+    return found
+
+
+def unfinished_experiments() -> dict[str, str]:
+    """States (queued, running, failed) by name, of experiments that have no result."""
+    done = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"`dvc exp show` failed: {done.stderr.strip()[-300:]}")
+    found = {}
+    for baseline in json.loads(done.stdout):
+        for experiment in baseline.get("experiments") or []:
+            if executor := experiment.get("executor"):
+                found[str(experiment["name"])] = str(executor["state"]).lower()
+    return found
+
+
+def snapshot(revision: Revision, names: Iterable[str], into: Path) -> Path:
+    """A folder with the named files and folders of a revision, those that it has: the workspace itself, or `into`."""
+    if revision.commit is None:
+        return Path.cwd()
+    there = list(filter(None, _git("ls-tree", "-z", "--name-only", revision.commit, "--", *names).split("\0")))
+    if there:
+        archive = subprocess.run(
+            ["git", "archive", "--format=zip", revision.commit, "--", *there], capture_output=True, check=True
+        )
+        # No tar: Python before 3.11.4, Debian's for one, unpacks none safely.
+        with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:
+            files.extractall(into)
+    return into
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"`git {words[0]}` failed here: {done.stderr.strip()[-300:]}; run this in the Git repository")
+    return done.stdout
+
+
+def _git_line(*words: str) -> str:
+    """The one line that Git answers; empty where it refuses."""
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()

@@ -1,0 +1,147 @@
+"""dvc.lock as the record of what ran: which stage made a file, from what, and a result's key.
+
+While `dvc repro` runs, DVC rewrites dvc.lock after each stage, so a stage finds all those before it
+there. Entries of splits, heads and stages that are no longer asked for stay in the file: an entry
+counts only if it leads to a file that was asked for by name and matches it by content.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from moclip.base.errors import StoreError
+from moclip.base.files import fingerprint
+from stages.dvc.digest import md5
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The stages of dvc.lock by name; paths are relative to the directory that holds the file."""
+
+    stages: Mapping[str, Any]
+
+    def outputs(self) -> set[str]:
+        """Every path that some stage, also a forgotten one, has written."""
+        return {out["path"] for stage in self.stages.values() for out in stage.get("outs", [])}
+
+    def checked(self, path: Path) -> Path:
+        """The path itself, after its bytes were held against the lock.
+
+        Raises:
+            StoreError: the file is missing, or is not what a stage of the lock has written.
+        """
+        self._maker(path.as_posix(), md5(path))
+        return path
+
+    def read_for(self, path: Path, data: Iterable[Path]) -> dict[str, str]:
+        """Digest by path of all that was read, on the way to a file, of these files and directories.
+
+        Where a directory was read that holds such a file, it stands for the file.
+        """
+        tops = list(data)
+        read = [dep for name in self.behind([path]) for dep in self._deps(name)]
+        return {
+            dep["path"]: dep["md5"]
+            for dep in sorted(read, key=lambda dep: str(dep["path"]))
+            for at in [Path(dep["path"])]
+            if any(top == at or top in at.parents or at in top.parents for top in tops)
+        }
+
+    def behind(self, files: Iterable[Path]) -> list[str]:
+        """The stages that wrote these files, and all that those rest on, in the order of the lock."""
+        reached = set(self._upstream([self._maker(path.as_posix(), md5(path)) for path in files]))
+        return [name for name in self.stages if name in reached]
+
+    def written(self, stage: str) -> dict[str, str]:
+        """What a stage wrote: digests by path."""
+        return {out["path"]: out["md5"] for out in self.stages[stage].get("outs", [])}
+
+    def result_key(self, files: Iterable[Path]) -> str:
+        """What the result in these files is, in 16 hexadecimal digits.
+
+        Two keys are equal when the stages that wrote the files wrote the same, read the same from
+        stages before them (predictions), and the parameters of all stages on the way there are the
+        same. Code, durations, names of stages and whatever else was once run do not enter.
+        """
+        makers = [self._maker(path.as_posix(), md5(path)) for path in files]
+        made = {
+            item["path"]: item["md5"]
+            for name in makers
+            for item in [*self.stages[name].get("outs", []), *(item for _, item in self._sources(name))]
+        }
+        return fingerprint(made, self._params(makers))
+
+    def params_behind(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters of all stages on the way to these files, digests by path; sections and dotted keys."""
+        return self._params([self._maker(path, digest) for path, digest in files.items()])
+
+    def _params(self, makers: Iterable[str]) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+        for name in self._upstream(makers):
+            for section in self.stages[name].get("params", {}).values():
+                params |= section
+        return params
+
+    def _upstream(self, names: Iterable[str]) -> list[str]:
+        """The named stages and all that they rest on, sorted."""
+        seen: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                waiting += [maker for maker, _ in self._sources(name)]
+        return sorted(seen)
+
+    def _deps(self, name: str) -> list[Any]:
+        deps: list[Any] = self.stages[name].get("deps", [])
+        return deps
+
+    def _sources(self, name: str) -> Iterator[tuple[str, Any]]:
+        """What a stage read of others, each with the stage that wrote it."""
+        for dep in self._deps(name):
+            exact = [(maker, dep) for maker in self._makers(dep)]
+            yield from exact or self._parts(name, Path(dep["path"]))
+
+    def _parts(self, reader: str, directory: Path) -> Iterator[tuple[str, Any]]:
+        """What stages of one split each wrote into a directory, of the splits that its reader went through.
+
+        DVC keeps no digest by file of a directory that was read, so what is left there of other
+        splits can only be told by the number in the stage's name.
+        """
+        params = self.stages[reader].get("params", {}).values()
+        splits = {str(split) for values in params for split in values.get("splits", [])}
+        for name, stage in self.stages.items():
+            if name.partition("@")[2] in splits:
+                yield from ((name, out) for out in stage.get("outs", []) if directory in Path(out["path"]).parents)
+
+    def _makers(self, item: Mapping[str, Any]) -> list[str]:
+        """Stages that wrote exactly this content to this path."""
+        return [
+            name
+            for name, stage in self.stages.items()
+            for out in stage.get("outs", [])
+            if (out["path"], out.get("md5")) == (item["path"], item.get("md5"))
+        ]
+
+    def _maker(self, path: str, md5: str) -> str:
+        makers = self._makers({"path": path, "md5": md5})
+        if not makers:
+            raise StoreError(f"{path}: not what the pipeline wrote (its MD5 is not in dvc.lock); run `dvc repro`")
+        return makers[-1]  # a renamed stage stands after its old name
+
+
+def read_lock(path: Path) -> Lock:
+    """Read dvc.lock.
+
+    Raises:
+        StoreError: the file is missing, is not YAML, or lists no stages.
+    """
+    try:
+        stages = YAML(typ="safe").load(path)["stages"]
+    except (OSError, YAMLError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
+    return Lock(stages)

@@ -1,0 +1,77 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from moclip.cli.main import main
+from moclip.data.dataset import assign_parts, find_ucf101, measure
+from moclip.data.manifest import read_manifest, write_manifest, write_split
+
+
+@pytest.fixture
+def project(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with parameters, videos, manifest and splits, as the pipeline leaves them."""
+    root = tmp_path / "data" / "videos"
+    shutil.copytree(demo_folder, root)
+    dataset = find_ucf101(root, "demo")
+    write_manifest(tmp_path / "data/manifest.csv", measure(dataset.clips.values(), root, jobs=1))
+    for split, members in assign_parts(dataset, 1, 0).items():
+        write_split(tmp_path / f"data/splits/split{split}.csv", members)
+    (tmp_path / "params.yaml").write_text("data:\n  root: data/videos\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_verify_accepts_what_the_manifest_describes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "verify"]) == 0
+    assert "36 videos in data/videos are those of data/manifest.csv" in capsys.readouterr().out
+
+
+def test_verify_names_each_video_that_differs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone, short, other = [
+        project / "data/videos" / v.path for v in list(read_manifest(Path("data/manifest.csv")).values())[:3]
+    ]
+    gone.unlink()
+    short.write_bytes(short.read_bytes()[:-1])
+    other.write_bytes(other.read_bytes()[:-1] + b"?")
+    assert main(["data", "verify"]) == 1
+    error = capsys.readouterr().err
+    assert "error: data/videos: 3 of 36 videos are not those of the manifest" in error
+    assert f"{gone.stem}: data/videos/UCF-101/{gone.parent.name}/{gone.name} is missing" in error
+    assert f"{short.stem}: " in error
+    assert " bytes, not " in error
+    assert f"{other.name} has other contents (sha256)" in error
+
+
+def test_two_manifests_are_compared_by_contents(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = list(read_manifest(Path("data/manifest.csv")).values())
+    write_manifest(Path("same.csv"), [replace(video, path=f"elsewhere/{video.id}.avi") for video in ours])
+    assert main(["data", "verify", "--against", "same.csv"]) == 0
+    assert "same.csv describes the same videos" in capsys.readouterr().out
+    changed = [replace(ours[0], id="another"), replace(ours[1], sha256="f" * 64), *ours[2:]]
+    write_manifest(Path("other.csv"), changed)
+    assert main(["data", "verify", "--against", "other.csv"]) == 1
+    error = capsys.readouterr().err
+    assert "the manifests differ in 3 places" in error
+    assert "another: only in the other manifest" in error
+    assert f"{ours[0].id}: only in this manifest" in error
+    assert f"{ours[1].id}: sha256 is {ours[1].sha256} here, {'f' * 64} there" in error
+
+
+def test_audit_prints_parts_and_writes_the_whole_table(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "audit", "--csv", "audit.csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "with_b_frames" in printed
+    assert "warning" not in printed
+    rows = Path("audit.csv").read_text().splitlines()
+    assert rows[0].startswith("split,part,class_name,videos,groups,frames_min")
+    assert len(rows) == 1 + 3 * 3 * 12
+
+
+def test_commands_say_what_they_miss(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("params.yaml").write_text("data: {}\n")
+    assert main(["data", "verify"]) == 1
+    assert "params.yaml: data.root cannot be read" in capsys.readouterr().err
+    assert main(["data", "audit", "--splits", "absent", "--root", "data/videos"]) == 1
+    assert "holds no split<k>.csv; run `dvc repro download`" in capsys.readouterr().err

@@ -1,0 +1,252 @@
+"""What `moclip doctor` finds, on this machine and in repositories that lack one thing each."""
+
+import argparse
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from moclip.cli import doctor
+from moclip.cli.doctor import Finding, Places, examine, next_command
+from stages.dvc.state import reasons
+from tests.support.imports import ROOT
+
+
+def says(answer: str) -> tuple[str, ...]:
+    """A command that prints this."""
+    return (sys.executable, "-c", f"print({answer!r})")
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """A repository in which everything is done; PyTorch answers at once."""
+    monkeypatch.setattr(doctor, "_DEVICE", """print('{"cuda": "13.0", "gpus": ["Board 1"]}')""")
+    monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "config").write_text("[core]\n    analytics = false\n")
+    (tmp_path / "data" / "videos").mkdir(parents=True)
+    (tmp_path / "data" / "videos" / "a.avi").touch()
+    (tmp_path / "manifest.csv").write_text("id,path\na,a.avi\n")
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "meta.json").write_text('{"model": "ViT-B-32", "weights": "openai"}')
+    for head in ("motion", "metadata_only", "clip_probe", "linear_probe", "motion_permuted", "fusion"):
+        for split in (1, 2, 3):
+            (tmp_path / "models" / head / f"split{split}").mkdir(parents=True)
+    (tmp_path / "report.md").touch()
+    return Places(
+        params=tmp_path / "params.yaml",
+        manifest=tmp_path / "manifest.csv",
+        clip=tmp_path / "clip",
+        models=tmp_path / "models",
+        report=tmp_path / "report.md",
+        dvc_config=tmp_path / "config",
+        pipeline=says("{}"),
+    )
+
+
+def set_params(places: Places, section: str, **values: object) -> None:
+    params = YAML().load(places.params)
+    params[section].update(values)
+    YAML().dump(params, places.params)
+
+
+def finding(places: Places, name: str) -> Finding:
+    """One finding; all the others must be as they are in a repository that is whole."""
+    found = {one.name: one for one in examine(places)}
+    assert {one.name for one in found.values() if one.state != "ok"} <= {name}
+    return found[name]
+
+
+def test_all_is_well_leads_to_a_prediction(places):
+    found = examine(places)
+    assert {one.state for one in found} == {"ok"}
+    assert not any(one.remedy for one in found)
+    by_name = {one.name: one.found for one in found}
+    assert f"torch {metadata.version('torch')}" in by_name["packages"]
+    assert by_name["device"] == "Board 1 (PyTorch built for CUDA 13.0)"
+    assert by_name["videos"].startswith("1 in ")
+    assert by_name["CLIP"].startswith("ViT-B-32 in ")
+    assert by_name["heads"] == "18 of 18 are trained"
+    assert next_command(found) == "moclip predict VIDEO"
+
+
+def test_a_missing_and_an_outdated_package_are_named(places, monkeypatch):
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == "timm":
+            raise metadata.PackageNotFoundError(name)
+        return "1.0" if name == "av" else real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = finding(places, "packages")
+    assert (found.state, found.remedy) == ("missing", "make setup")
+    assert found.found == "av is 1.0, needed is <19,>=18; timm is not installed"
+
+
+def test_a_package_that_does_not_even_import_stops_no_other_check(places, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    found = finding(places, "machine")
+    assert found.state == "missing"
+    assert "cannot be told (ModuleNotFoundError" in found.found
+
+
+def test_a_broken_pytorch_is_told_by_its_last_word(places, monkeypatch):
+    monkeypatch.setattr(doctor, "_DEVICE", "import os, sys; print('libcudart is gone', file=sys.stderr); os._exit(3)")
+    found = finding(places, "device")
+    assert (found.state, found.found) == ("missing", "PyTorch does not work (libcudart is gone)")
+
+
+def test_telemetry_that_is_on_is_a_fault_unless_the_environment_ends_it(places, monkeypatch):
+    places.dvc_config.write_text("[core]\n")
+    assert finding(places, "telemetry").remedy == "dvc config core.analytics false"
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    assert finding(places, "telemetry").state == "ok"
+
+
+def test_a_value_out_of_range_is_named(places):
+    set_params(places, "fusion", hidden=-1)
+    found = finding(places, "parameters")
+    assert found.state == "missing"
+    assert "parameter 'fusion.hidden': Input should be greater than or equal to 0 (value -1)" in found.found
+
+
+@pytest.mark.parametrize("text", ["a: [1", "seed: 1\n", "", "- 1\n"])
+def test_parameters_that_cannot_be_read_leave_the_rest_examined(places, text):
+    places.params.write_text(text)
+    found = {one.name: one for one in examine(places)}
+    assert found["parameters"].state == "missing"
+    assert found["stages"].state == found["report"].state == "ok"
+    assert next_command(list(found.values())) == f"edit {places.params}"
+
+
+def test_another_directory_than_the_repository_is_told(places):
+    places.params.unlink()
+    found = finding(places, "parameters")
+    assert found.remedy == "cd to the repository of moclip"
+
+
+def test_videos_that_the_manifest_lists_must_be_there(places):
+    places.manifest.write_text("id,path\na,a.avi\nb,b.avi\nc,c.avi\n")
+    found = finding(places, "videos")
+    assert found.found.startswith("2 of 3 videos of ")
+    assert found.found.endswith("first b.avi")
+    assert found.state == "missing"
+
+
+@pytest.mark.parametrize(
+    ("values", "state", "words"),
+    [
+        ({"source": "demo"}, "todo", "demo, not there yet; they are generated"),
+        ({"source": "ucf101", "archive": "thumos"}, "todo", "they are downloaded when"),
+        ({"source": "folder", "root": "data/videos"}, "todo", "is there and not listed yet"),
+        ({"source": "folder", "root": "elsewhere"}, "missing", "elsewhere is not there"),
+    ],
+)
+def test_before_the_first_run_it_counts_where_videos_come_from(places, values, state, words):
+    places.manifest.unlink()
+    set_params(places, "data", **values)
+    found = finding(places, "videos")
+    assert found.state == state
+    assert words in found.found
+
+
+@pytest.mark.parametrize(
+    ("values", "state", "words"),
+    [
+        ({"model": "demo"}, "todo", "the pipeline trains it"),
+        ({"model": "ViT-B-32", "checkpoint": "absent.pt"}, "missing", "absent.pt is not there"),
+        ({"model": "ViT-B-32", "checkpoint": "config"}, "todo", "config is there"),
+        ({"model": "ViT-B-32", "pretrained": "openai"}, "todo", "whose cache has timm/vit, x/y"),
+    ],
+)
+def test_before_the_first_run_it_counts_where_clip_comes_from(places, values, state, words, tmp_path, monkeypatch):
+    for name in ("models--x--y", "models--timm--vit"):
+        (tmp_path / "hub" / name).mkdir(parents=True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    (places.clip / "meta.json").unlink()
+    set_params(places, "clip", **values)
+    found = finding(places, "CLIP")
+    assert found.state == state
+    assert words in found.found
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "words"),
+    [
+        (says('{"a": ["its code changed", "x"], "b": ["y"], "c": ["z"], "d": ["w"]}'), "todo",
+         "4 to run: a (its code changed, and more), b (y), c (z) and 1 more"),
+        ((sys.executable, "-c", "raise SystemExit('error: Unable to acquire lock')"), "todo",
+         "another DVC command is at work"),
+        ((sys.executable, "-c", "raise SystemExit('error: no DVC here')"), "missing", "(error: no DVC here)"),
+    ],
+)  # fmt: skip
+def test_the_state_of_the_pipeline_is_told_in_words(places, command, state, words):
+    found = finding(Places(**{**vars(places), "pipeline": command}), "stages")
+    assert found.state == state
+    assert words in found.found
+
+
+@pytest.mark.parametrize(
+    ("findings", "command"),
+    [
+        ([("packages", "missing"), ("videos", "missing")], "repair packages"),
+        ([("packages", "ok"), ("videos", "todo"), ("stages", "todo")], "make repro"),
+        ([("packages", "ok"), ("report", "ok"), ("stages", "todo")], "dvc repro"),
+    ],
+)
+def test_the_next_command_is_the_first_thing_to_do(findings, command):
+    assert next_command([Finding(name, state, "", f"repair {name}") for name, state in findings]) == command
+
+
+def test_words_for_what_dvc_says():
+    status: dict[str, list[Any]] = {
+        "train": [{"changed deps": {"params.yaml": {"fusion.hidden": "modified"}, "moclip/a.py": "modified",
+                                    "stages/b.py": "modified", "data/x": "deleted"}}, "changed command"],
+        "split": [{"changed outs": {"data/y": "not in cache", "data/z": "modified"}}],
+        "track": ["always changed"],
+    }  # fmt: skip
+    assert reasons(status) == {
+        "train": ["fusion.hidden changed", "its code changed", "data/x is not there yet", "its command changed"],
+        "split": ["data/y is not there", "data/z changed"],
+    }
+
+
+def test_the_command_examines_this_machine_and_this_repository():
+    call = [sys.executable, "-c", "import sys; from moclip.cli.main import main; sys.exit(main())", "doctor"]
+    done = subprocess.run([*call, "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = json.loads(done.stdout)
+    found = {one["name"]: one for one in said["findings"]}
+    assert not [one for one in found.values() if "cannot be told" in one["found"] and one["name"] != "stages"]
+    assert found["python"]["found"] == ".".join(map(str, sys.version_info[:3]))
+    assert "PyTorch built" in found["device"]["found"]
+    assert done.returncode == int(any(one["state"] == "missing" for one in found.values()))
+    assert said["next"]
+
+
+def test_where_no_package_is_installed_it_says_so(tmp_path):
+    program = "import sys; from moclip.cli.main import main; sys.exit(main(['doctor', '--json']))"
+    bare = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    said = json.loads(done.stdout)
+    found = {one["name"]: one for one in said["findings"]}
+    assert (found["packages"]["state"], found["packages"]["remedy"]) == ("missing", "make setup")
+    assert found["disk"]["state"] == "ok"
+    assert said["next"] == "make setup"
+
+
+def test_lines_have_the_remedy_below(places, capsys):
+    places.dvc_config.write_text("")
+    assert doctor.run(argparse.Namespace(json=False), places) == 1
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("missing  telemetry"))
+    assert lines[at + 1].strip() == "-> dvc config core.analytics false"
+    assert lines[-1] == "next: dvc config core.analytics false"

@@ -1,0 +1,76 @@
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from moclip.base.files import write_json
+from moclip.cli.main import main
+from tests.support.imports import ROOT
+
+N_TEST = {"1": 9, "3": 8}
+SUMMARY = {
+    "dataset": "demo",
+    "splits": [1, 3],
+    "heads": {
+        "fusion": {"top1_pct": {"mean": 80.04, "std": 1.5, "per_split": {"1": 79.0, "3": 81.08}}, "n_test": N_TEST},
+        "zero_shot": {"top1_pct": {"mean": 50, "std": None, "per_split": {"1": 50, "3": 50}}, "n_test": N_TEST},
+    },
+}
+
+
+def test_results_prints_every_head_with_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(tmp_path / "summary.json", SUMMARY)
+    assert main(["results", str(tmp_path / "summary.json")]) == 0
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "data set: demo",
+        "top-1 in %  split 1  split 3  mean  std  test videos",
+        "zero_shot      50.0     50.0  50.0    -        9 + 8",
+        "fusion         79.0     81.1  80.0  1.5        9 + 8",
+    ]
+
+
+def test_refusal_is_one_message_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["results", str(tmp_path / "absent.json")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.match(r"error: .*absent\.json: cannot be read", printed.err)
+
+
+def test_preset_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preset", "--directory", str(ROOT / "presets")]) == 0
+    assert re.search(r"^demo +generated demo data", capsys.readouterr().out, re.MULTILINE)
+
+
+def documented_commands() -> list[list[str]]:
+    """Commands in the shell blocks of README and CONTRIBUTING, and in their backticks."""
+    text = "".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
+    inline = re.findall(r"`((?:make|moclip|dvc) [^`]+)`", text)
+    return [shlex.split(line, comments=True) for line in [*blocks, *inline] if line.strip()]
+
+
+def test_documented_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    presets = {path.stem for path in (ROOT / "presets").glob("*.yaml")} | {"NAME"}
+    found = set()
+    for words in documented_commands():
+        found.add(words[0])
+        if words[0] == "make":
+            assert {word for word in words[1:] if "=" not in word} <= targets, words
+        if words[:2] == ["moclip", "preset"]:
+            assert set(words[2:]) <= presets, words
+    assert {"make", "moclip", "dvc"} <= found
+
+
+def test_help_names_every_command_without_heavy_imports() -> None:
+    heavy = "{'torch', 'mlflow', 'av', 'numpy'} & set(sys.modules)"
+    code = f"import sys; from moclip.cli.main import main\ntry: main(['--help'])\nfinally: print(sorted({heavy}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.endswith("[]\n")
+    used = {words[1] for words in documented_commands() if words[0] == "moclip" and len(words) > 1}
+    assert {"preset", "predict", "ablate"} <= used
+    for command in used - {"COMMAND"}:
+        assert re.search(rf"^ +{command} ", done.stdout, re.MULTILINE)

@@ -1,0 +1,114 @@
+import argparse
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from moclip.base.errors import ParamsError, VideoError
+from moclip.cli import motion as motion_command
+from moclip.motion import draw as motion_view
+from moclip.motion.extract import MotionOptions, read_grid
+from moclip.video import decode as video
+from tests.support.clips import encode, scrolling
+
+
+def run(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    motion_command.add_arguments(parser)
+    return motion_command.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def pixels(path: Path, mode: str = "RGB") -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert(mode)).astype(int)
+
+
+def test_arrays_hold_pixels_per_frame_with_halves(tmp_path):
+    path = encode(tmp_path / "a.avi", scrolling(14, 3, -2), options={"g": "12"}, rate=30)
+    assert run(path, "--out", tmp_path / "a.npz", "--cell-px", 8) == 0
+    with np.load(tmp_path / "a.npz") as saved:
+        assert sorted(saved.files) == ["cell_px", "fps", "key_frame", "mv_px"]
+        assert saved["mv_px"].dtype == np.float32
+        assert saved["mv_px"].shape == (14, 18, 22, 2)
+        assert np.median(saved["mv_px"][1:12, 4:-4, 4:-4].reshape(-1, 2), axis=0).tolist() == [3, -2]
+        assert np.flatnonzero(saved["key_frame"]).tolist() == [0, 12]
+        assert (saved["cell_px"], saved["fps"]) == (8, 30.0)
+        expected = read_grid(path, MotionOptions(cell_px=8)).mv / 2
+        np.testing.assert_array_equal(saved["mv_px"], expected)
+
+
+def test_a_picture_shows_colour_and_arrows_where_content_moves_and_none_where_it_rests(tmp_path):
+    still = np.full((144, 176, 3), 128, dtype=np.uint8)
+    square = scrolling(1, 0, 0, width=48, height=64)[0]
+    frames = []
+    for index in range(16):
+        frame = still.copy()
+        frame[40:104, 4 + 6 * index : 52 + 6 * index] = square
+        frames.append(frame)
+    path = encode(tmp_path / "a.avi", frames, options={"g": "99", "qscale": "2"})
+    assert run(path, "--png", tmp_path / "a.png") == 0
+    picture = pixels(tmp_path / "a.png", "HSV")
+    assert picture.shape == (2 * 2 * 144, 3 * 2 * 176, 3)
+    last = picture[288:, 704:]
+    coloured = last[..., 1] > 60
+    assert not coloured[:40].any()  # rest above the square
+    hue = last[..., 0][coloured]
+    assert coloured.sum() > 5000
+    assert np.mean((hue < 20) | (hue > 236)) > 0.9  # right is red
+
+
+def test_a_film_has_every_frame_in_twice_the_size_also_an_odd_one(tmp_path):
+    path = encode(tmp_path / "a.avi", scrolling(9, 3, 1, width=170, height=130), rate=15)
+    assert run(path, "--mp4", tmp_path / "a.mp4") == 0
+    assert video.probe(tmp_path / "a.mp4") == video.VideoInfo("h264", 340, 260, 15.0, 9)
+
+
+def test_a_codec_without_vectors_is_drawn_after_reencoding(tmp_path):
+    path = encode(tmp_path / "a.webm", scrolling(8, 3, 1), "libvpx")
+    with pytest.raises(VideoError, match="vp8"):
+        run(path, "--png", tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+    assert run(path, "--png", tmp_path / "a.png", "--reencode") == 0
+    assert pixels(tmp_path / "a.png").shape == (2 * 256, 2 * 2 * 340, 3)
+
+
+def test_a_short_video_makes_a_picture_too(tmp_path):
+    path = encode(tmp_path / "a.avi", scrolling(2, 3, 1))
+    assert run(path, "--png", tmp_path / "a.png") == 0
+    assert pixels(tmp_path / "a.png").shape == (288, 352, 3)
+
+
+def test_a_folder_is_done_as_far_as_it_goes_and_its_bad_videos_are_listed(tmp_path, caplog):
+    folder = tmp_path / "videos"
+    (folder / "deep").mkdir(parents=True)
+    encode(folder / "a.avi", scrolling(5, 1, 0))
+    encode(folder / "deep" / "b.MP4", scrolling(5, 1, 0), "libx264", container="mp4")
+    (folder / "bad.avi").write_bytes(b"no video")
+    (folder / "notes.txt").write_text("no video either")
+    with caplog.at_level(logging.INFO), pytest.raises(VideoError, match=r"1 of 3 videos(.|\n)*bad\.avi"):
+        run(folder, "--out", tmp_path / "out")
+    made = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.npz")]
+    assert sorted(made) == [Path("a.avi.npz"), Path("deep/b.MP4.npz")]
+    assert re.search(r"motion: 3/3 video in .* frames/s, 1 bad$", caplog.messages[-1])
+
+
+def test_what_cannot_be_done_is_said(tmp_path):
+    with pytest.raises(ParamsError, match="--out, --png and --mp4"):
+        run(tmp_path / "a.avi")
+    with pytest.raises(VideoError, match="no videos in it"):
+        run(tmp_path, "--out", tmp_path / "out")
+    with pytest.raises(VideoError, match="no such file"):
+        run(tmp_path / "a.avi", "--out", tmp_path / "a.npz")
+
+
+def test_looking_at_motion_loads_nothing_heavy():
+    heavy = ("torch", "pandas", "matplotlib", "pydantic", "scipy")
+    code = f"import sys, moclip.motion.draw; print([m for m in {heavy} if m in sys.modules])"
+    root = Path(motion_view.__file__).parents[2]
+    said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"

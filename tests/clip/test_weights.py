@@ -1,0 +1,315 @@
+"""Weights by tag from a hub on loopback, by file, or features in their place: three ways in, one set of features."""
+
+import hashlib
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import save, save_file
+from torch import nn
+
+from moclip.base.errors import ParamsError
+from moclip.base.files import read_json, sha256_file, write_json
+from moclip.clip.encoder import META
+from moclip.clip.tiny import CONFIG
+from moclip.clip.weights import _published_digests, fetch
+from moclip.data.dataset import find_ucf101, measure
+from moclip.data.manifest import write_classes, write_manifest
+from moclip.store.features import read_features
+from stages import _entry, cache_clip, clip_model
+from tests.support.hub_server import hub_environment, serving
+from tests.support.imports import ROOT
+
+NAME, TAG, REPOSITORY = "Tiny-Test", "tiny_tag", "someone/tiny"
+QUICK = CONFIG["model_cfg"] | {"quick_gelu": True}
+PUBLISHED = "https://models.test/clip/models/{}/Tiny.pt"  # where the digest stands in an address
+# A tag's own preprocessing, unlike the default of a file without a configuration.
+PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bilinear", "resize_mode": "squash"}
+
+
+def tiny(seed: int = 0) -> nn.Module:
+    """With the activation that OpenAI's weights need."""
+    torch.manual_seed(seed)
+    return open_clip.CLIP(
+        QUICK["embed_dim"],
+        open_clip.CLIPVisionCfg(**QUICK["vision_cfg"]),
+        open_clip.CLIPTextCfg(**QUICK["text_cfg"]),
+        quick_gelu=True,
+    ).eval()
+
+
+def register(directory: Path, url: str = "") -> None:
+    """Tell open_clip of the tiny model, as its own files tell it of the published ones."""
+    for name, config in ((NAME, QUICK), (f"{NAME}-plain", CONFIG["model_cfg"])):
+        write_json(directory / f"{name}.json", config)
+        open_clip.add_model_config(directory / f"{name}.json")
+        entry = {"url": url, "hf_hub": f"{REPOSITORY}/", "quick_gelu": True, **PREPROCESS}
+        open_clip.pretrained._PRETRAINED[name] = {TAG: entry}
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Iterator[Path]:
+    """The tiny model under a name that open_clip knows, for this test alone; the directory of its configurations."""
+    directory = tmp_path / "configs"
+    register(directory)
+    yield directory
+    open_clip.factory._MODEL_CONFIG_PATHS[:] = [
+        path for path in open_clip.factory._MODEL_CONFIG_PATHS if path.parent != directory
+    ]
+    for name in (NAME, f"{NAME}-plain"):
+        del open_clip.factory._MODEL_CONFIGS[name], open_clip.pretrained._PRETRAINED[name]
+
+
+PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+
+
+def set_clip(root: str | Path, **clip: Any) -> None:
+    values = {"model": NAME, "pretrained": None, "checkpoint": None, "precomputed": None, **clip}
+    params = PARAMS | {"clip": PARAMS["clip"] | values, "data": PARAMS["data"] | {"root": str(root)}}
+    write_json(Path("params.yaml"), params)  # JSON is YAML
+    _entry.all_params.cache_clear()
+
+
+def stage(monkeypatch: pytest.MonkeyPatch, module: Any, **options: str | Path) -> None:
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    monkeypatch.setattr(sys, "argv", ["stage", *words])
+    module.main()
+
+
+def cache(monkeypatch: pytest.MonkeyPatch, way: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features of all videos and classes by the stage, from models/`way`."""
+    inputs = {"manifest": "manifest.csv", "classes": "classes.csv", "model": f"models/{way}"}
+    prompts = {"prompts": ROOT / "moclip/demo/prompts.yaml", "templates": ROOT / "prompts/templates/demo.yaml"}
+    outputs = {"images": f"{way}/images.npz", "texts": f"{way}/texts.npz", "scale": f"{way}/scale.json"}
+    stage(monkeypatch, cache_clip, **inputs, **prompts, **outputs)
+    return read_features(Path(way) / "images.npz").values, read_features(Path(way) / "texts.npz").values
+
+
+@pytest.fixture
+def workplace(known: Path, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a manifest of eight real videos and their classes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    videos = measure(list(find_ucf101(demo_folder, "demo").clips.values())[:8], demo_folder, jobs=1)
+    write_manifest(tmp_path / "manifest.csv", videos)
+    write_classes(tmp_path / "classes.csv", sorted({video.class_name for video in videos}))
+    return tmp_path
+
+
+STAGE = """
+import sys; from pathlib import Path; from tests.clip.test_weights import register
+register(Path(sys.argv.pop(1)))
+from stages._entry import run; from stages.clip_model import main; run(main)
+"""
+
+
+def by_tag(endpoint: str, workplace: Path, out: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = hub_environment(endpoint, workplace / "hf", **environment) | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", STAGE, str(workplace / "configs"), "--out", out]
+    return subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_tag_file_and_precomputed_features_come_to_the_same(workplace, demo_folder, monkeypatch):
+    content = save(tiny().state_dict())
+    set_clip(demo_folder, pretrained=TAG)
+    with serving({f"{REPOSITORY}/open_clip_model.safetensors": content}) as hub:
+        done = by_tag(hub.url, workplace, "models/tag")
+    assert done.returncode == 0, done.stderr
+    assert "GET /cdn/someone/tiny/open_clip_model.safetensors" in hub.requests
+    images, texts = cache(monkeypatch, "tag")
+    assert images.shape == (8, 64)
+
+    Path("weights.safetensors").write_bytes(content)
+    write_json(Path("open_clip_config.json"), {"model_cfg": QUICK, "preprocess_cfg": PREPROCESS})
+    set_clip(demo_folder, checkpoint="weights.safetensors")
+    stage(monkeypatch, clip_model, out="models/file")
+    by_file = cache(monkeypatch, "file")
+    np.testing.assert_array_equal(by_file[0], images, strict=True)
+    np.testing.assert_array_equal(by_file[1], texts, strict=True)
+    tag, file = (read_json(Path("models") / way / META) for way in ("tag", "file"))
+    digest = hashlib.sha256(content).hexdigest()
+    assert tag["file_sha256"] == file["file_sha256"] == digest
+    assert tag["weights"] == TAG
+    assert (tag["quick_gelu"], tag["quick_gelu_checked_by"]) == (True, "open_clip's table")
+    assert file["quick_gelu_checked_by"] == "open_clip_config.json beside the file"
+    shared = ("model", "parameters", "sha256", "config_sha256")
+    assert [tag[key] for key in shared] == [file[key] for key in shared]
+
+    features = read_features(Path("tag/images.npz"))
+    given = {"video": features.ids[::-1], "feat": images[::-1]}
+    classes = read_features(Path("tag/texts.npz")).ids
+    np.savez("features.npz", **given, **{"class": classes, "text": texts, "logit_scale": 1 / 0.07})
+    set_clip(demo_folder, precomputed="features.npz")
+    monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: pytest.fail("a model was built"))
+    stage(monkeypatch, clip_model, out="models/precomputed")
+    Path("features.npz").unlink()  # nothing later reads it
+    images_again, texts_again = cache(monkeypatch, "precomputed")
+    np.testing.assert_array_equal(images_again, images, strict=True)
+    np.testing.assert_allclose(texts_again, texts, rtol=1e-6)
+    scales = [read_json(Path(way) / "scale.json")["logit_scale"] for way in ("tag", "precomputed")]
+    assert scales[1] == pytest.approx(scales[0])
+
+
+def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(workplace):
+    set_clip("videos", pretrained=TAG)
+    done = by_tag("http://127.0.0.1:9", workplace, "models/clip")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: CLIP {NAME}: weights '{TAG}' are not on this machine: open_clip_model.")
+    assert "Fetch http://127.0.0.1:9/someone/tiny/resolve/main/open_clip_model.safetensors where there" in done.stderr
+    assert "then set clip.checkpoint to the file and clip.pretrained to null." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workplace / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "message"),
+    [
+        ("ViT-Z-99", "openai", r"'clip\.model': open_clip knows no 'ViT-Z-99'"),
+        ("hf-hub:someone/tiny", "openai", r"'clip\.model': open_clip knows no 'hf-hub"),
+        ("ViT-B-16-SigLIP", "webli", r"'clip\.model': ViT-B-16-SigLIP reads text with the tokenizer .*transformers"),
+        ("ViT-B-32-quickgelu", "opnai", r"ViT-B-32-quickgelu has no weights 'opnai'; it has .*openai"),
+        ("ViT-B-32", "openai", r"trained with QuickGELU and the model is built without it.*ending in -quickgelu"),
+        ("ViT-B-32-quickgelu", "laion2b_s34b_b79k", "has no weights"),
+    ],
+)
+def test_names_that_do_not_belong_together_are_refused_before_any_network(monkeypatch, name, tag, message):
+    monkeypatch.setattr("moclip.clip.weights.hub_file", lambda *a: pytest.fail("went on to the network"))
+    with pytest.raises(ParamsError, match=message):
+        fetch(name, tag, None)
+
+
+def write_form(path: Path, form: str) -> Path:
+    state = tiny().state_dict()
+    if form == "safetensors":
+        save_file(state, path.with_suffix(".safetensors"))
+        return path.with_suffix(".safetensors")
+    content = {"torch": state, "training": {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}}
+    torch.save(content.get(form, state), path, _use_new_zipfile_serialization=form != "legacy")
+    return path
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch", "training", "legacy"])
+def test_every_form_of_a_checkpoint_gives_the_same_weights(known, tmp_path, form, caplog):
+    found = fetch(NAME, None, write_form(tmp_path / "weights.pt", form))
+    state, expected = found.model.state_dict(), tiny().state_dict()
+    assert all(torch.equal(state[key], value) for key, value in expected.items())
+    assert found.config["preprocess_cfg"]["resize_mode"] == "shortest"
+    assert found.source["quick_gelu_checked_by"] is None
+    assert "nothing says how these weights were trained; taken with QuickGELU" in caplog.text
+
+
+def test_activation_other_than_the_configuration_beside_a_file_says_is_refused(known, tmp_path):
+    checkpoint = write_form(tmp_path / "weights.pt", "torch")
+    write_json(tmp_path / "open_clip_config.json", {"model_cfg": QUICK})
+    with pytest.raises(ParamsError, match=r"weights\.pt: the weights were trained with QuickGELU and the model is .*"):
+        fetch(f"{NAME}-plain", None, checkpoint)
+
+
+def archive(path: Path) -> Path:
+    """OpenAI's form: a TorchScript program, with extras beside the weights."""
+    model = tiny()
+    model.register_buffer("input_resolution", torch.tensor(64))
+    del model.attn_mask  # OpenAI's has none among its weights
+    model.attn_mask = None
+    inputs = torch.zeros(1, 3, 64, 64), torch.zeros(1, 24, dtype=torch.long)
+    torch.jit.trace(model, inputs, check_trace=False).save(str(path))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_torchscript_archive_is_opened_only_if_openai_published_it(known, tmp_path, monkeypatch):
+    program = archive(tmp_path / "ViT.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.jit, "load", lambda *a, **k: pytest.fail("the program was opened"))
+        with pytest.raises(ParamsError, match=r"ViT\.pt is a TorchScript archive, .*not opened\. Bring its tensors"):
+            fetch(NAME, None, program)
+    register(known, PUBLISHED.format(sha256_file(program)))
+    state, expected = fetch(NAME, None, program).model.state_dict(), tiny().state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}-plain"])
+def test_published_file_is_known_by_its_digest_alone(known, tmp_path, name):
+    checkpoint = write_form(tmp_path / "renamed.pt", "torch")
+    register(known, PUBLISHED.format(sha256_file(checkpoint)))
+    if name == NAME:
+        found = fetch(name, None, checkpoint)
+        assert found.source["quick_gelu_checked_by"] == "open_clip's table, by SHA-256"
+        assert found.config["preprocess_cfg"]["resize_mode"] == "squash"
+    else:
+        with pytest.raises(ParamsError, match=r"renamed\.pt: the weights were trained with QuickGELU"):
+            fetch(name, None, checkpoint)
+
+
+def test_table_of_published_weights_gives_whole_digests_for_openais_files_alone():
+    digests = _published_digests()
+    whole = {digest: facts for digest, facts in digests.items() if len(digest) == 64}
+    assert len(whole) == 9
+    assert all(facts["quick_gelu"] and ".openai/" in facts["hf_hub"] for facts in whole.values())
+    assert {len(digest) for digest in digests} == {8, 64}
+
+
+class Malicious:
+    """A pickle that writes a file when it is loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.target, "code was run")
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
+def test_code_in_a_checkpoint_is_refused_and_not_run(known, tmp_path, form):
+    target, checkpoint = tmp_path / "written", tmp_path / "weights.pt"
+    if form == "bare":
+        checkpoint.write_bytes(pickle.dumps({"a": Malicious(target)}))
+    else:
+        torch.save({"a": Malicious(target)}, checkpoint, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(ParamsError, match=r"weights\.pt cannot be read as weights .*code in a file is never run"):
+        fetch(NAME, None, checkpoint)
+    assert not target.exists()
+    if form == "bare":
+        pickle.loads(checkpoint.read_bytes())
+        assert target.exists(), "the trap itself works"
+
+
+def test_files_that_are_no_checkpoint_are_refused_for_what_they_are(known, tmp_path):
+    with pytest.raises(ParamsError, match=r"'clip\.checkpoint': .*none\.pt is not a file"):
+        fetch(NAME, None, tmp_path / "none.pt")
+    (tmp_path / "text.safetensors").write_text("<html>not found</html>")
+    with pytest.raises(ParamsError, match=r"text\.safetensors cannot be read as weights"):
+        fetch(NAME, None, tmp_path / "text.safetensors")
+    np.savez(tmp_path / "features.npz", feat=np.zeros(3))
+    with pytest.raises(ParamsError, match=r"features\.npz is no checkpoint; features go to clip\.precomputed"):
+        fetch(NAME, None, tmp_path / "features.npz")
+    torch.save({"epoch": 3, "w": torch.zeros(1)}, tmp_path / "mixed.pt")
+    with pytest.raises(ParamsError, match=r"mixed\.pt holds 'epoch', which is no tensor"):
+        fetch(NAME, None, tmp_path / "mixed.pt")
+
+
+def test_weights_of_another_model_are_refused_as_such_and_not_for_the_network(known, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ParamsError, match=r"weights in other\.safetensors are of another model .*set clip\.model to"):
+        fetch(NAME, None, tmp_path / "other.safetensors")
+    state = tiny().state_dict()
+    save_file(state | {"text_projection": torch.zeros(64, 32)}, tmp_path / "narrow.safetensors")
+    with pytest.raises(ParamsError, match=r"of another model .*size mismatch for text_projection"):
+        fetch(NAME, None, tmp_path / "narrow.safetensors")
+
+
+def test_position_embeddings_are_not_stretched_in_silence(known, tmp_path):
+    state = tiny().state_dict()
+    longer = torch.cat([state["positional_embedding"]] * 2)
+    save_file(state | {"positional_embedding": longer}, tmp_path / "longer.safetensors")
+    with pytest.raises(ParamsError, match=r"positional_embedding is \(48, 64\) in the file and \(24, 64\) in"):
+        fetch(NAME, None, tmp_path / "longer.safetensors")

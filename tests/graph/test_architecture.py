@@ -1,0 +1,167 @@
+"""Imports point one way: stages, then moclip, then libraries; and each heavy library has its few doors."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import ROOT, closure
+
+MOCLIP = sorted(path.relative_to(ROOT) for path in (ROOT / "moclip").rglob("*.py"))
+STAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").glob("*.py"))
+NAMES = frozenset(path.as_posix() for path in MOCLIP)
+
+# Who may import what.
+DOORS = {
+    "av": {
+        "moclip/video/decode.py",
+        "moclip/video/container.py",
+        "moclip/video/reencode.py",
+        "moclip/video/write.py",
+        "moclip/motion/draw.py",
+    },
+    "open_clip": {"moclip/clip/encoder.py", "moclip/clip/tiny.py", "moclip/clip/weights.py"},
+    "huggingface_hub": {"moclip/base/hub.py"},
+    "mlflow": {
+        "moclip/tracking/store.py",
+        "moclip/tracking/record.py",
+        "moclip/tracking/live.py",
+        "moclip/tracking/registry.py",
+        "moclip/tracking/serving.py",
+    },
+    "timm": {"moclip/motion/imagenet.py", "moclip/motion/net.py"},
+    "sklearn": {"moclip/data/dataset.py", "moclip/heads/linear_probe.py", "moclip/heads/logistic.py"},
+    "matplotlib": {"moclip/report/figures.py", "moclip/report/contact_sheet.py", "moclip/motion/draw.py"},
+}
+NUMPY_ONLY = (
+    "moclip/data/splits.py",
+    "moclip/video/frames.py",
+    "moclip/motion/grid.py",
+    "moclip/results/metrics.py",
+    "moclip/heads/selection.py",
+    "moclip/heads/score_average.py",
+)
+ALSO = {"moclip/results/metrics.py": ("scipy",)}  # scipy.special alone, which is light: quantiles of distributions
+LIGHT_STAGES = ("evaluate", "summarize", "zero_shot", "score_average", "extract_motion")
+# Fitted with scikit-learn, which is half as slow to import as torch.
+FITTED_STAGES = ("linear_probe", "metadata_only")
+HEAVY = ("torch", "mlflow", "open_clip", "timm", "sklearn", "pandas", "matplotlib")
+
+
+def libraries(path: Path) -> set[str]:
+    """Top names of all that a file imports, also inside functions."""
+    return {name.split(".")[0] for name in _imports(ast.parse((ROOT / path).read_text(encoding="utf-8")))}
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def importers(library: str) -> set[str]:
+    return {path.as_posix() for path in MOCLIP if library in libraries(path)}
+
+
+def test_the_walk_sees_the_project():
+    assert {"moclip/video/decode.py", "moclip/motion/net.py", "moclip/demo/spec.py"} <= NAMES
+    assert Path("stages/evaluate.py") in STAGES
+    assert "moclip/video/decode.py" in importers("av")
+
+
+@pytest.mark.parametrize("path", MOCLIP, ids=str)
+def test_library_knows_neither_stages_nor_dvc(path):
+    assert libraries(path).isdisjoint({"stages", "dvc", "tests", "benchmarks"})
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_heavy_libraries_come_in_by_their_doors_alone(library):
+    assert importers(library) <= DOORS[library]
+
+
+@pytest.mark.parametrize("library", ["av", "open_clip", "mlflow", "timm"])
+def test_stages_leave_heavy_libraries_to_the_library(library):
+    assert [path for path in STAGES if library in libraries(path)] == []
+
+
+@pytest.mark.parametrize("path", NUMPY_ONLY)
+def test_core_needs_numpy_alone(path):
+    allowed = {*sys.stdlib_module_names, "numpy", "moclip", *ALSO.get(path, ())}
+    assert libraries(Path(path)) <= allowed
+    reached = {name for file in closure(Path(path)) for name in libraries(file)}
+    assert reached <= allowed | {"av"}, "the decoder's frame states are the one thing that motion shares with it"
+
+
+@pytest.mark.parametrize("path", [path for path in [*MOCLIP, *STAGES] if path.name == "__init__.py"], ids=str)
+def test_package_files_are_empty(path):
+    """A re-export would tie every stage to every file."""
+    assert (ROOT / path).read_text() == ""
+
+
+# The command is a person's: its defaults name the files that a person edits.
+KNOWS_PATHS = {"moclip/cli/main.py"}
+
+
+@pytest.mark.parametrize("path", MOCLIP, ids=str)
+def test_library_names_no_file_of_the_pipeline(path):
+    """Paths live in dvc.yaml and come in by arguments; docstrings may speak of them."""
+    if path.as_posix() in KNOWS_PATHS:
+        return
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+    ]
+    named = [text for text in texts for name in ("params.yaml", "dvc.yaml", "data/", "preds/") if name in text]
+    assert named == []
+
+
+@pytest.mark.parametrize(
+    "module", ["moclip.tracking.store", "moclip.tracking.record", "moclip.tracking.live", "moclip.tracking.registry"]
+)
+def test_mlflow_is_told_to_report_nothing_before_it_is_imported(module):
+    program = f"""
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            sys.exit(os.environ.get("MLFLOW_DISABLE_TELEMETRY") != "true")
+sys.meta_path.insert(0, Watch())
+import {module}
+sys.exit("mlflow was never imported")
+"""
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_light_stages_start_without_heavy_libraries():
+    """In one fresh process: an import of torch alone takes longer than these stages work."""
+    program = "\n".join(
+        [
+            "import importlib, sys",
+            f"for name in {LIGHT_STAGES}:",
+            "    importlib.import_module(f'stages.{name}')",
+            f"    print(name, *[heavy for heavy in {HEAVY} if heavy in sys.modules])",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == list(LIGHT_STAGES)
+
+
+def test_fitted_controls_start_without_torch():
+    imports = "; ".join(f"import stages.{name}" for name in FITTED_STAGES)
+    program = f"import sys; {imports}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

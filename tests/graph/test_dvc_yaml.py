@@ -1,0 +1,227 @@
+"""The graph as written: every file, path and parameter that a stage uses is declared, and nothing else is."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from ruamel.yaml import YAML
+
+from moclip.params.registry import MODELS
+from moclip.params.run import Head
+from tests.support.imports import ROOT, closure
+
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+IGNORED = (ROOT / ".gitignore").read_text().splitlines()
+LOCK = "dvc.lock"
+# Always run, after everything: what it reads needs no declaration, only a maker.
+ALWAYS_RUN = {"track"}
+# What it writes itself: seconds and hardware, which are no result, so neither DVC nor Git keeps them.
+COSTS = {"reports/cost.md", "reports/cost.json"}
+
+
+def script(name: str) -> Path:
+    match = re.match(r"python -m (stages\.\w+) ", STAGES[name]["cmd"])
+    assert match, f"stage {name} does not run a script of stages/"
+    return Path(*match[1].split(".")).with_suffix(".py")
+
+
+def entries(name: str, kind: str) -> list[str]:
+    """Paths under deps, outs, metrics or plots; an entry with options is a mapping of one key."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in STAGES[name].get(kind, [])]
+
+
+def outputs(name: str) -> list[str]:
+    return [path for kind in ("outs", "metrics", "plots") for path in entries(name, kind)]
+
+
+def uncached(name: str) -> set[str]:
+    given = [entry for kind in ("outs", "metrics", "plots") for entry in STAGES[name].get(kind, [])]
+    return {path for entry in given if isinstance(entry, dict) for path, o in entry.items() if o.get("cache") is False}
+
+
+def options(name: str) -> dict[str, list[str]]:
+    """Arguments of the command by option."""
+    found: dict[str, list[str]] = {}
+    for word in STAGES[name]["cmd"].split()[3:]:
+        if word.startswith("--"):
+            values = found.setdefault(word, [])
+        else:
+            values.append(word)
+    return found
+
+
+def command_paths(name: str) -> set[str]:
+    return {word for words in options(name).values() for word in words if "/" in word or word.startswith("${clip")}
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name))
+
+
+def sections_read(path: Path) -> set[str]:
+    """Names of all sections that a script asks for; `all_params` asks for every one."""
+    read: set[str] = set()
+    for call in calls(path):
+        if call.func.id == "section":
+            assert isinstance(call.args[0], ast.Constant), f"{path}: name the section by a literal"
+            read.add(call.args[0].value)
+        elif call.func.id == "all_params":
+            read |= set(MODELS)
+    return read
+
+
+def keys_read(path: Path) -> set[str]:
+    """Keys such as `data.root`, of `section("data", ...)` and of names that are assigned one."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            names |= dict(_assigned_sections(node.targets[0], node.value))
+    keys = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name = _section_of(node.value)
+            if isinstance(node.value, ast.Name):
+                name = names.get(node.value.id)
+            if name and node.attr in getattr(MODELS[name], "model_fields", ()):
+                keys.add(f"{name}.{node.attr}")
+    return keys
+
+
+def _assigned_sections(target: ast.AST, value: ast.AST) -> Iterator[tuple[str, str]]:
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for one, other in zip(target.elts, value.elts, strict=True):
+            yield from _assigned_sections(one, other)
+    elif isinstance(target, ast.Name) and (name := _section_of(value)):
+        yield target.id, name
+
+
+def _section_of(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "section":
+        name = node.args[0]
+        return str(name.value) if isinstance(name, ast.Constant) else None
+    return None
+
+
+ALL = sorted(STAGES)
+DECLARING = sorted(set(STAGES) - ALWAYS_RUN)
+
+
+def test_helpers_see_what_they_should():
+    assert sections_read(Path("stages/report.py")) == set(MODELS)
+    assert keys_read(Path("stages/extract_motion.py")) >= {"data.root", "motion.cell_px"}
+    assert "data.root" in keys_read(Path("stages/contact_sheet.py"))
+    assert command_paths("summarize") == {
+        *["data/dataset.json", "results/heads", "reports/summary.json"],
+        *["reports/class_gains.csv", "reports/metrics.json"],
+    }
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_code_that_a_stage_reaches_is_declared_exactly(name):
+    """DVC does not follow imports: what is missing here gives stale results, what is too much re-runs in vain."""
+    declared = {path for path in entries(name, "deps") if path.endswith(".py")}
+    reached = {path.as_posix() for path in closure(script(name))}
+    assert reached - declared == set(), f"stage {name}: add these to deps"
+    assert declared - reached == set(), f"stage {name}: not reached, remove these from deps"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_paths_stand_once(name):
+    for kind in ("deps", "params"):
+        listed = entries(name, kind)
+        assert len(listed) == len(set(listed))
+    assert not set(entries(name, "deps")) & set(outputs(name))
+
+
+@pytest.mark.parametrize("name", DECLARING)
+def test_paths_of_a_command_are_declared(name):
+    declared = {*entries(name, "deps"), *outputs(name)}
+    assert command_paths(name) - declared == set()
+    data = {path for path in declared if not path.startswith(("moclip/", "stages/"))}
+    assert data - command_paths(name) == set(), "declared, but not handed to the script"
+
+
+def test_files_in_deps_that_are_no_code_are_there():
+    for name in ALL:
+        for path in entries(name, "deps"):
+            if path.startswith(("moclip/", "stages/")):
+                assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("name", sorted(ALWAYS_RUN))
+def test_stage_that_always_runs_reads_what_others_make_and_comes_last(name):
+    assert STAGES[name]["always_changed"] is True
+    made = [Path(path) for other in DECLARING for path in outputs(other)]
+    for path in map(Path, command_paths(name) - {LOCK} - COSTS):
+        assert any(out == path or path in out.parents for out in made), f"{path} is made by no stage"
+    assert not outputs(name)
+    assert {"reports/summary.json", "reports/report.md"} <= set(entries(name, "deps"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_options_are_those_that_the_script_parses(name):
+    (call,) = [call for call in calls(script(name)) if call.func.id == "arguments"]
+    tree = ast.parse((ROOT / script(name)).read_text(encoding="utf-8"))
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert {option.removeprefix("--").replace("-", "_") for option in options(name)} <= words
+    literal = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+    assert {f"--{word.replace('_', '-')}" for word in literal} <= set(options(name))
+
+
+@pytest.mark.parametrize("name", DECLARING)
+def test_parameters_that_a_script_reads_are_declared(name):
+    declared = set(STAGES[name].get("params", []))
+    for section in sections_read(script(name)):
+        assert any(key.split(".")[0] == section for key in declared), f"stage {name} reads section {section}"
+    for key in keys_read(script(name)):
+        assert {key, key.split(".")[0]} & declared, f"stage {name} reads {key}"
+
+
+@pytest.mark.parametrize("name", DECLARING)
+def test_declared_parameters_exist_and_are_read(name):
+    read = sections_read(script(name))
+    for key in STAGES[name].get("params", []):
+        section, _, field = key.partition(".")
+        assert section in read, f"stage {name} does not read {section}"
+        assert not field or field in MODELS[section].model_fields
+
+
+@pytest.mark.parametrize("name", ["clip_probe", "motion_permuted"])
+def test_controls_do_not_hang_on_what_concerns_fusion_alone(name):
+    """Else a change of these would train them again, to the same bytes."""
+    declared = {key.removeprefix("fusion.") for key in STAGES[name]["params"] if key.startswith("fusion.")}
+    assert set(MODELS["fusion"].model_fields) - declared == {"inputs", "views", "online", "backbone_statistics"}
+
+
+def test_each_output_has_one_maker():
+    made = [path for name in ALL for path in outputs(name)]
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_cached_outputs_are_kept_from_git_and_results_are_not(name):
+    for path in outputs(name):
+        top = f"/{path.split('/')[0]}/"
+        if path in uncached(name):
+            assert top not in IGNORED, f"{path} should show in a Git diff"
+        else:
+            assert top in IGNORED, f"{path} would be committed to Git"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_stage_says_what_it_is_for(name):
+    desc = STAGES[name]["desc"]
+    assert len(desc) > 15
+    assert "frozen" not in STAGES[name], f"stage {name} is frozen"
+
+
+def test_heads_that_are_evaluated_have_a_stage_that_predicts():
+    """`evaluate` reads preds/<head>/...: each head that may stand in `heads` needs its maker."""
+    made = {path.split("/")[1] for name in ALL for path in outputs(name) if path.startswith("preds/")}
+    assert made == set(get_args(Head))
+    assert STAGES["evaluate"]["matrix"] == {"head": "${heads}"}

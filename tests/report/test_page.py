@@ -1,0 +1,348 @@
+"""moclip.report: verdicts that claim no more than was measured, and a report for every choice of heads."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from moclip.heads.registry import HEADS, main_head
+from moclip.params.run import Head
+from moclip.report.page import (
+    Inputs,
+    decomposition,
+    difference_rows,
+    draw,
+    frequent_confusions,
+    gained,
+    motion_adds,
+    optimism_by_head,
+    render,
+    trained,
+    worst_confusions,
+)
+from moclip.results.gains import ClassGain
+from moclip.results.predictions import Outcomes
+from moclip.training.history import Epoch
+
+MINUS = "\N{MINUS SIGN}"
+ROOT = Path(__file__).parents[2]
+MEANS = {"zero_shot": 65.4, "motion_only": 60.0, "clip_probe": 82.5, "fusion": 89.0}
+CONTROLS = {"metadata_only": 5.0, "linear_probe": 82.0, "score_average": 86.0, "motion_permuted": 82.1}
+ALL = MEANS | CONTROLS
+GAINS = [
+    ClassGain("Run", 12, 3, 12, 3, 75.0, 50.0, 100.0, True),
+    ClassGain("Jump", 12, 3, 6, 9, -25.0, -60.0, 10.0, False),
+]
+_COST = {"trainable_parameters": 1000, "trained_in_all": 2000}
+ACCOUNTING: dict[str, Any] = {
+    "paper": {
+        "head": "1792-512-101",
+        "head_parameters": 969_829,
+        "motion_parameters": 4_136_645,
+        "clip_frame_gmac": 4.4088,
+        "motion_input_gmac": 0.3811,
+        "protocols": [
+            {"inputs": 3, "crops": 1, "in_the_code": False, "gmac": 5.55},
+            {"inputs": 32, "crops": 1, "in_the_code": True, "gmac": 16.6034},
+            {"inputs": 25, "crops": 10, "in_the_code": True, "gmac": 99.6726},
+        ],
+    },
+    "run": {
+        "clip": {"model": "demo", "parameters": 1_329_368, "frame_gmac": 0.018302},
+        "motion_net": {"arch": "small", "parameters": 178_512, "field": [18, 24], "input_gmac": 0.008, "inputs": 8},
+        "video_bytes": {"mean": 25_000, "least": 19_000, "most": 31_000},
+        "heads": {
+            head: {**_COST, "gmac_per_video": gmac}
+            for gmac, names in (
+                (0.018, ("zero_shot", "clip_probe", "linear_probe")),
+                (0.067, ("motion_only",)),
+                (0.085, ("fusion", "motion_permuted", "score_average")),
+            )
+            for head in names
+        },
+    },
+}
+AUDIT: dict[str, Any] = {
+    "encoders": {"Jump": {"mpeg4/XVID": 0, "mpeg4/xvid": 3}, "Run": {"mpeg4/XVID": 2, "mpeg4/xvid": 0}},
+    "parts": [],
+    "associations": [
+        {"trait": "encoder", "cramers_v": 1.0, "shuffled_v": 0.8, "single": 2, "classes": 2, "groups": 5},
+    ],
+    "warnings": ["encoder and class go together: Cramer's V 1.00"],
+}
+HISTORY = [Epoch(0, 0.1, 2.0, 2.0, 10.0), Epoch(1, 0.1, 1.0, 1.0, 50.0)]
+
+
+def summary(
+    heads: list[str], dataset: str = "ucf101", complete: bool = True, splits: tuple[int, ...] = (1, 2, 3)
+) -> dict[str, Any]:
+    """Every split at the mean but for +-0.5, an interval of +-1 about it."""
+
+    def spread(mean: float) -> dict[str, Any]:
+        values = {str(k): mean + 0.5 * (k - 2) for k in splits}
+        return {"mean": mean, "std": 0.5 if len(splits) > 1 else None, "per_split": values}
+
+    def entry(head: str) -> dict[str, Any]:
+        mean = ALL[head]
+        ends = {"low": mean - 1, "high": mean + 1}
+        return {
+            "top1_pct": spread(mean),
+            "top5_pct": spread(mean + 5),
+            "mean_class_pct": spread(mean - 1),
+            "ece_pct": spread(4.25),
+            "nll_nats": spread(1.5),
+            "n_test": {str(k): 3783 for k in splits},
+            "n_groups": {str(k): 707 for k in splits},
+            "correct": {str(k): 3000 for k in splits},
+            "top1_interval_pct": {
+                "mean": ends,
+                "per_split": {k: {"low": v - 1, "high": v + 1} for k, v in spread(mean)["per_split"].items()},
+            },
+        }
+
+    def difference(first: str, second: str) -> dict[str, Any]:
+        gap = ALL[first] - ALL[second]
+        ends = {"low": gap - 1, "high": gap + 1}
+        by_split = {k: {"low": v - 1, "high": v + 1} for k, v in spread(gap)["per_split"].items()}
+        return {**spread(gap), "interval": ends, "interval_per_split": by_split, "significant": True}
+
+    pairs = [("fusion", other) for other in heads if other != "fusion" and "fusion" in heads]
+    if {"clip_probe", "zero_shot"} <= set(heads):
+        pairs.append(("clip_probe", "zero_shot"))
+    return {
+        "dataset": dataset,
+        "complete": complete,
+        "splits": list(splits),
+        "n_classes": 101,
+        "confidence_pct": 95.0,
+        "resamples": 2000,
+        "heads": {head: entry(head) for head in sorted(heads)},
+        "differences": {f"{a}_minus_{b}": difference(a, b) for a, b in pairs},
+    }
+
+
+def outcomes(actual: str, predicted: str) -> Outcomes:
+    ids = np.array([f"v_{i}" for i in range(len(actual))])
+    return Outcomes(ids, ids, np.array(list(actual)), np.array(list(predicted)))
+
+
+def params() -> dict[str, Any]:
+    return copy.deepcopy(YAML(typ="safe", pure=True).load(ROOT / "params.yaml"))
+
+
+def inputs(heads: list[str], **options: Any) -> Inputs:
+    values = summary(heads, **options)
+    return Inputs(
+        summary=values,
+        params=params(),
+        gains=GAINS if {"fusion", "clip_probe"} <= set(heads) else [],
+        accounting=copy.deepcopy(ACCOUNTING),
+        outcomes={k: outcomes("RRJJ", "RJJJ") for k in values["splits"]},
+        histories={name: dict.fromkeys(values["splits"], HISTORY) for name in heads if name != "zero_shot"},
+        audit=copy.deepcopy(AUDIT),
+        contact_sheet="contact_sheet.png",
+        digests={"manifest.csv": "ab" * 32},
+        versions={"numpy": "2.4.6"},
+    )
+
+
+def report(directory: Path, heads: list[str], **options: Any) -> str:
+    given = inputs(heads, **options)
+    drawn = draw(given, directory)
+    assert sorted(drawn.values()) == sorted(path.name for path in directory.iterdir())
+    return render(given, {chart: f"figures/{name}" for chart, name in drawn.items()})
+
+
+def test_every_head_has_a_name_in_the_report() -> None:
+    assert set(HEADS) == set(Head.__args__)
+
+
+def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
+    text = report(tmp_path, list(MEANS), dataset="demo")
+    lines = text.splitlines()
+    assert lines[0] == "# MoCLIP-Lite on generated demo data"
+    assert lines[2] == "## Verdict"
+    assert "**Accuracies: all 3 not comparable (this run used generated demo data)." in lines[4]
+    table = [line for line in lines if "UCF101 |" in line or "fusion head |" in line or "Cost of one video" in line]
+    assert len(table) == 5
+    assert "| 0.97 M | 969,829 (1792-512-101) | *reproduced*: the motion network's 4,136,645 are not in it |" in text
+    assert "| 16.9 GFLOPs | 16.6 G (32 segments, 1 crop) | *reproduced*: 1.8 % less" in text
+    assert text.index("## Verdict") < text.index("## Accuracy") < text.index("## What motion adds over a CLIP probe")
+
+
+def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:
+    """Validation peaks at the second epoch, the test list at the first, by six points."""
+    given = inputs(list(MEANS))
+    assert "Chosen on the test list" not in render(given, draw(given, tmp_path))
+    given.params["fusion"]["select"] = "test"
+    leaked = [Epoch(0, 0.1, 2.0, 2.0, 40.0, 61.0), Epoch(1, 0.1, 1.0, 1.0, 50.0, 55.0)]
+    for head in ("clip_probe", "fusion"):
+        given.histories[head] = dict.fromkeys(given.summary["splits"], leaked)  # type: ignore[index]
+    text = render(given, draw(given, tmp_path))
+    assert "> † **Chosen on the test list** (`select: test`): CLIP probe, fusion." in text
+    assert "> - fusion: +6.0 points of optimism, over the epoch that validation chooses (split 1: +6.0" in text
+    assert "| **fusion** † |" in text
+    assert "| **zero-shot CLIP** |" in text
+    assert "split 1 † | *not" in text
+    assert list(optimism_by_head(given.histories)) == ["clip_probe", "fusion"]
+
+
+def test_a_leak_without_validation_is_named_without_a_number(tmp_path: Path) -> None:
+    given = inputs(["fusion"])
+    given.params["fusion"]["select"] = "test"
+    text = render(given, draw(given, tmp_path))
+    assert "> By how much cannot be said, for nothing was held out for validation." in text
+
+
+@pytest.mark.parametrize("splits", [(1, 2, 3), (2,)])
+@pytest.mark.parametrize(
+    "heads",
+    [
+        ["zero_shot"],
+        ["motion_only"],
+        ["clip_probe", "zero_shot"],
+        ["fusion", "motion_only"],
+        list(MEANS),
+        list(ALL),
+    ],
+)
+def test_every_choice_of_heads_and_splits_has_a_sound_report(
+    tmp_path: Path, heads: list[str], splits: tuple[int, ...]
+) -> None:
+    text = report(tmp_path, heads, splits=splits)
+    for target in re.findall(r"\]\(figures/([^)]+)\)", text):
+        assert (tmp_path / target).is_file()
+    assert ("### By class" in text) == ({"fusion", "clip_probe"} <= set(heads))
+    assert ("## What motion adds over a CLIP probe" in text) == ({"fusion", "clip_probe"} <= set(heads))
+    assert ("All paired differences" in text) == (len(heads) > 1)
+    assert ("None: no head of this run is trained" in text) == (heads == ["zero_shot"])
+    assert ("With one split there is no such spread" in text) == (len(splits) == 1)
+    assert ("**Not run**" in text) == (len(heads) < len(ALL))
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):  # a table is as wide all through
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+    assert "None" not in text.replace("None: no head", "")
+
+
+def test_equal_inputs_give_equal_text_and_figures(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir(), two.mkdir()
+    assert report(one, list(MEANS)) == report(two, list(MEANS))
+    for path in one.iterdir():
+        assert path.read_bytes() == (two / path.name).read_bytes()
+
+
+def test_the_tables_hold_the_numbers(tmp_path: Path) -> None:
+    text = report(tmp_path, list(MEANS))
+    dash = "\N{EN DASH}"
+    cells = [f"{mean}<br>({mean - 1}{dash}{mean + 1})" for mean in (88.5, 89.0, 89.5)]
+    assert f"| **fusion** | {' | '.join(cells)} | **89.0**<br>(88.0{dash}90.0) | 0.5 |" in text
+    assert "| fusion | 94.0 | 88.0 | 4.2 | 1.50 |" in text
+    assert f"| fusion {MINUS} CLIP probe (best other head) | +6.5 | +5.5 to +7.5 | significant |" in text
+    by_split = "+6.0<br>(+5.0 to +7.0) | +6.5<br>(+5.5 to +7.5) | +7.0<br>(+6.0 to +8.0)"
+    assert f"| CLIP probe | {by_split} | **+6.5**<br>(+5.5 to +7.5) | 0.5 | significant |" in text
+    assert "| fusion | 1,000 | 2,000 | 85.0 |" in text
+    assert f"| 32 | 1 | 16.6 G (a test of the code) | {MINUS}1.8 % (nearest) | 33.2 G |" in text
+
+
+def test_what_motion_adds_is_held_against_every_head_that_knows_none(tmp_path: Path) -> None:
+    rows = motion_adds(summary(list(ALL)))
+    assert [row["other"] for row in rows] == ["clip_probe", "linear_probe", "motion_permuted"]
+    assert motion_adds(summary(["fusion", "motion_only"])) == []
+
+
+def test_a_difference_about_zero_is_called_not_significant(tmp_path: Path) -> None:
+    given = inputs(["fusion", "clip_probe"])
+    difference = given.summary["differences"]["fusion_minus_clip_probe"]
+    difference.update(mean=-0.2, interval={"low": -1.0, "high": 0.6}, significant=False)
+    text = render(given, {"accuracy": "a.svg"})
+    assert f"over a CLIP probe: **{MINUS}0.2 points** ({MINUS}1.0 to +0.6), not significant." in text
+
+
+def test_a_head_without_errors_has_no_confusion(tmp_path: Path) -> None:
+    given = inputs(["fusion"], splits=(1,))
+    given.outcomes[1].predicted[:] = given.outcomes[1].actual  # type: ignore[index]
+    text = render(given, draw(given, tmp_path))
+    assert "It made none on these test videos." in text
+
+
+def test_difference_rows_put_the_strongest_rival_first() -> None:
+    rows = difference_rows(summary(list(MEANS)))
+    assert [(row["head"], row["other"], row["best_other"]) for row in rows] == [
+        ("fusion", "clip_probe", True),
+        ("fusion", "zero_shot", False),
+        ("fusion", "motion_only", False),
+        ("clip_probe", "zero_shot", False),
+    ]
+
+
+def test_the_gain_over_zero_shot_is_split_into_parts_that_add_up() -> None:
+    parts = decomposition(summary(list(MEANS)))
+    assert parts is not None
+    assert parts["total"] == pytest.approx(parts["supervision"] + parts["motion"])
+    assert decomposition(summary(["fusion", "zero_shot"])) is None
+
+
+def test_gains_are_counted_by_what_can_be_said_of_them() -> None:
+    assert gained(GAINS) == {"up": 1, "down": 0, "open": 1}
+    assert gained([]) == {"up": 0, "down": 0, "open": 0}
+
+
+def test_worst_confusions_counts_and_gathers_the_rest() -> None:
+    counts, rows, columns = worst_confusions([outcomes("aab", "abb"), outcomes("bc", "cc")])  # type: ignore[misc]
+    assert (rows, columns) == (["a", "b"], ["a", "b", "c"])
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 1]]
+    many = "abcdefghijklmnopqrst"  # each class is taken for the seventh after it
+    counts, rows, columns = worst_confusions([outcomes(many, many[7:] + many[:7])])  # type: ignore[misc]
+    assert (len(rows), columns[-1]) == (12, "any other")
+    assert counts.sum(axis=1).tolist() == [1] * 12
+    assert worst_confusions([outcomes("ab", "ab")]) is None
+
+
+def test_frequent_confusions_are_sorted_and_say_of_how_many() -> None:
+    found = frequent_confusions([outcomes("aabbb", "abaac"), outcomes("aa", "bc")], 3)
+    assert found == [("a", "b", 2, 4), ("b", "a", 2, 3), ("a", "c", 1, 4)]
+    assert frequent_confusions([outcomes("ab", "ab")], 3) == []
+
+
+def test_parameters_that_the_run_did_not_read_are_left_out(tmp_path: Path) -> None:
+    text = report(tmp_path, ["zero_shot"])
+    assert "`demo.groups`" in text
+    assert "data.root" not in text
+    given = inputs(["zero_shot"])
+    given.params["data"]["source"] = "ucf101"
+    given.params["clip"]["model"] = "ViT-B-32"
+    text = render(given, {"accuracy": "a.svg"})
+    assert "`demo." not in text
+    assert "`demo_clip." not in text
+    assert "departs from the paper's published code" in text
+
+
+def test_a_head_without_epochs_is_not_trained() -> None:
+    assert trained({1: HISTORY})
+    assert not trained({1: [], 2: []})
+
+
+def test_main_head_is_fusion_or_the_nearest_to_it() -> None:
+    assert main_head(["fusion", "zero_shot"]) == "fusion"
+    assert main_head(["motion_only", "zero_shot"]) == "motion_only"
+
+
+def test_traits_that_give_a_class_away_are_told_and_drawn(tmp_path: Path) -> None:
+    given = inputs(list(MEANS))
+    text = render(given, draw(given, tmp_path))
+    assert "| encoder | 1.00 | 0.80 | 2 of 2 |" in text
+    assert "- **Warning**: encoder and class go together" in text
+    assert (tmp_path / "encoders.svg").stat().st_size > 1000
+    assert "](encoders.svg)" in text
+
+
+def test_videos_that_are_all_alike_are_said_to_be(tmp_path: Path) -> None:
+    given = inputs(list(MEANS))
+    given.audit.update(associations=[], warnings=[], encoders={"Run": {"mpeg4/FMP4": 2}, "Jump": {"mpeg4/FMP4": 3}})
+    drawn = draw(given, tmp_path)
+    assert "encoders" not in drawn
+    assert "nothing there can tell the classes apart" in render(given, drawn)

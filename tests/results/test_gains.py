@@ -1,0 +1,99 @@
+"""moclip.gains: which classes gain, and how seldom chance is called a gain."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moclip.base.errors import DataError, StoreError
+from moclip.results.gains import COLUMNS, ClassGain, class_gains, read_class_gains, write_class_gains
+from moclip.results.predictions import Outcomes
+from moclip.results.summary import Bootstrap
+
+BOOTSTRAP = Bootstrap(resamples=200, confidence_pct=95.0, seed=0)
+CLASSES = [f"Class{i:02}" for i in range(20)]
+
+
+def outcomes(hits: np.ndarray) -> Outcomes:
+    """From hits (classes, groups, clips): a miss is taken for a class of its own."""
+    names = [(c, g, k) for c in range(hits.shape[0]) for g in range(hits.shape[1]) for k in range(hits.shape[2])]
+    actual = np.array([CLASSES[c] for c, _, _ in names])
+    return Outcomes(
+        ids=np.array([f"v_{c}_{g}_{k}" for c, g, k in names]),
+        groups=np.array([f"{c}_{g}" for c, g, _ in names]),
+        actual=actual,
+        predicted=np.where(hits.ravel(), actual, "Wrong"),
+    )
+
+
+def simulated(rng: np.random.Generator, accuracy: np.ndarray, groups: int = 21) -> Outcomes:
+    """Hits of a head with an accuracy by class, on groups that hang together."""
+    of_group = rng.beta(2 * accuracy, 2 - 2 * accuracy, size=(groups, len(accuracy))).T
+    return outcomes(rng.random((len(accuracy), groups, 4)) < of_group[:, :, None])
+
+
+def test_gains_are_sorted_and_counted() -> None:
+    hits = np.zeros((3, 6, 2), dtype=bool)
+    first, second = hits.copy(), hits.copy()
+    first[1], second[2, :2] = True, True  # Class01 gains all, Class02 loses a third
+    rows = class_gains({1: outcomes(first)}, {1: outcomes(second)}, BOOTSTRAP)
+    assert [(row.name, row.n, row.groups, row.first_correct, row.second_correct) for row in rows] == [
+        ("Class01", 12, 6, 12, 0),
+        ("Class00", 12, 6, 0, 0),
+        ("Class02", 12, 6, 0, 4),
+    ]
+    assert [row.gain_points for row in rows] == pytest.approx([100.0, 0.0, -100 / 3], abs=1e-3)
+    assert (rows[1].low_points, rows[1].high_points, rows[1].significant) == (0.0, 0.0, False)
+    assert rows[0].significant is False  # 6 groups: the least p is 1/32, too much for three classes at once
+
+
+def test_one_group_tells_nothing() -> None:
+    hits = np.ones((2, 1, 3), dtype=bool)
+    (row, _) = class_gains({1: outcomes(hits)}, {1: outcomes(~hits)}, BOOTSTRAP)
+    assert (row.gain_points, row.low_points, row.high_points, row.significant) == (100.0, None, None, None)
+
+
+def test_splits_are_pooled() -> None:
+    hits = np.ones((2, 3, 1), dtype=bool)
+    by_split = {k: outcomes(hits) for k in (1, 2)}
+    moved = {k: Outcomes(o.ids, np.char.add(o.groups, f"_{k}"), o.actual, o.predicted) for k, o in by_split.items()}
+    assert [(row.n, row.groups) for row in class_gains(moved, moved, BOOTSTRAP)] == [(6, 6), (6, 6)]
+
+
+def test_true_gains_are_found_and_of_equal_heads_nearly_none() -> None:
+    """20 classes of 21 groups, 8 times: of 160 classes without a gain, hardly any is called significant."""
+    rng = np.random.default_rng(0)
+    weak, strong = np.full(20, 0.5), np.r_[np.full(5, 0.9), np.full(15, 0.5)]
+    false = 0
+    for _ in range(8):
+        alike = class_gains({1: simulated(rng, weak)}, {1: simulated(rng, weak)}, BOOTSTRAP)
+        false += sum(bool(row.significant) for row in alike)
+    rows = class_gains({1: simulated(rng, strong)}, {1: simulated(rng, weak)}, BOOTSTRAP)
+    found = sum(bool(row.significant) for row in rows if row.name in CLASSES[:5])
+    assert false <= 3
+    assert found >= 4
+
+
+def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    rows = [
+        ClassGain("Run", 12, 3, 12, 6, 50.0, 25.0, 75.0, True),
+        ClassGain("Jump", 4, 1, 1, 2, -25.0, None, None, None),
+    ]
+    write_class_gains(tmp_path / "gains.csv", rows)
+    assert read_class_gains(tmp_path / "gains.csv") == rows
+    write_class_gains(tmp_path / "none.csv", [])
+    assert (tmp_path / "none.csv").read_text().strip() == ",".join(COLUMNS)
+    assert read_class_gains(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize("broken", ["Run,many,3,12,6,50,,,true", "Run,12,3,12,6,50,,,perhaps"])
+def test_a_foreign_value_is_refused(tmp_path: Path, broken: str) -> None:
+    (tmp_path / "gains.csv").write_text(",".join(COLUMNS) + f"\n{broken}\n")
+    with pytest.raises(StoreError, match=r"gains\.csv: holds a value of another kind"):
+        read_class_gains(tmp_path / "gains.csv")
+
+
+def test_other_videos_are_refused() -> None:
+    one, two = outcomes(np.ones((2, 3, 1), dtype=bool)), outcomes(np.ones((2, 4, 1), dtype=bool))
+    with pytest.raises(DataError, match="is in the second head alone"):
+        class_gains({1: one}, {1: two}, BOOTSTRAP)

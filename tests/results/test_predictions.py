@@ -1,0 +1,140 @@
+"""moclip.predictions: what is stored comes back, and what breaks a rule is refused by name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moclip.base.errors import StoreError
+from moclip.base.tables import read_csv, write_csv
+from moclip.results.predictions import (
+    ClassRow,
+    Outcomes,
+    Predictions,
+    read_class_rows,
+    read_outcomes,
+    read_predictions,
+    write_class_rows,
+    write_outcomes,
+    write_predictions,
+)
+
+GOOD = Predictions(
+    ids=np.array(["v_b", "v_a"]),
+    labels=np.array([1, 0]),
+    logits=np.array([[0.5, 2.0, -1.0], [1.0, 0.0, 3.0]], np.float32),
+    classes=np.array(["Run", "Jump", "Still"]),
+    groups=np.array(["Jump_g1", "Run_g1"]),
+)
+
+
+def test_round_trip_keeps_values_types_and_bytes(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "one.npz", GOOD)
+    write_predictions(tmp_path / "two.npz", read_predictions(tmp_path / "one.npz"))
+    back = read_predictions(tmp_path / "two.npz")
+    for name in ("ids", "labels", "logits", "classes", "groups"):
+        assert getattr(back, name).tolist() == getattr(GOOD, name).tolist()
+        assert getattr(back, name).dtype == getattr(GOOD, name).dtype
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+def test_nothing_held_out_is_a_file_without_rows_only_where_that_may_be(tmp_path: Path) -> None:
+    none = replace(GOOD, **{name: getattr(GOOD, name)[:0] for name in ("ids", "labels", "logits", "groups")})
+    write_predictions(tmp_path / "val.npz", none, may_be_empty=True)
+    assert read_predictions(tmp_path / "val.npz", may_be_empty=True).logits.shape == (0, 3)
+    with pytest.raises(StoreError, match="at least one video"):
+        read_predictions(tmp_path / "val.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": np.array(["v_a", "v_a"])}, "video 'v_a' stands there twice"),
+        ({"classes": np.array(["Run", "Run", "Still"])}, "class 'Run' stands there twice"),
+        ({"labels": np.array([1, 3])}, r"video 'v_a' has a label outside 0\.\.2"),
+        ({"labels": np.array([-1, 0])}, r"video 'v_b' has a label outside 0\.\.2"),
+        ({"labels": np.array([1.0, 0.0])}, "'labels' must be signed integers, is float64"),
+        ({"labels": np.array([1])}, r"'labels' must have shape \(2,\), has \(1,\)"),
+        ({"logits": GOOD.logits[:, :2]}, r"'logits' must have shape \(2, 3\), has \(2, 2\)"),
+        ({"logits": GOOD.logits * np.float32("nan")}, r"'v_b' has a logit that is not finite \(2 of"),
+        ({"groups": np.array([b"a", b"b"])}, "'groups' must be text"),
+        (
+            {"ids": np.array([], str), "labels": np.array([], int), "groups": np.array([], str)},
+            "at least one video",
+        ),
+    ],
+)
+def test_a_broken_rule_is_refused_on_writing_and_reading(
+    tmp_path: Path, change: dict[str, np.ndarray], message: str
+) -> None:
+    path, bad = tmp_path / "preds.npz", replace(GOOD, **change)
+    with pytest.raises(StoreError, match=message) as refusal:
+        write_predictions(path, bad)
+    assert str(path) in str(refusal.value)
+    assert not path.exists()
+    np.savez(path, **vars(bad))
+    with pytest.raises(StoreError, match=message):
+        read_predictions(path)
+
+
+def test_a_missing_array_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "preds.npz", ids=GOOD.ids)
+    with pytest.raises(StoreError, match="lacks the array 'labels'"):
+        read_predictions(tmp_path / "preds.npz")
+
+
+def test_outcomes_are_sorted_by_id_and_survive_odd_names(tmp_path: Path) -> None:
+    outcomes = Outcomes(
+        ids=np.array(["v_2", "v_1"]),
+        groups=np.array(["g", "h"]),
+        actual=np.array(['Jump, "high"', "NA"]),
+        predicted=np.array(["NA", "NA"]),
+    )
+    write_outcomes(tmp_path / "o.csv", outcomes)
+    back = read_outcomes(tmp_path / "o.csv")
+    assert back.ids.tolist() == ["v_1", "v_2"]
+    assert back.actual.tolist() == ["NA", 'Jump, "high"']
+    assert back.correct.tolist() == [True, False]
+
+
+def test_class_rows_round_trip_with_an_untested_class(tmp_path: Path) -> None:
+    rows = [ClassRow("Run", 3, 2), ClassRow("Jump", 0, 0)]
+    write_class_rows(tmp_path / "c.csv", rows)
+    text = (tmp_path / "c.csv").read_text()
+    assert text == "class,n,correct,recall_pct\nRun,3,2,66.6667\nJump,0,0,\n"
+    assert read_class_rows(tmp_path / "c.csv") == rows
+
+
+def test_class_rows_must_hold_whole_numbers(tmp_path: Path) -> None:
+    write_csv(tmp_path / "c.csv", ("class", "n", "correct", "recall_pct"), [("Run", "3.5", 1, "")])
+    with pytest.raises(StoreError, match="must be whole numbers"):
+        read_class_rows(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,group\n", "has no rows"),
+        ("id\nv_1\n", "lacks the column 'group'"),
+        ("id,group\nv_1,g\nv_2\n", "line 3: no value for column 'group'"),
+        ('id,group\n"v_1,g\n', "cannot be read as CSV"),
+    ],
+)
+def test_a_torn_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(StoreError, match=message):
+        read_csv(tmp_path / "t.csv", ("id", "group"))
+
+
+def test_a_table_may_be_empty_where_that_is_said_but_needs_its_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,group\n")
+    assert read_csv(tmp_path / "t.csv", ("id", "group"), may_be_empty=True) == []
+    (tmp_path / "t.csv").write_text("")
+    with pytest.raises(StoreError, match="lacks the column 'id'"):
+        read_csv(tmp_path / "t.csv", ("id",), may_be_empty=True)
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be read as CSV"):
+        read_csv(tmp_path / "absent.csv", ("id",))

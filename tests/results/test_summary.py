@@ -1,0 +1,215 @@
+"""moclip.summary: the form that other tools rely on, and refusals of results that do not belong together."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moclip.base.errors import DataError, StoreError
+from moclip.base.files import write_json
+from moclip.report.papers import UCF101_TEST_VIDEOS
+from moclip.results.metrics import measure, outcomes_of
+from moclip.results.predictions import Predictions
+from moclip.results.summary import (
+    SPREAD_FIGURES,
+    Bootstrap,
+    Result,
+    contrasts,
+    is_complete,
+    over_seeds,
+    read_metrics,
+    summarize,
+)
+
+BOOTSTRAP = Bootstrap(resamples=300, confidence_pct=95.0, seed=0)
+SKILL = {"zero_shot": 0.5, "motion_only": 1.0, "clip_probe": 1.5, "fusion": 4.0}
+
+
+def predictions(head: str, split: int, *, groups: int = 4, first_group: int | None = None) -> Any:
+    """A head of known skill on 3 classes x `groups` x 5 videos; equal videos for every head."""
+    start = split * groups if first_group is None else first_group
+    classes = ("Run", "Jump", "Still")
+    rows = [(c, g, k) for c in range(3) for g in range(start, start + groups) for k in range(5)]
+    labels = np.array([c for c, _, _ in rows])
+    rng = np.random.default_rng([split, len(head)])
+    logits = rng.normal(size=(len(rows), 3))
+    logits[np.arange(len(rows)), labels] += SKILL[head]
+    return Predictions(
+        ids=np.array([f"v_{classes[c]}_g{g:02}_c{k}" for c, g, k in rows]),
+        labels=labels,
+        logits=logits.astype(np.float32),
+        classes=np.array(classes),
+        groups=np.array([f"{classes[c]}_g{g:02}" for c, g, _ in rows]),
+    )
+
+
+def result(head: str, split: int, **options: int) -> Result:
+    p = predictions(head, split, **options)
+    return Result(measure(head, split, p, **asdict(BOOTSTRAP)), outcomes_of(p))
+
+
+def results(*heads: str, splits: tuple[int, ...] = (1, 2, 3)) -> dict[str, dict[int, Result]]:
+    return {head: {split: result(head, split) for split in splits} for head in heads}
+
+
+def test_the_form_is_the_documented_one() -> None:
+    summary = summarize("demo", True, results(*SKILL), BOOTSTRAP)
+    assert (summary["dataset"], summary["splits"], summary["complete"]) == ("demo", [1, 2, 3], True)
+    assert list(summary["heads"]) == list(SKILL)
+    for head, by_split in results(*SKILL).items():
+        entry = summary["heads"][head]
+        assert entry["n_test"] == {"1": 60, "2": 60, "3": 60}
+        for key in SPREAD_FIGURES:
+            per_split = {str(k): getattr(r.metrics, key) for k, r in by_split.items()}
+            assert entry[key]["per_split"] == per_split
+            assert entry[key]["mean"] == pytest.approx(statistics.mean(per_split.values()), abs=1e-4)
+            assert entry[key]["std"] == pytest.approx(statistics.stdev(per_split.values()), abs=1e-4)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_one_split_has_no_spread_and_the_interval_of_the_split_itself() -> None:
+    only = results("fusion", splits=(2,))
+    entry = summarize("demo", True, only, BOOTSTRAP)["heads"]["fusion"]
+    assert entry["top1_pct"]["std"] is None
+    metrics = only["fusion"][2].metrics
+    own = {"low": metrics.top1_low_pct, "high": metrics.top1_high_pct}
+    assert entry["top1_interval_pct"] == {"mean": own, "per_split": {"2": own}}
+
+
+def test_a_paired_difference_is_narrower_than_the_heads_apart_and_knows_its_sign() -> None:
+    summary = summarize("demo", True, results(*SKILL), BOOTSTRAP)
+    difference = summary["differences"]["fusion_minus_zero_shot"]
+    heads = summary["heads"]
+    gap = heads["fusion"]["top1_pct"]["mean"] - heads["zero_shot"]["top1_pct"]["mean"]
+    assert difference["mean"] == pytest.approx(gap, abs=1e-3)
+    assert difference["interval"]["low"] < gap < difference["interval"]["high"]
+    assert difference["significant"] is True
+
+
+def test_equal_heads_differ_by_nothing() -> None:
+    same = results("clip_probe")["clip_probe"]
+    twin = {k: replace(r, metrics=replace(r.metrics, head="fusion")) for k, r in same.items()}
+    summary = summarize("demo", True, {"clip_probe": same, "fusion": twin}, BOOTSTRAP)
+    difference = summary["differences"]["fusion_minus_clip_probe"]
+    assert (difference["mean"], difference["interval"]) == (0.0, {"low": 0.0, "high": 0.0})
+    assert set(difference["interval_per_split"]) == {"1", "2", "3"}
+    assert difference["significant"] is False
+
+
+def seeded(values: dict[int, dict[int, float]]) -> dict[int, Any]:
+    """Summaries by seed whose fusion has these top-1 by split; everything else is equal."""
+    summary = summarize("demo", True, results(*SKILL, splits=(1, 2)), BOOTSTRAP)
+    made = {}
+    for seed, by_split in values.items():
+        made[seed] = json.loads(json.dumps(summary))
+        made[seed]["heads"]["fusion"]["top1_pct"]["per_split"] = {str(k): v for k, v in by_split.items()}
+    return made
+
+
+def test_spreads_over_seeds_and_over_splits_are_never_mixed() -> None:
+    """Seeds move nothing, splits do; and the other way round."""
+    by_split = over_seeds(seeded({0: {1: 60.0, 2: 80.0}, 7: {1: 60.0, 2: 80.0}}))["heads"]["fusion"]["top1_pct"]
+    assert by_split == {
+        "mean": 70.0,
+        "std_over_seeds": 0.0,
+        "std_over_splits": pytest.approx(statistics.stdev([60, 80]), abs=1e-4),
+        "per_seed": {"0": 70.0, "7": 70.0},
+    }
+    by_seed = over_seeds(seeded({0: {1: 60.0, 2: 60.0}, 7: {1: 80.0, 2: 80.0}}))["heads"]["fusion"]["top1_pct"]
+    assert (by_seed["std_over_splits"], by_seed["per_seed"]) == (0.0, {"0": 60.0, "7": 80.0})
+    assert by_seed["std_over_seeds"] == pytest.approx(statistics.stdev([60, 80]), abs=1e-4)
+
+
+def test_one_seed_has_no_spread_over_seeds() -> None:
+    alone = over_seeds(seeded({3: {1: 60.0, 2: 80.0}}))
+    assert alone["seeds"] == [3]
+    assert alone["heads"]["fusion"]["top1_pct"]["std_over_seeds"] is None
+    assert set(alone["differences"]) == {f"{a}_minus_{b}" for a, b in contrasts(list(SKILL))}
+    assert set(alone["heads"]["fusion"]) == set(SPREAD_FIGURES)
+
+
+def test_summaries_of_different_things_are_not_averaged() -> None:
+    different = seeded({0: {1: 60.0, 2: 80.0}, 1: {1: 60.0, 2: 80.0}})
+    del different[1]["heads"]["fusion"]
+    with pytest.raises(DataError, match=r"seeds 0 and 1 differ in heads: .*'fusion'"):
+        over_seeds(different)
+    with pytest.raises(DataError, match="no summary was given"):
+        over_seeds({})
+
+
+def test_splits_that_share_groups_get_no_interval_of_their_mean() -> None:
+    shared = {"fusion": {k: result("fusion", k, first_group=0) for k in (1, 2)}}
+    interval = summarize("folder clips", True, shared, BOOTSTRAP)["heads"]["fusion"]
+    assert interval["top1_interval_pct"]["mean"] is None
+    assert interval["top1_interval_pct"]["per_split"]["1"] is not None
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        (["zero_shot"], []),
+        (["zero_shot", "motion_only"], []),
+        (["fusion", "motion_only"], [("fusion", "motion_only")]),
+        (
+            ["zero_shot", "clip_probe", "fusion"],
+            [("fusion", "zero_shot"), ("fusion", "clip_probe"), ("clip_probe", "zero_shot")],
+        ),
+        (
+            ["clip_probe", "score_average", "motion_permuted"],
+            [("score_average", "clip_probe"), ("motion_permuted", "clip_probe")],
+        ),
+    ],
+)
+def test_contrasts_follow_the_heads(heads: list[str], expected: list[tuple[str, str]]) -> None:
+    assert contrasts(heads) == expected
+
+
+@pytest.mark.parametrize(
+    ("dataset", "whole", "n_test", "n_classes", "expected"),
+    [
+        ("demo", True, {1: 5}, 3, True),
+        ("demo", False, {1: 5}, 3, False),
+        ("ucf101", True, UCF101_TEST_VIDEOS, 101, True),
+        ("ucf101", True, {1: 3783}, 101, True),
+        ("ucf101", True, {1: 3783, 2: 3733}, 101, False),
+        ("ucf101", True, {1: 3783}, 100, False),
+        ("ucf101", False, {1: 3783}, 101, False),
+        ("ucf101 (part)", False, {1: 64}, 20, False),
+    ],
+)
+def test_a_part_is_never_complete(
+    dataset: str, whole: bool, n_test: Mapping[int, int], n_classes: int, expected: bool
+) -> None:
+    assert is_complete(dataset, whole, n_test, n_classes) is expected
+
+
+def test_heads_with_other_splits_or_videos_are_refused() -> None:
+    uneven = {**results("fusion"), **results("zero_shot", splits=(1, 2))}
+    with pytest.raises(DataError, match=r"zero_shot: has splits \[1, 2\], another head \[1, 2, 3\]"):
+        summarize("demo", True, uneven, BOOTSTRAP)
+    other = {"fusion": {1: result("fusion", 1)}, "zero_shot": {1: result("zero_shot", 1, groups=5)}}
+    with pytest.raises(DataError, match=r"video 'v_Jump_g04_c0' is in the first head alone"):
+        summarize("demo", True, other, BOOTSTRAP)
+
+
+def test_figures_of_another_run_than_the_outcomes_are_refused() -> None:
+    good = result("fusion", 1)
+    torn = replace(good, metrics=replace(good.metrics, correct=1))
+    with pytest.raises(StoreError, match=r"fusion, split 1: outcomes say .* metrics 1 of 60"):
+        summarize("demo", True, {"fusion": {1: torn}}, BOOTSTRAP)
+
+
+def test_metrics_files_are_checked(tmp_path: Path) -> None:
+    metrics = result("fusion", 1).metrics
+    write_json(tmp_path / "m.json", asdict(metrics))
+    assert read_metrics(tmp_path / "m.json", "fusion", 1) == metrics
+    with pytest.raises(StoreError, match="is about head fusion, split 1, not about head fusion, sp"):
+        read_metrics(tmp_path / "m.json", "fusion", 2)
+    write_json(tmp_path / "m.json", {"top1_pct": 3.0})
+    with pytest.raises(StoreError, match="is no metrics file"):
+        read_metrics(tmp_path / "m.json", "fusion", 1)

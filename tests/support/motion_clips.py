@@ -1,0 +1,49 @@
+"""A store of generated motion for tests of the motion network: upward and downward clips."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from moclip.motion.features import Labelled
+from moclip.motion.grid import MotionGrid
+from moclip.motion.store import MotionStore, write_store
+from moclip.params.motion import MotionParams
+from moclip.params.training import MotionNetParams
+from moclip.video.decode import FrameState
+from tests.support.imports import ROOT
+
+MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
+MOTION_NET: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["motion_net"]
+SEED = (0, "motion", 1)
+FRAMES = 9
+
+
+def params(**changes: Any) -> MotionNetParams:
+    values = {**MOTION_NET, "segments": 2, "eval_segments": 3, "epochs": 4, "batch_videos": 8, "lr": 0.01}
+    return MotionNetParams(**{**values, **changes})
+
+
+def grid(half_pels: int, seed: int, width: int = 96) -> MotionGrid:
+    """Vertical motion of `half_pels` with noise; upright, so that mirroring keeps the class."""
+    rng = np.random.default_rng(seed)
+    mv = rng.integers(-4, 5, (FRAMES, 4, width // 16, 2)).astype(np.int8)
+    mv[..., 1] += half_pels
+    state = np.full(FRAMES, FrameState.VECTORS, dtype=np.uint8)
+    return MotionGrid(mv, state, 0, 16, width, 64, 25.0)
+
+
+def write_clips(path: Path) -> MotionStore:
+    """Videos down0, up0, down1, ... and one of another size."""
+    clips = [(f"{name}{i}", grid(sign * 12, i)) for i in range(12) for name, sign in (("down", 1), ("up", -1))]
+    write_store(path, [*clips, ("wide", grid(0, 0, width=128))], {"source": "original"})
+    return MotionStore.open(path)
+
+
+def part(start: int, end: int) -> Labelled:
+    pairs = [(f"{name}{i}", label) for i in range(start, end) for label, name in enumerate(("down", "up"))]
+    return Labelled([video for video, _ in pairs], [label for _, label in pairs])
+
+
+TRAIN, VAL, TEST = part(0, 8), part(8, 10), part(10, 12)
