@@ -25,9 +25,10 @@ from moclip.motion.features import describe_videos
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
+from moclip.params.heads.fusion import HeadParams
 from moclip.params.motion import MotionParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.params.section import validated
-from moclip.params.training import HeadParams, MotionNetParams
 from moclip.store.features import Features
 
 ROOT = Path(__file__).parents[1]

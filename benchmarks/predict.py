@@ -23,7 +23,7 @@ from moclip.base.files import write_json, write_text
 from moclip.clip.encoder import save_encoder
 from moclip.heads.mlp import Head
 from moclip.motion.net import MotionNet
-from moclip.params.training import MotionInput
+from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import Parts, write_bundle
 from moclip.predict.predictor import Predictor
 from moclip.training.weights import save_model

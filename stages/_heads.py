@@ -9,7 +9,7 @@ import torch
 from moclip.data.manifest import read_classes, read_split
 from moclip.data.splits import members_of
 from moclip.heads.train import Inputs, Part, head_logits, read_parts, streams_of, train_head
-from moclip.params.training import HeadParams
+from moclip.params.heads.fusion import HeadParams
 from moclip.store.features import read_features
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import write_history

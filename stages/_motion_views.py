@@ -9,8 +9,9 @@ from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
 from moclip.params.compute import ComputeParams
+from moclip.params.heads.fusion import HeadParams
 from moclip.params.motion import MotionParams
-from moclip.params.training import HeadParams, MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.training.checkpoint import checkpoint_in
 from moclip.training.device import Compute
 from moclip.training.weights import WEIGHTS, load_model, save_model

@@ -3,9 +3,10 @@
 from moclip.base.files import write_json
 from moclip.data.manifest import read_classes, read_manifest
 from moclip.params.clip import ClipParams
-from moclip.params.controls import ScoreAverageParams
+from moclip.params.heads.fusion import HeadParams
+from moclip.params.heads.score_average import ScoreAverageParams
 from moclip.params.motion import MotionParams
-from moclip.params.training import HeadParams, MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.report.accounting import paper_costs, run_costs
 from stages._entry import arguments, log, run, section
 

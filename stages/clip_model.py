@@ -7,7 +7,8 @@ from moclip.clip.precomputed import save_precomputed
 from moclip.clip.tiny import CONFIG, IMAGE_PX, train_demo_clip
 from moclip.clip.weights import fetch
 from moclip.demo.stills import captioned_stills
-from moclip.params.clip import ClipParams, DemoClipParams
+from moclip.params.clip import ClipParams
+from moclip.params.demo_clip import DemoClipParams
 from moclip.params.run import Seed
 from stages._entry import arguments, repository, run, section
 

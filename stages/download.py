@@ -19,7 +19,8 @@ from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101
 from moclip.data.manifest import write_classes, write_manifest, write_split
 from moclip.demo.dataset import generator_digest, write_demo
 from moclip.demo.spec import DemoSpec
-from moclip.params.data import DataParams, DemoParams
+from moclip.params.data import DataParams
+from moclip.params.demo import DemoParams
 from moclip.params.run import Seed
 from stages._entry import arguments, data_root, log, repository, run, section
 

@@ -4,7 +4,7 @@ from moclip.base.files import write_json
 from moclip.data.manifest import read_classes, read_split
 from moclip.data.splits import members_of
 from moclip.heads.linear_probe import train_linear_probe
-from moclip.params.controls import LinearProbeParams
+from moclip.params.heads.linear_probe import LinearProbeParams
 from moclip.params.run import Splits
 from moclip.store.features import read_features
 from moclip.training.history import write_history

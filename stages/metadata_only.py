@@ -4,7 +4,7 @@ from moclip.base.files import write_json
 from moclip.data.manifest import read_classes, read_manifest, read_split
 from moclip.data.splits import members_of
 from moclip.heads.metadata_only import facts_of, train_metadata_classifier
-from moclip.params.controls import MetadataOnlyParams
+from moclip.params.heads.metadata_only import MetadataOnlyParams
 from moclip.params.run import Splits
 from moclip.training.history import write_history
 from moclip.video.container import read_container_table

@@ -9,7 +9,7 @@ import numpy as np
 from moclip.base.files import write_json
 from moclip.heads.score_average import average, check_same_videos, try_weights
 from moclip.heads.selection import best, record
-from moclip.params.controls import ScoreAverageParams
+from moclip.params.heads.score_average import ScoreAverageParams
 from moclip.params.run import Splits
 from moclip.results.predictions import read_predictions, write_predictions
 from moclip.training.history import write_history

@@ -5,9 +5,10 @@ from typing import Any
 
 from moclip.heads.train import Inputs
 from moclip.params.compute import ComputeParams
+from moclip.params.heads.fusion import HeadParams
 from moclip.params.motion import MotionParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Seed, Splits
-from moclip.params.training import HeadParams, MotionNetParams
 from stages._entry import arguments, run, section
 from stages._heads import one_thread, read_inputs, train_and_write
 from stages._layout import of_split

@@ -1,8 +1,8 @@
 """Train a head on cached features of each split: the same MLP as fusion's, on CLIP alone, or with foreign motion."""
 
 from moclip.heads.train import Inputs
+from moclip.params.heads.fusion import HeadParams
 from moclip.params.run import Seed, Splits
-from moclip.params.training import HeadParams
 from stages._entry import arguments, run, section
 from stages._heads import one_thread, read_inputs, train_and_write
 from stages._layout import of_split

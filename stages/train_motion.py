@@ -12,8 +12,8 @@ from moclip.motion.store import MotionStore
 from moclip.motion.train import train_motion_net
 from moclip.params.compute import ComputeParams
 from moclip.params.motion import MotionParams
+from moclip.params.motion_net import MotionInput, MotionNetParams
 from moclip.params.run import Seed
-from moclip.params.training import MotionInput, MotionNetParams
 from moclip.store.features import write_features
 from moclip.training.checkpoint import checkpoint_in
 from moclip.training.device import Compute

@@ -13,7 +13,7 @@ from torch.nn import functional
 from moclip.base.progress import Progress
 from moclip.base.random import make_deterministic, torch_stream
 from moclip.clip.encoder import build
-from moclip.params.clip import DemoClipParams
+from moclip.params.demo_clip import DemoClipParams
 from moclip.training.loop import batch_count, shuffled
 
 IMAGE_PX = 64

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from moclip.data.splits import Member, members_of
 from moclip.heads.logistic import Fitted, Labelled, fit, save
-from moclip.params.controls import LinearProbeParams
+from moclip.params.heads.linear_probe import LinearProbeParams
 from moclip.store.features import Features
 
 

@@ -17,7 +17,7 @@ from moclip.base.errors import DataError
 from moclip.data.manifest import Video
 from moclip.data.splits import Member, members_of
 from moclip.heads.logistic import Fitted, Labelled, fit, save
-from moclip.params.controls import MetadataOnlyParams
+from moclip.params.heads.metadata_only import MetadataOnlyParams
 from moclip.video.container import Container
 
 BINS = 10

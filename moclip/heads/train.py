@@ -14,7 +14,7 @@ from moclip.base.errors import DataError
 from moclip.base.random import make_deterministic, stream, torch_stream
 from moclip.data.splits import PARTS, Member, members_of
 from moclip.heads.mlp import Head, concatenate
-from moclip.params.training import HeadParams
+from moclip.params.heads.fusion import HeadParams
 from moclip.store.features import Features
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import Epoch

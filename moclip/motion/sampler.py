@@ -15,7 +15,7 @@ from moclip.motion.grid import field_at
 from moclip.motion.store import MotionStore, OneClip
 from moclip.motion.transforms import TEN_CROPS_SCALE, TURN, augment, cut_at_random, encode_bytes, resize, ten_crops
 from moclip.params.motion import MotionParams
-from moclip.params.training import MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.training.device import ON_CPU, Compute
 from moclip.video.frames import segment_points
 

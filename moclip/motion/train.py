@@ -13,7 +13,7 @@ from moclip.base.random import make_deterministic, stream, torch_stream
 from moclip.motion.features import Labelled, evaluation
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
-from moclip.params.training import MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import Epoch
 from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, shuffled

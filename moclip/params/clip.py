@@ -1,4 +1,4 @@
-"""Parameters of the frozen CLIP model and, for the demo, of its training."""
+"""Parameters of the frozen CLIP model."""
 
 from typing import Literal
 
@@ -36,12 +36,3 @@ class ClipParams(Section):
         if self.model != "demo" and given != 1:
             raise ValueError("name the weights either by pretrained or by checkpoint, or the features by precomputed")
         return self
-
-
-class DemoClipParams(Section):
-    """Section `demo_clip`: training of the tiny CLIP of the demo on captioned stills."""
-
-    stills: int = Field(ge=64, le=1_000_000)
-    epochs: int = Field(ge=1, le=1000)
-    lr: float = Field(gt=0, le=1)
-    batch_images: int = Field(ge=2, le=4096)

@@ -3,15 +3,20 @@
 from typing import Any
 
 from moclip.base.errors import ParamsError
-from moclip.params.clip import ClipParams, DemoClipParams
+from moclip.params.clip import ClipParams
 from moclip.params.compute import ComputeParams
-from moclip.params.controls import LinearProbeParams, MetadataOnlyParams, ScoreAverageParams
-from moclip.params.data import DataParams, DemoParams
+from moclip.params.data import DataParams
+from moclip.params.demo import DemoParams
+from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
+from moclip.params.heads.fusion import HeadParams
+from moclip.params.heads.linear_probe import LinearProbeParams
+from moclip.params.heads.metadata_only import MetadataOnlyParams
+from moclip.params.heads.score_average import ScoreAverageParams
 from moclip.params.motion import MotionParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Heads, Seed, Splits
 from moclip.params.section import validated
-from moclip.params.training import HeadParams, MotionNetParams
 
 MODELS: dict[str, Any] = {
     "seed": Seed,

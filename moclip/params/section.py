@@ -1,12 +1,13 @@
 """What every section of the parameters shares: strict types, no unknown keys, errors that a person can act on."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from moclip.base.errors import ParamsError
 
 T = TypeVar("T")
+Select = Literal["val", "test", "last"]  # whose accuracy chooses the epoch that is kept
 
 
 class Section(BaseModel):

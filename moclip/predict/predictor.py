@@ -29,8 +29,8 @@ from moclip.motion.grid import MotionGrid
 from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
+from moclip.params.motion_net import MotionInput
 from moclip.params.section import validated
-from moclip.params.training import MotionInput
 from moclip.predict.bundle import TRAINED_HEADS, Parts, check_clip, open_parts
 from moclip.training.weights import load_model
 from moclip.video.decode import Middle, decoding

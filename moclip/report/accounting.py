@@ -22,9 +22,10 @@ from moclip.heads.mlp import Head
 from moclip.motion.grid import grid_shape
 from moclip.motion.net import MotionNet, trainable_parameters
 from moclip.params.clip import ClipParams
-from moclip.params.controls import ScoreAverageParams
+from moclip.params.heads.fusion import HeadParams
+from moclip.params.heads.score_average import ScoreAverageParams
 from moclip.params.motion import MotionParams
-from moclip.params.training import HeadParams, MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.report.papers import CLIP_MODEL, COST_INPUTS, COST_PROTOCOLS, CROPS, SETTINGS, UCF101_CLASSES
 from moclip.video.reencode import HEIGHT, WIDTH
 

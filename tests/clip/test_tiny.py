@@ -11,7 +11,7 @@ from moclip.clip import tiny as clip_training
 from moclip.clip.encoder import load_encoder, save_encoder
 from moclip.clip.tiny import CONFIG, IMAGE_PX, MAX_LOGIT_SCALE, contrastive_loss, train_demo_clip
 from moclip.demo.stills import captioned_stills
-from moclip.params.clip import DemoClipParams
+from moclip.params.demo_clip import DemoClipParams
 
 
 class Lookup:

@@ -5,7 +5,7 @@ from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json, read_npz
 from moclip.data.splits import Member
 from moclip.heads.linear_probe import train_linear_probe
-from moclip.params.controls import LinearProbeParams
+from moclip.params.heads.linear_probe import LinearProbeParams
 from moclip.store.features import Features
 
 PART_OF = {0: "test", 1: "val"}

@@ -8,7 +8,7 @@ from moclip.base.files import read_json
 from moclip.data.manifest import Video
 from moclip.data.splits import Member
 from moclip.heads.metadata_only import Encoding, facts_of, train_metadata_classifier
-from moclip.params.controls import MetadataOnlyParams
+from moclip.params.heads.metadata_only import MetadataOnlyParams
 from moclip.video.container import Container
 
 CLASSES = 6

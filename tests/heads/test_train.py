@@ -7,7 +7,7 @@ import torch
 from moclip.base.errors import DataError, StoreError
 from moclip.data.splits import Member
 from moclip.heads.train import Part, dealt_out_anew, head_logits, read_parts, streams_of, train_head
-from moclip.params.training import HeadParams
+from moclip.params.heads.fusion import HeadParams
 from moclip.store.features import Features
 from moclip.training.history import optimism_points
 from moclip.training.weights import save_model

@@ -19,8 +19,9 @@ from moclip.motion.grid import MotionGrid
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore, write_store
+from moclip.params.heads.fusion import HeadParams
 from moclip.params.motion import MotionParams
-from moclip.params.training import HeadParams, MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.store.features import Features
 from moclip.training import checkpoint
 from moclip.training.history import Epoch

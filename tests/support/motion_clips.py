@@ -10,7 +10,7 @@ from moclip.motion.features import Labelled
 from moclip.motion.grid import MotionGrid
 from moclip.motion.store import MotionStore, write_store
 from moclip.params.motion import MotionParams
-from moclip.params.training import MotionNetParams
+from moclip.params.motion_net import MotionNetParams
 from moclip.video.decode import FrameState
 from tests.support.imports import ROOT
 
