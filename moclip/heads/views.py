@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from moclip.base.random import stream, torch_stream
-from moclip.base.work import alone_in, finish
+from moclip.base.work import Work, alone_in, finish
 from moclip.heads.mlp import Head, concatenate
 from moclip.heads.train import Inputs, Part
 from moclip.motion.features import SEED_NAME, describe_held_out
@@ -65,7 +65,7 @@ def view_features(
         write_features(file, ids, torch.cat(list(parts)).numpy())
 
     with alone_in(work, "computes the same") as shelf:
-        done = finish(range(views), "view-{:03d}.npz".format, compute, shelf, desc="views", unit="view")
+        done = finish(range(views), "view-{:03d}.npz".format, compute, shelf, Work("views", "view"))
     return torch.from_numpy(np.stack([read_features(file).of(ids) for file in done.files]))
 
 
