@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from moclip.data.manifest import read_classes, read_split
-from moclip.data.splits import members_of
+from moclip.data.splits import Split
 from moclip.heads.train import Inputs, Part, head_logits, read_parts, streams_of, train_head
 from moclip.params.heads.fusion import HeadParams
 from moclip.store.features import read_features
@@ -30,26 +29,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def read_inputs(args: Any, params: HeadParams, seed: Seed) -> dict[str, Part]:
+def read_inputs(args: Any, split: Split, params: HeadParams, seed: Seed) -> dict[str, Part]:
     """The parts of the split with the cached streams that the head gets."""
-    (number, head, split), members = seed, read_split(args.split)
+    number, head, split_number = seed
     cached = {name: read_features(path) for name, path in zip(STREAMS, args.streams, strict=False)}
-    return read_parts(streams_of(head, cached, params.inputs, members, (number, split)), members)
+    streams = streams_of(head, cached, params.inputs, split.members, (number, split_number))
+    return read_parts(streams, split.members)
 
 
 def train_and_write(
-    args: Any, inputs: Inputs, params: HeadParams, seed: Seed, checkpoint: Checkpoint | None = None
+    args: Any, split: Split, inputs: Inputs, params: HeadParams, seed: Seed, checkpoint: Checkpoint | None = None
 ) -> None:
     """Train the head; write its weights, history and predictions where `args` says."""
-    classes = len(read_classes(args.classes))
     live = Live(seed[1], seed[2], params.epochs, args.manifest)
-    head, history = train_head(inputs.parts, classes, params, seed, live, inputs, checkpoint)
+    head, history = train_head(inputs.parts, len(split.classes), params, seed, live, inputs, checkpoint)
     save_model(args.model, head, head.config())
     write_history(args.history, history)
-    members = read_split(args.split)
     for part, path, write in (
         ("val", args.val_preds, write_val_predictions),
         ("test", args.preds, write_test_predictions),
     ):
         logits = head_logits(head, inputs.held_out(part))
-        write(path, members_of(members, part), logits, args.classes, args.manifest)
+        write(path, split.part(part), logits)

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from moclip.base.files import fingerprint, sha256_file
+from moclip.data.splits import Split
 from moclip.heads.views import OnlineInputs, ViewInputs, view_features
 from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
@@ -21,21 +22,28 @@ from stages._resume import running_code
 
 
 def train_on_views(
-    args: Any, params: HeadParams, seed: Seed, motion: MotionParams, motion_net: MotionNetParams, compute: ComputeParams
+    args: Any,
+    split: Split,
+    params: HeadParams,
+    seed: Seed,
+    motion: MotionParams,
+    motion_net: MotionNetParams,
+    compute: ComputeParams,
 ) -> None:
     """On cached augmented views, which are computed now unless they were before, for another head."""
     store = MotionStore.open(args.motion)
     net, sampler = _network(args, store, motion, motion_net, compute)
-    parts = read_inputs(args, params, seed)
+    parts = read_inputs(args, split, params, seed)
     ids = parts["train"].ids
     work = work_directory(f"fusion_views-{fingerprint(_made_by(args, store, sampler), ids, seed)}")
     views = view_features(net, sampler, ids, seed, views=params.views, work=work)
     with one_thread():
-        train_and_write(args, ViewInputs(parts, views, seed), params, seed)
+        train_and_write(args, split, ViewInputs(parts, views, seed), params, seed)
 
 
 def train_online(
     args: Any,
+    split: Split,
     params: HeadParams,
     seed: Seed,
     motion: MotionParams,
@@ -50,11 +58,11 @@ def train_online(
     store = MotionStore.open(args.motion)
     net, sampler = _network(args, store, motion, motion_net, compute)
     drift = params.backbone_statistics == "drift"
-    inputs = OnlineInputs(read_inputs(args, params, seed), net, sampler, seed, drift=drift)
+    inputs = OnlineInputs(read_inputs(args, split, params, seed), net, sampler, seed, drift=drift)
     files = [sha256_file(path) for path in (args.classes, args.split, *args.streams)]
     key = fingerprint(_made_by(args, store, sampler), files, params.model_dump(), seed)
     checkpoint = kept.enter_context(checkpoint_in(work_directory(f"train_fusion-{key}")))
-    train_and_write(args, inputs, params, seed, checkpoint)
+    train_and_write(args, split, inputs, params, seed, checkpoint)
     if drift:  # what the head was selected and tested with
         save_model(args.model / "motion", net, net.config())
 

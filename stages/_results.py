@@ -1,33 +1,28 @@
 """What the classifiers share: their predictions as a file."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from moclip.data.manifest import read_classes, read_manifest
-from moclip.data.splits import Member
+from moclip.data.splits import Split
 from moclip.results.predictions import Predictions, write_predictions
 
 
-def write_test_predictions(
-    path: Path, test: Sequence[Member], logits: np.ndarray, classes: Path, manifest: Path
-) -> None:
+def write_test_predictions(path: Path, test: Split, logits: np.ndarray) -> None:
     """Logits (n, k) of the test part, with ids, labels, groups and class names."""
-    write_predictions(path, _predictions(test, logits, classes, manifest))
+    write_predictions(path, _predictions(test, logits))
 
 
-def write_val_predictions(path: Path, val: Sequence[Member], logits: np.ndarray, classes: Path, manifest: Path) -> None:
+def write_val_predictions(path: Path, val: Split, logits: np.ndarray) -> None:
     """The same of the val part, which may be empty."""
-    write_predictions(path, _predictions(val, logits, classes, manifest), may_be_empty=True)
+    write_predictions(path, _predictions(val, logits), may_be_empty=True)
 
 
-def _predictions(members: Sequence[Member], logits: np.ndarray, classes: Path, manifest: Path) -> Predictions:
-    groups = {video.id: video.group for video in read_manifest(manifest).values()}
+def _predictions(part: Split, logits: np.ndarray) -> Predictions:
     return Predictions(
-        ids=np.array([member.id for member in members], dtype=np.str_),
-        labels=np.array([member.label for member in members], dtype=np.int64),
+        ids=np.array(part.ids, dtype=np.str_),
+        labels=part.labels,
         logits=logits.astype(np.float32),
-        classes=np.array(read_classes(classes)),
-        groups=np.array([groups[member.id] for member in members], dtype=np.str_),
+        classes=np.array(part.classes),
+        groups=np.array(part.groups, dtype=np.str_),
     )

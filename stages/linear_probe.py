@@ -1,8 +1,7 @@
 """Stage `linear_probe`: logistic regression on CLIP features, by split."""
 
 from moclip.base.files import write_json
-from moclip.data.manifest import read_classes, read_split
-from moclip.data.splits import members_of
+from moclip.data.splits import read_split
 from moclip.heads.linear_probe import train_linear_probe
 from moclip.params.heads.linear_probe import LinearProbeParams
 from moclip.params.run import Splits
@@ -14,20 +13,19 @@ from stages._results import write_test_predictions
 
 
 def main() -> None:
-    args = arguments("manifest", "classes", "splits", "images", "model", "chosen", "preds")
-    params, classes = section("linear_probe", LinearProbeParams), len(read_classes(args.classes))
+    args = arguments("classes", "splits", "images", "model", "chosen", "preds")
+    params = section("linear_probe", LinearProbeParams)
     images = read_features(args.images)
     chosen = {}
-    for split in section("splits", Splits):
-        own = of_split(args, split)
-        members = read_split(own.split)
-        probe = train_linear_probe(images, members, params, classes)
+    for number in section("splits", Splits):
+        own = of_split(args, number)
+        split = read_split(own.split, args.classes)
+        test = split.part("test")
+        probe = train_linear_probe(images, split.members, params, len(split.classes))
         probe.save(own.model)
         chosen[own.split.stem] = probe.classifier.record()
         write_history(own.history, [])  # no epochs
-        test = members_of(members, "test")
-        logits = probe.log_probabilities(images.of([member.id for member in test]), classes)
-        write_test_predictions(own.preds, test, logits, args.classes, args.manifest)
+        write_test_predictions(own.preds, test, probe.log_probabilities(images.of(test.ids), len(split.classes)))
     write_json(args.chosen, chosen)
 
 

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
+from moclip.data.splits import Split, read_split
 from moclip.heads.train import Inputs
 from moclip.params.compute import ComputeParams
 from moclip.params.heads.fusion import HeadParams
@@ -19,16 +20,17 @@ def main() -> None:
     args = arguments(*paths, path_lists=("streams",))
     params = section("fusion", HeadParams)
     with ExitStack() as kept:  # a split that is done keeps its state until all are: a kill costs no training
-        for split in section("splits", Splits):
-            own, seed = of_split(args, split), (section("seed", Seed), "fusion", split)
+        for number in section("splits", Splits):
+            own, seed = of_split(args, number), (section("seed", Seed), "fusion", number)
+            split = read_split(own.split, args.classes)
             if params.views or params.online:
-                train_with_motion(own, params, seed, kept)
+                train_with_motion(own, split, params, seed, kept)
             else:
                 with one_thread():
-                    train_and_write(own, Inputs(read_inputs(own, params, seed)), params, seed)
+                    train_and_write(own, split, Inputs(read_inputs(own, split, params, seed)), params, seed)
 
 
-def train_with_motion(args: Any, params: HeadParams, seed: tuple[int, str, int], kept: ExitStack) -> None:
+def train_with_motion(args: Any, split: Split, params: HeadParams, seed: tuple[int, str, int], kept: ExitStack) -> None:
     """On motion features that differ from epoch to epoch."""
     from stages._motion_views import train_on_views, train_online  # here: cached features need no seconds of timm
 
@@ -38,9 +40,9 @@ def train_with_motion(args: Any, params: HeadParams, seed: tuple[int, str, int],
         section("compute", ComputeParams),
     )
     if params.online:
-        train_online(args, params, seed, *settings, kept)
+        train_online(args, split, params, seed, *settings, kept)
     else:
-        train_on_views(args, params, seed, *settings)
+        train_on_views(args, split, params, seed, *settings)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Train a head on cached features of each split: the same MLP as fusion's, on CLIP alone, or with foreign motion."""
 
+from moclip.data.splits import read_split
 from moclip.heads.train import Inputs
 from moclip.params.heads.fusion import HeadParams
 from moclip.params.run import Seed, Splits
@@ -11,10 +12,11 @@ from stages._layout import of_split
 def main() -> None:
     args = arguments("manifest", "classes", "splits", "model", "preds", path_lists=("streams",), words=("head",))
     params = section("fusion", HeadParams)
-    for split in section("splits", Splits):
-        own, seed = of_split(args, split), (section("seed", Seed), args.head, split)
+    for number in section("splits", Splits):
+        own, seed = of_split(args, number), (section("seed", Seed), args.head, number)
+        split = read_split(own.split, args.classes)
         with one_thread():
-            train_and_write(own, Inputs(read_inputs(own, params, seed)), params, seed)
+            train_and_write(own, split, Inputs(read_inputs(own, split, params, seed)), params, seed)
 
 
 if __name__ == "__main__":

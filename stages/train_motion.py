@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from moclip.base.files import fingerprint, sha256_file
-from moclip.data.manifest import read_classes, read_split
-from moclip.data.splits import Member, members_of
-from moclip.motion.features import SEED_NAME, Labelled, describe_split
+from moclip.data.splits import PARTS, read_split
+from moclip.motion.features import SEED_NAME, describe_split
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
 from moclip.motion.train import train_motion_net
@@ -41,34 +42,28 @@ def main() -> None:
     params, motion = section("motion_net", MotionNetParams), section("motion", MotionParams)
     compute = Compute.of(section("compute", ComputeParams))
     seed = (section("seed", Seed), SEED_NAME, args.number)
-    members = read_split(args.split)
-    train, val, test = (members_of(members, part) for part in ("train", "val", "test"))
+    split = read_split(args.split, args.classes)
+    train, val, test = (split.part(part) for part in PARTS)
     store = MotionStore.open(args.motion)
     sampler = FieldSampler(store, motion, params, compute)
     with checkpoint_in(work_directory(f"train_motion-{training_key(args, store.digest, sampler, seed)}")) as checkpoint:
         net, history = train_motion_net(
             sampler,
-            labelled(train),
-            labelled(val),
-            len(read_classes(args.classes)),
+            train,
+            val,
             seed,
             Live("motion_only", args.number, params.epochs, args.manifest),
-            test=labelled(test),
+            test=test,
             checkpoint=checkpoint,
         )
-        ids = [member.id for member in [*train, *val, *test]]
-        features, logits = describe_split(net, sampler, ids[: len(train)], ids[len(train) :], seed)
+        features, logits = describe_split(net, sampler, train.ids, [*val.ids, *test.ids], seed)
         made_for = MotionInput(motion=motion, motion_net=params, seed=seed[0], split=args.number)
         save_model(args.model, net, {**net.config(), "input": made_for.model_dump()})
-        write_features(args.features, ids, features)
+        write_features(args.features, [*train.ids, *val.ids, *test.ids], features)
         write_history(args.history, history)
-        of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
-        write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
-        write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
-
-
-def labelled(members: list[Member]) -> Labelled:
-    return Labelled([member.id for member in members], [member.label for member in members])
+        _, of_val, of_test = np.split(logits, np.cumsum([len(train.ids), len(val.ids)]))
+        write_val_predictions(args.val_preds, val, of_val)
+        write_test_predictions(args.preds, test, of_test)
 
 
 def training_key(args: Any, store: str, sampler: FieldSampler, seed: tuple[int, str, int]) -> str:

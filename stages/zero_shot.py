@@ -4,8 +4,8 @@ from pathlib import Path
 
 from moclip.base.errors import StoreError
 from moclip.base.files import read_json
-from moclip.data.manifest import read_classes, read_split
-from moclip.data.splits import members_of
+from moclip.data.manifest import read_classes
+from moclip.data.splits import read_split
 from moclip.heads.zero_shot import zero_shot_logits
 from moclip.params.run import Splits
 from moclip.store.features import Features, read_features
@@ -16,20 +16,20 @@ from stages._results import write_test_predictions, write_val_predictions
 
 
 def main() -> None:
-    args = arguments("manifest", "classes", "splits", "images", "texts", "scale", "preds")
+    args = arguments("classes", "splits", "images", "texts", "scale", "preds")
     images = read_features(args.images)
     texts = text_features(args.texts).of(read_classes(args.classes))
     logit_scale = read_json(args.scale)["logit_scale"]
-    for split in section("splits", Splits):
-        own = of_split(args, split)
+    for number in section("splits", Splits):
+        own = of_split(args, number)
+        split = read_split(own.split, args.classes)
         write_history(own.history, [])  # nothing is trained
         for part, path, write in (
             ("val", own.val_preds, write_val_predictions),
             ("test", own.preds, write_test_predictions),
         ):
-            members = members_of(read_split(own.split), part)
-            logits = zero_shot_logits(images.of([member.id for member in members]), texts, logit_scale)
-            write(path, members, logits, args.classes, args.manifest)
+            videos = split.part(part)
+            write(path, videos, zero_shot_logits(images.of(videos.ids), texts, logit_scale))
 
 
 def text_features(path: Path) -> Features:
