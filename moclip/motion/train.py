@@ -10,7 +10,8 @@ import torch
 
 from moclip.base.errors import DataError
 from moclip.base.random import make_deterministic, stream, torch_stream
-from moclip.motion.features import Labelled, evaluation
+from moclip.data.splits import Split
+from moclip.motion.features import evaluation
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.params.motion_net import MotionNetParams
@@ -21,22 +22,20 @@ from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count,
 
 def train_motion_net(
     sampler: FieldSampler,
-    train: Labelled,
-    val: Labelled,
-    classes: int,
+    train: Split,
+    val: Split,
     seed: tuple[int, str, int],
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     *,
-    test: Labelled | None = None,
+    test: Split | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[MotionNet, list[Epoch]]:
     """Train with random frames and augmentation; validate on segment centres.
 
     Args:
         sampler: Fields of the videos, with the parameters of network and training and the device.
-        train: What is learnt from.
+        train: What is learnt from; it names the classes.
         val: What chooses the epoch; may be empty.
-        classes: Number of classes.
         seed: Of weights, order, frames and augmentation.
         on_epoch: As for `moclip.training.loop.fit`.
         test: Looked at with `select: test` alone.
@@ -50,8 +49,8 @@ def train_motion_net(
         raise DataError("the train part of this split has no video; nothing can be trained")
     params, compute = sampler.params, sampler.compute
     make_deterministic(*seed, mode=compute.deterministic)
-    net = compute.place(_network(params, classes))
-    labels = torch.tensor(train.labels)
+    net = compute.place(_network(params, len(train.classes)))
+    labels = torch.from_numpy(train.labels)
 
     def batches(epoch: int) -> Iterator[Batch]:
         rng, generator = stream(*seed, epoch), torch_stream(*seed, epoch)
