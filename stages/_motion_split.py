@@ -1,4 +1,4 @@
-"""The motion network on one split, as a task for a process of its own; what is finished is kept, and never done again."""
+"""The motion network on one split, a task for a process of its own; what is finished is kept, and not done again."""
 
 import shutil
 from dataclasses import dataclass
@@ -44,7 +44,8 @@ class Task:
     def sampler(self) -> FieldSampler:
         """Fields of all videos, with the parameters of network and device."""
         motion, params = section("motion", MotionParams), section("motion_net", MotionNetParams)
-        return FieldSampler(MotionStore.open(self.motion), motion, params, Compute.of(section("compute", ComputeParams)))
+        compute = Compute.of(section("compute", ComputeParams))
+        return FieldSampler(MotionStore.open(self.motion), motion, params, compute)
 
     def key(self, sampler: FieldSampler) -> str:
         """Stands for all that the results follow from: no other training may take them, or take up half of them."""

@@ -58,7 +58,9 @@ def resources_of(head: str, split: int, fields: Path | None, network: Path | Non
         return None
     kinds: Mapping[str, Any] = sections()
     own = {name: section(name, kinds[name]) for name in HEADS[head].also_reads}
-    return Resources(own, fields, split_file(network, split, ""), work_directory(head), running_code(HEAD_SCRIPT, head), kept)
+    return Resources(
+        own, fields, split_file(network, split, ""), work_directory(head), running_code(HEAD_SCRIPT, head), kept
+    )
 
 
 def write_predictions_of(fitted: Fitted, videos: Videos, preds: Path, split: int) -> None:
