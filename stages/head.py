@@ -47,8 +47,8 @@ def fit_split(head: str, split: int, sources: Sources, resources: Resources | No
     spec, kind = HEADS[head], settings_of(head)
     params = section(spec.section, kind) if spec.section and kind else None
     seed = (section("seed", Seed), head, split)
-    live = {"on_epoch": Live(head, split, params.epochs, sources.classes)} if spec.has_epochs else {}
-    fitted: Fitted = module_of(head).fit(sources.videos(split), params, seed, resources=resources, **live)
+    shown = {"on_epoch": Live(head, split, params.epochs, sources.classes)} if params and spec.has_epochs else {}
+    fitted: Fitted = module_of(head).fit(sources.videos(split), params, seed, resources=resources, **shown)
     return fitted
 
 
