@@ -9,13 +9,12 @@ from typing import Any
 
 from moclip.comparison import COLUMNS, Variant, as_markdown, as_text, compare
 from moclip.errors import DataError, ParamsError, StoreError
-from moclip.files import write_text
 from moclip.flat import flatten
+from moclip.outputs import claim_page, table_of, write_page
 from moclip.predictions import read_outcomes
 from moclip.schema.evaluate import EvaluateParams
 from moclip.schema.run import Seed
 from moclip.summary import Bootstrap, read_metrics
-from moclip.tables import write_csv
 from stages._digest import md5
 from stages._entry import PARAMS_FILE, command, read_params, section
 from stages._experiments import DONE, Revision, find, snapshot
@@ -26,7 +25,9 @@ LOCK = "dvc.lock"
 
 
 def main() -> None:
-    args = _arguments()
+    args = _parser().parse_args()
+    if args.out:
+        claim_page(args.out)
     bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
     baseline, *asked = (find(name) for name in dict.fromkeys([args.baseline, *args.experiments]))
     if not asked:
@@ -39,13 +40,11 @@ def main() -> None:
     found = compare(variants[0], variants[1:], bootstrap, notes)
     print(as_text(found))  # noqa: T201
     if args.out:
-        table = args.out.with_suffix(".csv")
-        write_text(args.out, as_markdown(found))
-        write_csv(table, COLUMNS, (row.values() for row in found.rows))
-        print(f"\nwritten: {args.out}, {table}")  # noqa: T201
+        write_page(args.out, as_markdown(found), COLUMNS, (row.values() for row in found.rows))
+        print(f"\nwritten: {args.out}, {table_of(args.out)}")  # noqa: T201
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="moclip compare", description=__doc__, allow_abbrev=False)
     known = "experiment, Git revision or `workspace`"
     parser.add_argument("experiments", nargs="+", metavar="EXP", help=known)
@@ -53,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.md", help="write a page there, and a table FILE.csv beside it"
     )
-    return parser.parse_args()
+    return parser
 
 
 def _variant(revision: Revision, folder: Path) -> Variant:
