@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from moclip import video
 from moclip.bundle import open_parts, write_bundle
 from moclip.cli import main
-from moclip.errors import ParamsError, StoreError, VideoError
+from moclip.errors import OutputError, ParamsError, StoreError, VideoError
 from moclip.files import read_json, write_json
 from moclip.motion_eval import SEED_NAME, describe_crops
 from moclip.motion_extract import MotionOptions, read_grid
@@ -133,7 +133,7 @@ def test_bundle_moves_and_answers_the_same(trained: Path, predictor: Predictor, 
 def test_bundle_overwrites_no_other_directory(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(StoreError, match="is there already and is no bundle"):
+    with pytest.raises(OutputError, match=r"holds thesis\.tex, which is not as moclip wrote it"):
         write_bundle(tmp_path / "mine", open_parts(trained / "models", 1))
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
