@@ -451,6 +451,19 @@ def test_seals_leave_files_readable_and_tell_a_change(tmp_path: Path) -> None:
         outputs.claim_file(tmp_path / "a.mp4", "png")
 
 
+def test_a_manifest_that_was_changed_lists_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with outputs.writing_directory(folder, "m.json") as temporary:
+        (temporary / "part").write_text("part")
+        outputs.write_manifest(temporary, "m.json", {"split": 1})
+    outputs.claim_directory(folder, "m.json")
+    text = (folder / "m.json").read_text()
+    for changed in (text.replace('"split": 1', '"split": 2'), "[]", "{}", "no JSON"):
+        (folder / "m.json").write_text(changed)
+        with pytest.raises(OutputError, match=r"folder: holds m\.json, which is not as moclip wrote it"):
+            outputs.claim_directory(folder, "m.json")
+
+
 def refusal(claim: Callable[[], None]) -> str:
     with pytest.raises(OutputError) as caught:
         claim()
