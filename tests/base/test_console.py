@@ -10,7 +10,7 @@ import pytest
 from tests.support.imports import ROOT
 from tests.support.terminal import on_terminal
 
-IMPORTS = "import errno, sys, time; from moclip import console; from moclip.base.errors import DataError\n"
+IMPORTS = "import errno, sys, time; from moclip.base import console; from moclip.base.errors import DataError\n"
 
 
 def ends(work: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -169,7 +169,7 @@ def test_ctrl_c_ends_all_processes_with_one_line_and_harms_nothing(videos, undis
     out, work = tmp_path / "store", tmp_path / "work"
     ends = "sys.exit(console.run(lambda: exec(program, globals()), more='--verbose'))"
     program = (
-        f"import sys; from moclip import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
+        f"import sys; from moclip.base import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
     )
     words = ["-c", program, *map(str, (videos[0].path.parent, out, work, 2))]
     for _ in range(3):  # on a busy machine the key may come when all is done
