@@ -101,10 +101,10 @@ def _refuse(faults: list[str], summary: str) -> None:
 def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) -> None:
     from moclip.base.files import write_text
     from moclip.data.audit import audit
-    from moclip.data.manifest import read_split
+    from moclip.data.splits import read_members
     from moclip.video.container import read_containers
 
-    splits = {int(path.stem[-1]): read_split(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
+    splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
     root = root.resolve()  # workers may have been started in another directory

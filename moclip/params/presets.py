@@ -1,6 +1,6 @@
 """Ready-made settings: write a partial parameters file into the whole one, comments kept."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from ruamel.yaml.comments import CommentedSeq
 
 from moclip.base.errors import ParamsError
 from moclip.base.files import write_text
-from moclip.params.registry import check_all
 
 
 def list_presets(directory: Path) -> dict[str, str]:
@@ -18,8 +17,14 @@ def list_presets(directory: Path) -> dict[str, str]:
     return {path.stem: _purpose(path) for path in sorted(directory.glob("*.yaml"))}
 
 
-def apply_preset(name: str, directory: Path, params: Path) -> None:
+def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapping[str, Any]], None]) -> None:
     """Write the values of a preset into a parameters file; all else stays as it is, comments too.
+
+    Args:
+        name: Of the preset.
+        directory: Where presets lie.
+        params: The file to write into.
+        check: Refuses a whole parameters file that breaks a rule, as `moclip.heads.registry.check_params` does.
 
     Raises:
         ParamsError: no such preset, a key that the parameters do not have, or a result that breaks a
@@ -34,7 +39,7 @@ def apply_preset(name: str, directory: Path, params: Path) -> None:
     _merge(whole, _load(YAML(typ="safe", pure=True), directory / f"{name}.yaml"), "")
     text = StringIO()
     yaml.dump(whole, text)
-    check_all(YAML(typ="safe", pure=True).load(text.getvalue()))
+    check(YAML(typ="safe", pure=True).load(text.getvalue()))
     write_text(params, text.getvalue())
 
 

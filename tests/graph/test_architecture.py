@@ -34,7 +34,7 @@ DOORS = {
         "moclip/tracking/serving.py",
     },
     "timm": {"moclip/motion/imagenet.py", "moclip/motion/net.py"},
-    "sklearn": {"moclip/data/dataset.py", "moclip/heads/linear_probe.py", "moclip/heads/logistic.py"},
+    "sklearn": {"moclip/data/folder.py", "moclip/heads/linear_probe.py", "moclip/heads/logistic.py"},
     "matplotlib": {"moclip/report/figures.py", "moclip/report/contact_sheet.py", "moclip/motion/draw.py"},
 }
 NUMPY_ONLY = (

@@ -72,11 +72,11 @@ def test_spread_goes_evenly_from_the_first_to_the_last(count: int, most: int) ->
 
 def test_one_test_video_of_each_class_is_chosen() -> None:
     members = [
-        Member("v_b2", 1, "test"),
-        Member("v_b1", 1, "test"),
-        Member("v_a0", 0, "train"),
-        Member("v_a1", 0, "test"),
-        Member("v_c1", 2, "val"),
+        Member("v_b2", 1, "test", "v_b2"),
+        Member("v_b1", 1, "test", "v_b1"),
+        Member("v_a0", 0, "train", "v_a0"),
+        Member("v_a1", 0, "test", "v_a1"),
+        Member("v_c1", 2, "val", "v_c1"),
     ]
     assert chosen(members, 12) == [(0, "v_a1"), (1, "v_b1")]
 
