@@ -83,7 +83,7 @@ def test_the_store_holds_each_video_in_the_order_that_was_asked_for(videos, tmp_
     store = MotionStore.open(tmp_path / "store")
     assert store.ids == [item.id for item in order]
     for item in order:
-        expected = motion.rasterise(video.read_motion(item.path), 8, "both")
+        expected = motion.rasterise(video.stream_motion(item.path), 8, "both")
         np.testing.assert_array_equal(store.clip(item.id).mv, expected.mv)
         np.testing.assert_array_equal(store.clip(item.id).state, expected.state)
         assert store.info(item.id).fps == 25.0
@@ -169,7 +169,7 @@ def test_ctrl_c_ends_all_processes_with_one_line_and_harms_nothing(videos, undis
     out, work = tmp_path / "store", tmp_path / "work"
     ends = "sys.exit(console.run(lambda: exec(program, globals()), more='--verbose'))"
     program = (
-        f"import sys; from moclip import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
+        f"import sys; from moclip.base import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
     )
     words = ["-c", program, *map(str, (videos[0].path.parent, out, work, 2))]
     for _ in range(3):  # on a busy machine the key may come when all is done
