@@ -1,4 +1,4 @@
-"""The motion network on one split, as a task for a process of its own; what is finished is kept, and never done again."""
+"""The motion network on one split, a task for a process of its own; what is finished is kept, and not done again."""
 
 import shutil
 from dataclasses import dataclass
@@ -41,17 +41,19 @@ class Task:
         """Of all draws of this training."""
         return section("seed", SeedNumber), SEED_NAME, self.number
 
-    def sampler(self) -> FieldSampler:
+    def sampler(self, store: MotionStore) -> FieldSampler:
         """Fields of all videos, with the parameters of network and device."""
         motion, params = section("motion", MotionParams), section("motion_net", MotionNetParams)
-        return FieldSampler(MotionStore.open(self.motion), motion, params, Compute.of(section("compute", ComputeParams)))
+        return FieldSampler(store, motion, params, Compute.of(section("compute", ComputeParams)))
 
-    def key(self, sampler: FieldSampler) -> str:
-        """Stands for all that the results follow from: no other training may take them, or take up half of them."""
+    def work(self) -> Path:
+        """Directory of this training: no other may take its results, or go on with half of them."""
+        store = MotionStore.open(self.motion)
+        sampler = self.sampler(store)
         weights = sampler.params.checkpoint
-        return fingerprint(
+        key = fingerprint(
             [sha256_file(path) for path in (self.classes, self.split)],
-            sampler.store.digest,
+            store.digest,
             sampler.motion.model_dump(),
             sampler.params.model_dump(),
             str(sampler.compute),
@@ -59,13 +61,13 @@ class Task:
             self.seed,
             running_code("stages.train_motion"),
         )
+        return work_directory(f"train_motion-{key}")
 
 
 def train(task: Task) -> None:
     """Train one split, unless it is done, and keep all that it gives."""
-    sampler = task.sampler()
-    work = work_directory(f"train_motion-{task.key(sampler)}")
-    split = read_split(task.split, task.classes)
+    work, split = task.work(), read_split(task.split, task.classes)
+    sampler = task.sampler(MotionStore.open(task.motion))
     with checkpoint_in(work) as checkpoint:
         if finished(work).is_dir():
             return
@@ -96,13 +98,13 @@ def keep(
     }
     write_json(split_file(folder / "features", number, ".json"), facts)
     _, val, test = (split.part(part) for part in PARTS)
-    found = [predictions(part, logits.of(part.ids)) for part in (test, val)]
-    write_split(folder / "preds", number, *found, fitted.history)
+    of_test, of_val = (predictions(part, logits.of(part.ids)) for part in (test, val))
+    write_split(folder / "preds", number, of_test, of_val, fitted.history)
     write_account(folder / "preds", Account.of_motion(facts))
 
 
 def publish(task: Task, model: Path, features: Path, preds: Path) -> None:
     """Copy what a finished split keeps to where the graph declares it."""
-    source = finished(work_directory(f"train_motion-{task.key(task.sampler())}"))
+    source = finished(task.work())
     for name, target in (("model", model), ("features", features), ("preds", preds)):
         shutil.copytree(source / name, target, dirs_exist_ok=True)

@@ -67,7 +67,8 @@ class Sources:
         if self.manifest is not None and self.containers is not None:
             from moclip.video.container import read_container_table  # here: it brings the decoder
 
-            yield "container", FactsByVideo(facts_of(read_manifest(self.manifest), read_container_table(self.containers)))
+            facts = facts_of(read_manifest(self.manifest), read_container_table(self.containers))
+            yield "container", FactsByVideo(facts)
 
     def _accounts(self, split: int) -> Iterator[tuple[str, Account | None]]:
         if self.encoder is not None:

@@ -26,7 +26,8 @@ def main() -> None:
     clip, classes = section("clip", ClipParams), read_classes(args.classes)
     names = text_order(classes, clip)
     if clip.precomputed is None:
-        images, texts, logit_scale = encode(args.manifest, args.model, clip, read_prompts(args.prompts, args.templates), names)
+        prompts = read_prompts(args.prompts, args.templates)
+        images, texts, logit_scale = encode(args.manifest, args.model, clip, prompts, names)
     else:
         images, texts, logit_scale = select(args.manifest, args.model, names)
     write_features(args.images, images.ids.tolist(), images.values)

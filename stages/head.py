@@ -47,8 +47,8 @@ def fit_split(head: str, split: int, sources: Sources, resources: Resources | No
     spec, kind = HEADS[head], settings_of(head)
     params = section(spec.section, kind) if spec.section and kind else None
     seed = (section("seed", Seed), head, split)
-    live = {"on_epoch": Live(head, split, params.epochs, sources.classes)} if spec.has_epochs else {}
-    fitted: Fitted = module_of(head).fit(sources.videos(split), params, seed, resources=resources, **live)
+    shown = {"on_epoch": Live(head, split, params.epochs, sources.classes)} if params and spec.has_epochs else {}
+    fitted: Fitted = module_of(head).fit(sources.videos(split), params, seed, resources=resources, **shown)
     return fitted
 
 
@@ -58,7 +58,9 @@ def resources_of(head: str, split: int, fields: Path | None, network: Path | Non
         return None
     kinds: Mapping[str, Any] = sections()
     own = {name: section(name, kinds[name]) for name in HEADS[head].also_reads}
-    return Resources(own, fields, split_file(network, split, ""), work_directory(head), running_code(HEAD_SCRIPT, head), kept)
+    return Resources(
+        own, fields, split_file(network, split, ""), work_directory(head), running_code(HEAD_SCRIPT, head), kept
+    )
 
 
 def write_predictions_of(fitted: Fitted, videos: Videos, preds: Path, split: int) -> None:

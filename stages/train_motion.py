@@ -16,7 +16,8 @@ def main() -> None:
         for split in section("splits", Splits)
     ]
     # The large network needs the memory, or the accelerator, for itself.
-    side_by_side(train, tasks, min(cores(), len(tasks)) if section("motion_net", MotionNetParams).arch == "small" else 1)
+    alone = section("motion_net", MotionNetParams).arch != "small"
+    side_by_side(train, tasks, 1 if alone else min(cores(), len(tasks)))
     for task in tasks:
         publish(task, args.model, args.features, args.preds)
 

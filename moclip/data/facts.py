@@ -49,5 +49,3 @@ class FactsByVideo:
     def of(self, ids: Sequence[str]) -> list[Facts]:
         """Facts of these videos, in this order."""
         return [self.facts[video] for video in ids]
-
-

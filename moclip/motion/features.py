@@ -14,17 +14,17 @@ from moclip.base.random import stream
 from moclip.data.splits import Split
 from moclip.motion.net import MotionNet, features_and_logits
 from moclip.motion.sampler import FieldSampler
-from moclip.training.loop import Batch
+from moclip.training.loop import Logits
 
 SEED_NAME = "motion"  # of the random streams that belong to this network
 CELLS_PER_PASS = 1 << 23  # 167 fields of 224 x 224, for which EfficientNet-B0 holds 2 GB
 
 
-def evaluation(net: MotionNet, sampler: FieldSampler, part: Split) -> Callable[[], Batch]:
+def evaluation(net: MotionNet, sampler: FieldSampler, part: Split) -> Logits:
     """A function that gives logits (n, k) and labels of a part; segment centres never change, so it reads them once."""
     fields = sampler.read(part.ids, sampler.params.eval_segments)
 
-    def logits() -> Batch:
+    def logits() -> tuple[Tensor, Tensor]:
         found = [_described(net, sampler, sampler.whole(part.ids[i], fields[i]))[1] for i in _passes(sampler, part.ids)]
         return torch.cat(found), torch.from_numpy(part.labels)
 

@@ -17,7 +17,7 @@ from moclip.motion.sampler import FieldSampler
 from moclip.params.motion_net import MotionNetParams
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import Epoch
-from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, shuffled
+from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, held_out, shuffled
 
 
 def train_motion_net(
@@ -62,13 +62,17 @@ def train_motion_net(
         net,
         batches,
         batch_count(len(train.ids), params.batch_videos),
-        evaluation(net, sampler, val) if val.ids else None,
         _schedule(params),
-        on_epoch,
-        test=evaluation(net, sampler, test) if test and test.ids and params.select == "test" else None,
+        validate=held_out(
+            params.select,
+            evaluation(net, sampler, val) if val.ids else None,
+            evaluation(net, sampler, test) if test and test.ids and params.select == "test" else None,
+        ),
+        on_epoch=on_epoch,
         parameters=_scaled(net, params),
         compute=compute,
         checkpoint=checkpoint,
+        title=f"train split {seed[-1]}",
     )
     return net, history
 
@@ -91,12 +95,13 @@ def _schedule(params: MotionNetParams) -> Schedule:
         params.select,
         params.optimizer,
         params.eps,
-        params.lr_drop_epochs,
+        shape=params.schedule,
+        drop_epochs=params.lr_drop_epochs or (),
     )
 
 
 def _scaled(net: MotionNet, params: MotionNetParams) -> list[ScaledParameters]:
-    parts = net.parts()
+    parts = net.parameter_groups()
     return [
         (parts["classifier"], params.lr_scale_classifier),
         (parts["stem"], params.lr_scale_stem),

@@ -1,8 +1,8 @@
 """The code that a stage runs, as a text: digest and path of each file that its script reaches.
 
 A digest is over the syntax tree without docstrings and comments: what only reads differently runs nothing again.
-`NO_NUMBER` is left out, with what it alone reaches: it shows and measures, and can move no number. A stage of heads does
-not hang on the whole registry, but on the rows of its own heads.
+`NO_NUMBER` is left out, with what it alone reaches: it shows and measures, and can move no number. A stage of heads
+hangs on the rows of its own heads, not on the whole registry.
 """
 
 import ast

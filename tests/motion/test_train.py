@@ -127,8 +127,8 @@ def test_efficientnet_trains_with_parts_at_rates_of_their_own(store):
     make_deterministic(*SEED)
     start = MotionNet("efficientnet_b0", 2, 20.0)
     steps = {
-        part: max((a - b).abs().max().item() for a, b in zip(held, start.parts()[part], strict=True))
-        for part, held in net.parts().items()
+        part: max((a - b).abs().max().item() for a, b in zip(held, start.parameter_groups()[part], strict=True))
+        for part, held in net.parameter_groups().items()
     }
     assert steps["classifier"] == pytest.approx(0.01, rel=0.01)
     assert steps["stem"] == pytest.approx(0.001, rel=0.01)
