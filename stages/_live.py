@@ -70,7 +70,7 @@ class Live:
 def _start() -> subprocess.Popen[bytes]:
     """Start the follower in a session of its own: Ctrl-C reaches the training alone, which ends both.
 
-    The follower holds the store's lock while it tries to reach a server, so its tries are short; it repeats them itself.
+    The follower holds the store's lock while it tries to reach a server, so its tries are short and repeated.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.commands.follow"],

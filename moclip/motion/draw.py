@@ -3,24 +3,24 @@
 Axes: t frames, n pictures, gh and gw cells down and across. Light: NumPy, Pillow and PyAV, nothing that learns.
 """
 
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Iterable
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw
 
 from moclip.base.files import write_npz
 from moclip.base.outputs import writing_file
-from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid, field_at
-from moclip.report.contact_sheet import flow_colours, full_speed_px, spread
+from moclip.motion.fields import field_at
+from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
 from moclip.video import decode as video
+from moclip.video.write import write_mp4
 
 SHOWN_FRAMES = 6  # an arrow spans the motion of so many frames: one alone is mostly below a pixel
 PICTURES, PICTURE_COLUMNS = 6, 3
 _LEAST_PX = 1.0  # below it a cell shows neither colour nor arrow
 _ZOOM = 2
+_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
 _GREY = 0.75
 _COLOUR = 0.65
 
@@ -80,7 +80,7 @@ def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
             draw(frame.to_ndarray(format="rgb24"), field, grid, full_px)
             for frame, field in zip(frames, fields, strict=True)
         )
-        _write_mp4(temporary, pictures, fps)
+        write_mp4(temporary, pictures, fps)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:
@@ -122,15 +122,30 @@ def _arrow(pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray) -> None
     pen.polygon([tuple(end), *head], fill="white", outline="black")
 
 
-def _write_mp4(out: Path, pictures: Iterator[Image.Image], fps: float) -> None:
-    rate = Fraction(fps or 25.0).limit_denominator(1001)
-    with av.open(f"file:{out}", "w", format="mp4") as container:  # "file:" keeps a name such as "a:b.mp4" a name
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
-        stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(pictures):
-            if number == 0:  # H.264 in 4:2:0 takes even sizes only
-                stream.width, stream.height = (side // 2 * 2 for side in picture.size)
-            frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
-            frame.pts, frame.time_base = number, 1 / rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of 0..count-1, evenly spaced from the first to the last."""
+    if count <= most:
+        return list(range(count))
+    return [i * (count - 1) // (most - 1) for i in range(most)]
+
+
+def full_speed_px(field_px: np.ndarray) -> float:
+    """Displacement that gets full colour: the field's 99th percentile, at least one pixel."""
+    return max(float(np.percentile(np.hypot(*field_px), 99)), _REST_PX)
+
+
+def flow_colours(field_px: np.ndarray, full_px: float) -> np.ndarray:
+    """Colours of a motion field: hue is direction, saturation is displacement, rest is white.
+
+    Args:
+        field_px: (2, gh, gw), (dx, dy), x right and y down.
+        full_px: Displacement of full saturation.
+
+    Returns:
+        uint8 (gh, gw, 3). Right is red, down green-yellow, left cyan, up violet.
+    """
+    dx, dy = field_px
+    hue = np.rint(np.arctan2(dy, dx) / (2 * np.pi) * 256) % 256
+    saturation = np.rint(np.minimum(np.hypot(dx, dy) / full_px, 1.0) * 255)
+    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).astype(np.uint8)
+    return np.asarray(Image.fromarray(hsv, mode="HSV").convert("RGB"))
