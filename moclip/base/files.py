@@ -138,6 +138,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_bytes(content: Any) -> str:
+    """SHA-256 of bytes, or of an array's, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def fingerprint(*parts: Any) -> str:
     """Sixteen hexadecimal digits that stand for JSON-able values; key order does not matter."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))

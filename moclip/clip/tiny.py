@@ -1,5 +1,6 @@
 """Train a tiny CLIP from scratch on captioned stills, for a demo that needs no download."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,11 +11,11 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 from torch.nn import functional
 
-from moclip.base.progress import Progress
 from moclip.base.random import make_deterministic, torch_stream
 from moclip.clip.encoder import build
 from moclip.params.demo_clip import DemoClipParams
-from moclip.training.loop import batch_count, shuffled
+from moclip.training.history import Epoch
+from moclip.training.loop import Batch, Schedule, batch_count, fit, shuffled
 
 IMAGE_PX = 64
 MAX_LOGIT_SCALE = 100.0  # CLIP's own bound
@@ -39,7 +40,7 @@ def train_demo_clip(
     captions: Sequence[str],
     params: DemoClipParams,
     seed: int,
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> open_clip.CLIP:
     """Contrastive training from random weights.
 
@@ -48,31 +49,28 @@ def train_demo_clip(
         captions: One per still.
         params: Size and schedule.
         seed: Of weights and order.
-        on_epoch: Called with the epoch's number and its mean loss.
+        on_epoch: As for `moclip.training.loop.fit`.
     """
     make_deterministic(seed, "demo_clip")
     model = build(CONFIG["model_cfg"])
     tokens = open_clip.SimpleTokenizer(context_length=CONFIG["model_cfg"]["text_cfg"]["context_length"])(list(captions))
     pixels = _normalised(images)
-    steps = batch_count(len(images), params.batch_images)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.lr, weight_decay=0.05)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.lr, params.epochs * steps)
-    with Progress(total=params.epochs * steps, desc="train CLIP", unit="step") as bar:
-        for epoch in range(params.epochs):
-            model.train()
-            losses = []
-            for chosen in _batches(len(images), params.batch_images, seed, epoch):
-                loss = contrastive_loss(model, pixels[chosen], tokens[chosen])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                cycle.step()
-                model.logit_scale.data.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
-                losses.append(loss.item())
-                bar.update()
-            bar.set_postfix_str(f"epoch {epoch + 1}, loss {np.mean(losses):.3f}", False)
-            on_epoch(epoch, float(np.mean(losses)))
-    return model.eval()
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        order = shuffled(len(images), params.batch_images, torch_stream(seed, "demo_clip", epoch))
+        return ((pixels[chosen], tokens[chosen]) for chosen in order)
+
+    fit(
+        model,
+        batches,
+        batch_count(len(images), params.batch_images),
+        Schedule(params.epochs, params.lr, weight_decay=0.05),
+        loss=lambda _, batch: contrastive_loss(model, *batch),
+        on_epoch=on_epoch,
+        after_step=lambda: model.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE)),
+        title="train CLIP",
+    )
+    return model
 
 
 def contrastive_loss(model: open_clip.CLIP, pixels: Tensor, tokens: Tensor) -> Tensor:
@@ -87,10 +85,6 @@ def contrastive_loss(model: open_clip.CLIP, pixels: Tensor, tokens: Tensor) -> T
     target = torch.arange(len(logits))
     loss: Tensor = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
     return loss
-
-
-def _batches(count: int, size: int, seed: int, epoch: int) -> Iterator[Tensor]:
-    yield from shuffled(count, size, torch_stream(seed, "demo_clip", epoch))
 
 
 def _normalised(images: np.ndarray) -> Tensor:

@@ -1,56 +1,71 @@
-"""The linear probe: logistic regression on CLIP features, which the default fusion head sees in the same form.
+"""The head `linear_probe`: logistic regression on CLIP features, which the default fusion head sees in the same form.
 
 Axes: n video, d feature, k class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler, normalize
 
-from moclip.data.splits import Member, members_of
-from moclip.heads.logistic import Fitted, Labelled, fit, save
+from moclip.heads.fitted import Cost, Fitted, Seed, Videos
+from moclip.heads.logistic import Labelled, Logistic, fit_logistic, load_logistic, save_logistic
 from moclip.params.heads.linear_probe import LinearProbeParams
-from moclip.store.features import Features
 
 
-@dataclass(frozen=True)
-class LinearProbe:
-    """A classifier, and the mean and deviation of the train part's features at unit length."""
+@dataclass
+class LinearProbe(Fitted):
+    """A classifier, and mean and deviation (d,) of the train part's features at unit length."""
 
-    classifier: Fitted
-    scaler: StandardScaler
+    classifier: Logistic
+    mean: np.ndarray
+    scale: np.ndarray
+    streams = ("clip",)
 
-    def log_probabilities(self, features: np.ndarray, classes: int) -> np.ndarray:
-        """Logarithms of probabilities (n, k) of features (n, d)."""
-        return self.classifier.log_probabilities(self.scaler.transform(_unit(features)), classes)
+    def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Log-probabilities (n, k) of CLIP features (n, d)."""
+        return self.classifier.log_probabilities((_unit(inputs["clip"]) - self.mean) / self.scale)
 
     def save(self, directory: Path) -> None:
-        """Write it as one directory, as `moclip.heads.logistic.save`."""
-        save(directory, self.classifier, {}, mean=self.scaler.mean_, scale=self.scaler.scale_)
+        """Write weights and scaling."""
+        save_logistic(directory, self.classifier, {}, mean=self.mean, scale=self.scale)
+
+    def cost(self) -> Cost:
+        """A weight for each feature and class, and an offset for each class."""
+        macs = len(self.mean) * self.classifier.classes
+        return Cost(macs + self.classifier.classes, macs)
 
 
-def train_linear_probe(
-    features: Features, members: Sequence[Member], params: LinearProbeParams, classes: int
-) -> LinearProbe:
+def fit(videos: Videos, params: LinearProbeParams, seed: Seed, **_: Any) -> LinearProbe:
     """Fit on the train part, choose C on the val part; the test part is not looked at.
 
     Raises:
         StoreError: the features lack a video; it is named.
-        DataError: as `moclip.heads.logistic.fit`.
+        DataError: as `moclip.heads.logistic.fit_logistic`.
     """
-    parts = {part: members_of(members, part) for part in ("train", "val")}
     # scikit-learn scales no empty array, and without held-out groups the val part is one: it stays as it is.
-    inputs = {part: features.of([member.id for member in own]) for part, own in parts.items()}
+    inputs = {part: videos.inputs(part)["clip"] for part in ("train", "val")}
     inputs |= {part: _unit(values) for part, values in inputs.items() if len(values)}
     scaler = StandardScaler().fit(inputs["train"])
     inputs |= {part: scaler.transform(values) for part, values in inputs.items() if len(values)}
-    train, val = (
-        Labelled(inputs[part], np.array([member.label for member in own], np.int64)) for part, own in parts.items()
-    )
-    return LinearProbe(fit(train, val, params.c_values, classes, refit=params.refit), scaler)
+    train, val = (Labelled(values, videos.split.part(part).labels) for part, values in inputs.items())
+    classifier = fit_logistic(train, val, params.c_values, len(videos.split.classes), refit=params.refit)
+    probe = LinearProbe(classifier, scaler.mean_, scaler.scale_)
+    probe.choice = classifier.record()
+    return probe
+
+
+def load(directory: Path) -> LinearProbe:
+    """Read what `LinearProbe.save` wrote.
+
+    Raises:
+        StoreError: a file is missing or damaged.
+    """
+    classifier, _, arrays = load_logistic(directory, "mean", "scale")
+    return LinearProbe(classifier, **arrays)
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

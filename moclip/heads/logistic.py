@@ -14,8 +14,8 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from moclip.base.errors import DataError
-from moclip.base.files import atomic_path, write_json, write_npz
+from moclip.base.errors import DataError, StoreError
+from moclip.base.files import atomic_path, read_json, read_npz, write_json, write_npz
 from moclip.heads.selection import Trial, best, record, trial
 
 WEIGHTS = "model.npz"
@@ -36,18 +36,28 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A linear classifier: weights (t, d), offsets (t,), labels (t,) of its outputs; C and how it was chosen."""
+class Logistic:
+    """A linear classifier of k classes.
+
+    Attributes:
+        weights: (t, d), for inputs of the t classes that have a training video.
+        offsets: (t,).
+        labels: (t,), the classes that the outputs stand for.
+        classes: k.
+        c: The inverse strength of regularisation that was kept.
+        trials: What each value came to on validation.
+    """
 
     weights: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
+    classes: int
     c: float
-    trials: list[Trial]
+    trials: Sequence[Trial] = ()
 
-    def log_probabilities(self, inputs: np.ndarray, classes: int) -> np.ndarray:
+    def log_probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Logarithms of probabilities (n, k); `LOG_OF_NO_CHANCE` for a class without a training video."""
-        found = np.full((len(inputs), classes), LOG_OF_NO_CHANCE)
+        found = np.full((len(inputs), self.classes), LOG_OF_NO_CHANCE)
         found[:, self.labels] = log_softmax(inputs @ self.weights.T + self.offsets, axis=1)
         return found
 
@@ -56,7 +66,9 @@ class Fitted:
         return record("c", self.c, self.trials)
 
 
-def fit(train: Labelled, val: Labelled, c_values: Sequence[float], classes: int, *, refit: str = "train") -> Fitted:
+def fit_logistic(
+    train: Labelled, val: Labelled, c_values: Sequence[float], classes: int, *, refit: str = "train"
+) -> Logistic:
     """Fit on the train part with each C, keep the best on validation: highest top-1, then lowest loss, then least C.
 
     Args:
@@ -78,17 +90,15 @@ def fit(train: Labelled, val: Labelled, c_values: Sequence[float], classes: int,
         )
     # Sums of several threads depend on their number, and these problems are small.
     with threadpool_limits(1):
-        fits = {c: _fit(train, c) for c in c_values}
-        trials = [
-            trial(c, fits[c].log_probabilities(val.inputs, classes), val.labels) for c in c_values if len(val.labels)
-        ]
+        fits = {c: _fit(train, c, classes) for c in c_values}
+        trials = [trial(c, fits[c].log_probabilities(val.inputs), val.labels) for c in c_values if len(val.labels)]
         chosen = fits[best(trials).setting if trials else c_values[0]]
         if refit == "train_val":
-            chosen = _fit(_joined(train, val), chosen.c)
+            chosen = _fit(_joined(train, val), chosen.c, classes)
     return replace(chosen, trials=trials)
 
 
-def save(directory: Path, fitted: Fitted, config: dict[str, Any], **arrays: np.ndarray) -> None:
+def save_logistic(directory: Path, fitted: Logistic, config: dict[str, Any], **arrays: np.ndarray) -> None:
     """Write a classifier as one directory, atomically: weights as npz without pickle, the rest as JSON.
 
     Args:
@@ -101,7 +111,23 @@ def save(directory: Path, fitted: Fitted, config: dict[str, Any], **arrays: np.n
         temporary.mkdir()
         weights = {"weights": fitted.weights, "offsets": fitted.offsets, "labels": fitted.labels}
         write_npz(temporary / WEIGHTS, **weights, **arrays)
-        write_json(temporary / CONFIG, {**config, **fitted.record()})
+        write_json(temporary / CONFIG, {**config, "classes": fitted.classes, **fitted.record()})
+
+
+def load_logistic(directory: Path, *names: str) -> tuple[Logistic, dict[str, Any], dict[str, np.ndarray]]:
+    """What `save_logistic` wrote: the classifier, the rest of its config, and the named arrays.
+
+    Raises:
+        StoreError: a file is missing or damaged, or lacks an array or a key.
+    """
+    arrays = read_npz(directory / WEIGHTS, "weights", "offsets", "labels", *names)
+    config = read_json(directory / CONFIG)
+    try:
+        c, classes = float(config.pop("c")), int(config.pop("classes"))
+    except KeyError as error:
+        raise StoreError(f"{directory / CONFIG}: lacks {error}; run the stage that fits this head again") from error
+    own = Logistic(arrays["weights"], arrays["offsets"], arrays["labels"], classes, c)
+    return own, config, {name: arrays[name] for name in names}
 
 
 def _joined(first: Labelled, second: Labelled) -> Labelled:
@@ -111,11 +137,11 @@ def _joined(first: Labelled, second: Labelled) -> Labelled:
     )
 
 
-def _fit(part: Labelled, c: float) -> Fitted:
+def _fit(part: Labelled, c: float, classes: int) -> Logistic:
     model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(part.inputs, part.labels)
     if (steps := int(model.n_iter_.max())) >= MAX_ITERATIONS:
         log.warning("C %g: not converged after %d iterations", c, steps)
     weights, offsets = model.coef_, model.intercept_
     if len(weights) == 1:  # of two classes scikit-learn keeps the second's score alone
         weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
-    return Fitted(weights, offsets, model.classes_, c, [])
+    return Logistic(weights, offsets, model.classes_, classes, c)

@@ -1,4 +1,4 @@
-"""What a video gives away without being decoded: encoder, rates, key frames, sound, length, size; as inputs.
+"""The head `metadata_only`: logistic regression on what a file gives away without being decoded.
 
 Bytes are left out: how many a picture takes depends on what it shows and how that moves.
 
@@ -13,38 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from moclip.base.errors import DataError
-from moclip.data.manifest import Video
-from moclip.data.splits import Member, members_of
-from moclip.heads.logistic import Fitted, Labelled, fit, save
+from moclip.data.facts import Facts
+from moclip.heads.fitted import Fitted, Seed, Videos
+from moclip.heads.logistic import Labelled, Logistic, fit_logistic, load_logistic, save_logistic
 from moclip.params.heads.metadata_only import MetadataOnlyParams
-from moclip.video.container import Container
 
+STREAM = "container"
 BINS = 10
-Facts = Mapping[str, str | int]
-
-
-def facts_of(videos: Mapping[str, Video], containers: Mapping[str, Container]) -> dict[str, Facts]:
-    """Facts of files by video id: words stand for themselves, whole numbers are lengths in frames.
-
-    Raises:
-        DataError: a video has no container facts; it is named.
-    """
-    if missing := sorted(set(videos) - set(containers)):
-        raise DataError(f"{missing[0]}: no container facts ({len(missing)} of {len(videos)}); run `dvc repro audit`")
-    return {stem: _facts(video, containers[stem]) for stem, video in videos.items()}
-
-
-def _facts(video: Video, container: Container) -> Facts:
-    return {
-        "encoder": container.encoder(video.codec),
-        "fps": f"{video.fps:.3f}",
-        "size": f"{video.width}x{video.height}",
-        "b_frames": str(container.b_frames),
-        "audio": str(container.audio),
-        "frames": video.frames,
-        "gop_frames": container.gop_frames,
-    }
 
 
 @dataclass(frozen=True)
@@ -83,38 +58,50 @@ class Encoding:
         }
 
 
-@dataclass(frozen=True)
-class MetadataClassifier:
+@dataclass
+class MetadataClassifier(Fitted):
     """A classifier and the encoding of its inputs."""
 
-    classifier: Fitted
+    classifier: Logistic
     encoding: Encoding
+    streams = (STREAM,)
 
-    def log_probabilities(self, facts: Sequence[Facts], classes: int) -> np.ndarray:
-        """Logarithms of probabilities (n, k) of n videos' facts."""
-        return self.classifier.log_probabilities(self.encoding.inputs(facts), classes)
+    def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Log-probabilities (n, k) of n videos' facts."""
+        return self.classifier.log_probabilities(self.encoding.inputs(inputs[STREAM]))
 
     def save(self, directory: Path) -> None:
-        """Write it as one directory, as `moclip.heads.logistic.save`."""
-        save(directory, self.classifier, self.encoding.config())
+        """Write weights, words and edges."""
+        save_logistic(directory, self.classifier, self.encoding.config())
+
+    def cost(self) -> None:
+        """No network runs."""
+        return
 
 
-def train_metadata_classifier(
-    facts: Mapping[str, Facts], members: Sequence[Member], params: MetadataOnlyParams, classes: int
-) -> MetadataClassifier:
+def fit(videos: Videos, params: MetadataOnlyParams, seed: Seed, **_: Any) -> MetadataClassifier:
     """Fit on the train part, choose C on the val part; the test part is not looked at.
 
     Raises:
-        DataError: as `moclip.heads.logistic.fit`.
+        DataError: as `moclip.heads.logistic.fit_logistic`.
     """
-    parts = [members_of(members, part) for part in ("train", "val")]
-    rows = [[facts[member.id] for member in own] for own in parts]
-    encoding = Encoding.of(rows[0])
-    train, val = (
-        Labelled(encoding.inputs(own), np.array([member.label for member in listed], np.int64))
-        for own, listed in zip(rows, parts, strict=True)
-    )
-    return MetadataClassifier(fit(train, val, params.c_values, classes), encoding)
+    facts = {part: videos.inputs(part)[STREAM] for part in ("train", "val")}
+    encoding = Encoding.of(facts["train"])
+    train, val = (Labelled(encoding.inputs(rows), videos.split.part(part).labels) for part, rows in facts.items())
+    classifier = fit_logistic(train, val, params.c_values, len(videos.split.classes))
+    fitted = MetadataClassifier(classifier, encoding)
+    fitted.choice = classifier.record()
+    return fitted
+
+
+def load(directory: Path) -> MetadataClassifier:
+    """Read what `MetadataClassifier.save` wrote.
+
+    Raises:
+        StoreError: a file is missing or damaged.
+    """
+    classifier, config, _ = load_logistic(directory)
+    return MetadataClassifier(classifier, Encoding(config["words"], config["edges"]))
 
 
 def _edges(values: Sequence[int]) -> list[float]:

@@ -1,33 +1,214 @@
-"""The heads in words, in the order in which every table has them."""
+"""Every head, one row each, in the order of all tables: what pages, figures and commands know of it.
 
-from collections.abc import Mapping, Sequence
+Data alone, and light: `module` names the file that fits and loads a head, and is imported when that is wanted.
+`moclip/heads/README.md` says what a new head is.
+"""
 
-# Every head that a report can name, in the order of its tables.
-HEADS: Mapping[str, tuple[str, str]] = {
-    "zero_shot": ("zero-shot CLIP", "likeness to the class prompts; trained on no video"),
-    "motion_only": ("motion alone", "the motion network's own classifier"),
-    "metadata_only": (
-        "metadata alone",
-        "logistic regression on what the container gives away (encoder, frame rate, size, key frames, B-frames, "
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from moclip.params import registry as params
+
+CLIP, MOTION = "clip", "motion"
+BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, GREY, BLACK = (
+    "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#767676", "#000000",
+)  # fmt: skip
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """One head.
+
+    Attributes:
+        title: Its name in tables and figures.
+        words: What it is, as a phrase.
+        colour: Of its bar.
+        module: Where its `fit` and `load` are.
+        section: Section of params.yaml with its settings; None where it has none.
+        settings: `module:Class` of that section's model.
+        also_reads: Sections of the data and of other networks that its fit reads.
+        streams: What it takes of a video: CLIP's feature, the motion network's, both, or neither.
+        chosen_by: Sections whose `select` chooses an epoch that its accuracy rests on.
+        has_epochs: Whether it is trained in epochs, and has curves.
+        rivals: Heads that its accuracy is held against. `MAIN` is held against every other head.
+        is_motion_control: Whether `MAIN` minus this head is what the video's own motion adds.
+        is_servable: Whether it answers for a video by itself, with its own weights and those of its streams.
+    """
+
+    title: str
+    words: str
+    colour: str
+    module: str
+    section: str | None = None
+    settings: str | None = None
+    also_reads: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+    chosen_by: tuple[str, ...] = ()
+    has_epochs: bool = False
+    rivals: tuple[str, ...] = ()
+    is_motion_control: bool = False
+    is_servable: bool = False
+
+
+MAIN = "fusion"
+"""The head that the project is about."""
+
+HEADS: Mapping[str, HeadSpec] = {
+    "zero_shot": HeadSpec(
+        title="zero-shot CLIP",
+        words="likeness to the class prompts; trained on no video",
+        colour=SKY,
+        module="moclip.heads.zero_shot",
+        streams=(CLIP,),
+        is_servable=True,
+    ),
+    "motion_only": HeadSpec(
+        title="motion alone",
+        words="the motion network's own classifier",
+        colour=ORANGE,
+        module="moclip.heads.motion_only",
+        section="motion_net",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        is_servable=True,
+    ),
+    "metadata_only": HeadSpec(
+        title="metadata alone",
+        words="logistic regression on what the container gives away (encoder, frame rate, size, key frames, B-frames, "
         "sound, length); it sees neither a pixel nor a vector",
+        colour=GREY,
+        module="moclip.heads.metadata_only",
+        section="metadata_only",
+        settings="moclip.params.heads.metadata_only:MetadataOnlyParams",
     ),
-    "clip_probe": (
-        "CLIP probe",
-        "the fusion head on CLIP features alone; the paper lacks this control",
+    "clip_probe": HeadSpec(
+        title="CLIP probe",
+        words="the fusion head on CLIP features alone; the paper lacks this control",
+        colour=BLUE,
+        module="moclip.heads.clip_probe",
+        section="fusion",
+        settings="moclip.params.heads.fusion:HeadParams",
+        streams=(CLIP,),
+        chosen_by=("fusion",),
+        has_epochs=True,
+        rivals=("zero_shot",),
+        is_motion_control=True,
+        is_servable=True,
     ),
-    "linear_probe": ("linear CLIP probe", "logistic regression on the CLIP features, its C chosen on validation"),
-    "score_average": (
-        "score average",
-        "the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is trained",
+    "linear_probe": HeadSpec(
+        title="linear CLIP probe",
+        words="logistic regression on the CLIP features, its C chosen on validation",
+        colour=PURPLE,
+        module="moclip.heads.linear_probe",
+        section="linear_probe",
+        settings="moclip.params.heads.linear_probe:LinearProbeParams",
+        streams=(CLIP,),
+        is_motion_control=True,
     ),
-    "motion_permuted": (
-        "motion permuted",
-        "the fusion head with motion features dealt out anew among the videos: what its size alone gives",
+    "score_average": HeadSpec(
+        title="score average",
+        words="the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is "
+        "trained",
+        colour=VERMILLION,
+        module="moclip.heads.score_average",
+        section="score_average",
+        settings="moclip.params.heads.score_average:ScoreAverageParams",
+        streams=(CLIP, MOTION),
+        chosen_by=("motion_net", "fusion"),
+        rivals=("clip_probe",),
     ),
-    "fusion": ("fusion", "the same head on CLIP and motion features together"),
+    "motion_permuted": HeadSpec(
+        title="motion permuted",
+        words="the fusion head with motion features dealt out anew among the videos: what its size alone gives",
+        colour=BLACK,
+        module="moclip.heads.motion_permuted",
+        section="fusion",
+        settings="moclip.params.heads.fusion:HeadParams",
+        streams=(CLIP, MOTION),
+        chosen_by=("motion_net", "fusion"),
+        has_epochs=True,
+        rivals=("clip_probe",),
+        is_motion_control=True,
+    ),
+    "fusion": HeadSpec(
+        title="fusion",
+        words="the same head on CLIP and motion features together",
+        colour=GREEN,
+        module="moclip.heads.fusion",
+        section="fusion",
+        settings="moclip.params.heads.fusion:HeadParams",
+        also_reads=("motion", "motion_net", "compute"),
+        streams=(CLIP, MOTION),
+        chosen_by=("motion_net", "fusion"),
+        has_epochs=True,
+        is_servable=True,
+    ),
 }
 
 
-def main_head(heads: Sequence[str]) -> str:
-    """The head whose errors are shown: fusion, or else the last of those that ran."""
+def module_of(head: str) -> Any:
+    """The module of a head, imported now; it has `fit` and `load`."""
+    return importlib.import_module(HEADS[head].module)
+
+
+def settings_of(head: str) -> Any:
+    """Model of a head's section of params.yaml; None where it has none of its own."""
+    name = HEADS[head].settings
+    if name is None:
+        return None
+    module, _, kind = name.partition(":")
+    return getattr(importlib.import_module(module), kind)
+
+
+def main_head(heads: Iterable[str]) -> str:
+    """The head whose errors are shown: `MAIN`, or else the last of those that ran."""
     return max(heads, key=list(HEADS).index)
+
+
+def in_order(heads: Iterable[str]) -> list[str]:
+    """Heads in the order of all tables."""
+    return sorted(heads, key=list(HEADS).index)
+
+
+def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of these heads worth a paired difference: `MAIN` over each other one, then each over its rivals."""
+    pairs = [(MAIN, other) for other in heads if other != MAIN and MAIN in heads]
+    return pairs + [(head, rival) for head in in_order(heads) for rival in HEADS[head].rivals if rival in heads]
+
+
+def _known(heads: list[str]) -> list[str]:
+    if unknown := [head for head in heads if head not in HEADS]:
+        raise ValueError(f"'{unknown[0]}' is no head; known: {', '.join(HEADS)}")
+    if len(set(heads)) != len(heads):
+        raise ValueError("each entry may stand here once")
+    return heads
+
+
+Heads = Annotated[list[str], Field(min_length=1), AfterValidator(_known)]
+"""The parameter `heads`."""
+
+
+def section_names() -> set[str]:
+    """Names of all sections of params.yaml."""
+    return {*params.MODELS, "heads", *(spec.section for spec in HEADS.values() if spec.section)}
+
+
+def sections() -> dict[str, Any]:
+    """Every section of params.yaml with its model, those of the heads included."""
+    own = {spec.section: settings_of(head) for head, spec in HEADS.items() if spec.section and spec.settings}
+    return {**params.MODELS, "heads": Heads, **own}
+
+
+def check_params(values: Mapping[str, Any]) -> None:
+    """Validate a whole parameters file.
+
+    Raises:
+        ParamsError: a section is unknown or missing, or a value breaks a rule; all of them are named.
+    """
+    params.check_all(values, sections())

@@ -1,13 +1,76 @@
-"""Late fusion without training: the weighted mean of two heads' probabilities, the weight chosen on validation.
+"""The head `score_average`: the weighted mean of two heads' probabilities, the weight chosen on validation.
 
-NumPy alone. Axes: n video, k class.
+Axes: n video, k class.
 """
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from moclip.base.errors import DataError
-from moclip.heads.selection import Trial, trial
-from moclip.results.predictions import Predictions
+import numpy as np
+from scipy.special import log_softmax
+
+from moclip.base.errors import DataError, StoreError
+from moclip.base.files import read_json, write_json
+from moclip.heads.fitted import Cost, Fitted, Seed, Videos
+from moclip.heads.selection import Trial, best, record, trial
+from moclip.params.heads.score_average import ScoreAverageParams
+
+CONFIG = "config.json"
+
+
+@dataclass
+class ScoreAverage(Fitted):
+    """The share of motion's probabilities; its streams are the logits (n, k) of CLIP's head and of motion's."""
+
+    motion_weight: float
+    is_chosen: bool
+    streams = ("clip", "motion")
+
+    def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Log-probabilities (n, k) of two heads' logits."""
+        return average(inputs["clip"], inputs["motion"], self.motion_weight)
+
+    def save(self, directory: Path) -> None:
+        """Write the weight."""
+        write_json(directory / CONFIG, {"motion_weight": self.motion_weight, "is_chosen": self.is_chosen})
+
+    def cost(self) -> Cost:
+        """The weight, where it was chosen."""
+        return Cost(int(self.is_chosen), 0)
+
+
+def fit(videos: Videos, params: ScoreAverageParams, seed: Seed, **_: Any) -> ScoreAverage:
+    """Choose the weight on the val part, unless the parameters name it.
+
+    Raises:
+        StoreError: a head has no logits of a video; it is named.
+        DataError: nothing is held out to choose on.
+    """
+    weight = params.motion_weight
+    trials: Sequence[Trial] = ()
+    if weight is None:
+        trials = try_weights(**videos.inputs("val"), labels=videos.split.part("val").labels, steps=params.weight_steps)
+        weight = best(trials).setting
+    fitted = ScoreAverage(weight, bool(trials))
+    fitted.choice = record("motion_weight", weight, trials)
+    return fitted
+
+
+def load(directory: Path) -> ScoreAverage:
+    """Read what `ScoreAverage.save` wrote.
+
+    Raises:
+        StoreError: the file is missing, or is no such config.
+    """
+    config = read_json(directory / CONFIG)
+    try:
+        return ScoreAverage(float(config["motion_weight"]), bool(config["is_chosen"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{directory / CONFIG}: holds no weight ({error}); run the stage score_average again"
+        ) from error
 
 
 def average(clip: np.ndarray, motion: np.ndarray, motion_weight: float) -> np.ndarray:
@@ -18,47 +81,20 @@ def average(clip: np.ndarray, motion: np.ndarray, motion_weight: float) -> np.nd
     """
     with np.errstate(divide="ignore"):  # log 0 is -inf, which adds nothing
         shares = np.log([1 - motion_weight, motion_weight])
-    return np.logaddexp(shares[0] + log_softmax(clip), shares[1] + log_softmax(motion))
+    logs = [log_softmax(logits.astype(np.float64), axis=1) for logits in (clip, motion)]
+    return np.logaddexp(shares[0] + logs[0], shares[1] + logs[1])
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities (n, k), as float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs
-
-
-def try_weights(clip: Predictions, motion: Predictions, steps: int) -> list[Trial]:
-    """Try shares of motion 0, 1/steps, ..., 1.
-
-    Args:
-        clip: Predictions of CLIP's head on the validation part.
-        motion: Those of the motion network on the same videos.
-        steps: Number of equal steps from 0 to 1.
+def try_weights(clip: np.ndarray, motion: np.ndarray, labels: np.ndarray, steps: int) -> Sequence[Trial]:
+    """Try shares of motion 0, 1/steps, ..., 1 on the validation part's logits (n, k) and labels (n,).
 
     Raises:
-        DataError: nothing is held out, or the two are about different videos.
+        DataError: nothing is held out.
     """
-    check_same_videos(clip, motion)
-    if not len(clip.ids):
+    if not len(labels):
         raise DataError(
             "score_average.motion_weight: null chooses the weight on validation, and this split has no validation "
             "part; raise data.val_groups, bring more groups, or give a number"
         )
     weights = [step / steps for step in range(steps + 1)]
-    return [trial(weight, average(clip.logits, motion.logits, weight), clip.labels) for weight in weights]
-
-
-def check_same_videos(clip: Predictions, motion: Predictions) -> None:
-    """Refuse predictions of different videos, labels or classes; rows must stand in one order.
-
-    Raises:
-        DataError: names the first video that differs.
-    """
-    if clip.classes.tolist() != motion.classes.tolist():
-        raise DataError("score_average: the two heads have different classes; run both stages again")
-    pairs = [list(zip(p.ids.tolist(), p.labels.tolist(), strict=True)) for p in (clip, motion)]
-    if pairs[0] != pairs[1]:
-        both = zip(*pairs, strict=False)
-        differ = next((str(a[0]) for a, b in both if a != b), "the last of the longer list")
-        raise DataError(f"score_average: the two heads differ in videos or labels, first at {differ}; run both again")
+    return [trial(weight, average(clip, motion, weight), labels) for weight in weights]

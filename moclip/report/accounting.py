@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from moclip.clip.encoder import build, known_config
 from moclip.clip.tiny import CONFIG as DEMO_CLIP
 from moclip.data.manifest import Video
+from moclip.data.ucf101 import UCF101_CLASSES
 from moclip.heads.mlp import Head
 from moclip.motion.grid import grid_shape
 from moclip.motion.net import MotionNet, trainable_parameters
@@ -26,7 +27,7 @@ from moclip.params.heads.fusion import HeadParams
 from moclip.params.heads.score_average import ScoreAverageParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
-from moclip.report.papers import CLIP_MODEL, COST_INPUTS, COST_PROTOCOLS, CROPS, SETTINGS, UCF101_CLASSES
+from moclip.report.papers import CLIP_MODEL, COST_INPUTS, COST_PROTOCOLS, CROPS, SETTINGS
 from moclip.video.reencode import HEIGHT, WIDTH
 
 GIGA = 1e9

@@ -15,8 +15,8 @@ import numpy as np
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
+from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
 from moclip.params.run import Head
-from moclip.report.papers import UCF101_CLASSES, UCF101_TEST_VIDEOS
 from moclip.results.metrics import BySplit, Interval, Metrics, accuracy_interval, difference_interval, paired_hits
 from moclip.results.predictions import Outcomes
 

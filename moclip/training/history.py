@@ -1,58 +1,67 @@
 """Histories of trainings: one row an epoch."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moclip.base.errors import StoreError
 from moclip.base.tables import read_csv, write_csv
 
+FIRST_COLUMNS = ("epoch", "lr")
+CLASSIFIER_COLUMNS = (*FIRST_COLUMNS, "train_loss", "val_loss", "val_top1_pct")
+
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of the history; NaN where nothing is held out, and for the test part unless epochs are chosen on it."""
+    """One epoch, counted from 0: the learning rate at its start, and its figures by name."""
 
     epoch: int
     lr: float
-    train_loss: float
-    val_loss: float
-    val_top1_pct: float
-    test_top1_pct: float = math.nan
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> float:
+        """A figure; NaN where the epoch has none of this name."""
+        return self.values.get(name, math.nan)
 
 
-COLUMNS = ("epoch", "lr", "train_loss", "val_loss", "val_top1_pct")
-TEST_COLUMN = "test_top1_pct"
-
-
-def columns(history: Sequence[Epoch]) -> tuple[str, ...]:
-    """The columns that a history fills: that of the test part stands only where epochs were chosen on it."""
-    return (*COLUMNS, TEST_COLUMN) if any(not math.isnan(epoch.test_top1_pct) for epoch in history) else COLUMNS
+def columns(history: Iterable[Epoch]) -> tuple[str, ...]:
+    """Columns of a history's file; a head that was not trained has those of a classifier, and no row."""
+    names = dict.fromkeys(name for epoch in history for name in epoch.values)
+    return (*FIRST_COLUMNS, *names) if names else CLASSIFIER_COLUMNS
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
-    """Write a history as CSV, an empty cell for NaN; a head that is not trained has the header alone."""
+    """Write a history as CSV; an empty cell is NaN."""
     names = columns(history)
-    write_csv(path, names, [tuple(_cell(getattr(epoch, name)) for name in names) for epoch in history])
+    rows = [(epoch.epoch, _cell(epoch.lr), *(_cell(epoch[name]) for name in names[2:])) for epoch in history]
+    write_csv(path, names, rows)
 
 
 def read_history(path: Path) -> list[Epoch]:
-    """Read a history; an empty cell is NaN, and a head that is not trained has no epochs.
+    """Read a history; an empty cell is NaN, and a head that was not trained has no epochs.
 
     Raises:
         StoreError: the file is missing, lacks a column, or holds a value that is no number.
     """
-    rows = read_csv(path, COLUMNS, may_be_empty=True)
-    names = (*COLUMNS[1:], TEST_COLUMN)
+    rows = read_csv(path, FIRST_COLUMNS, may_be_empty=True)
     try:
-        return [Epoch(int(row["epoch"]), *(_number(row.get(name)) for name in names)) for row in rows]
+        return [
+            Epoch(
+                int(row["epoch"]),
+                _number(row["lr"]),
+                {name: _number(cell) for name, cell in row.items() if name not in FIRST_COLUMNS},
+            )
+            for row in rows
+        ]
     except ValueError as error:
         raise StoreError(f"{path}: holds a value that is no number ({error})") from error
 
 
 def stored(epoch: Epoch) -> Epoch:
     """The epoch with the digits that a history file keeps."""
-    return Epoch(epoch.epoch, *(_number(_cell(value)) for value in astuple(epoch)[1:]))
+    values = {name: _number(_cell(value)) for name, value in epoch.values.items()}
+    return Epoch(epoch.epoch, _number(_cell(epoch.lr)), values)
 
 
 def optimism_points(history: Sequence[Epoch]) -> float | None:
@@ -61,15 +70,17 @@ def optimism_points(history: Sequence[Epoch]) -> float | None:
     The test top-1 of the epoch that is best on the test part, less that of the epoch that validation chooses. None
     where the test part was not looked at, or nothing is held out for validation.
     """
-    if not history or any(math.isnan(epoch.test_top1_pct + epoch.val_top1_pct) for epoch in history):
+    if not history or any(math.isnan(epoch["test_top1_pct"] + epoch["val_top1_pct"]) for epoch in history):
         return None
-    chosen = max(history, key=lambda epoch: (epoch.val_top1_pct, -epoch.val_loss))  # of equal ones, max takes the first
-    return max(epoch.test_top1_pct for epoch in history) - chosen.test_top1_pct
+    chosen = max(
+        history, key=lambda epoch: (epoch["val_top1_pct"], -epoch["val_loss"])
+    )  # of equals, max takes the first
+    return max(epoch["test_top1_pct"] for epoch in history) - chosen["test_top1_pct"]
 
 
-def _number(cell: str | None) -> float:
+def _number(cell: str) -> float:
     return float(cell) if cell else math.nan
 
 
 def _cell(value: float) -> str:
-    return "" if value != value else f"{value:.6g}"
+    return "" if math.isnan(value) else f"{value:.6g}"

@@ -1,15 +1,16 @@
-"""The training loop: reports each epoch to a callback, selects on validation, knows no tracker."""
+"""The training loop: takes its loss, reports each epoch to a callback, selects on held-out videos, knows no tracker."""
 
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from moclip.base.errors import DataError
 from moclip.base.progress import Progress
@@ -17,8 +18,12 @@ from moclip.training.checkpoint import Checkpoint
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.history import Epoch
 
-Batch = tuple[Tensor, Tensor]
-Part = Callable[[], Batch]
+Batch = tuple[Tensor, ...]
+"""Tensors of one step; the length of the last one counts in the epoch's mean loss."""
+Loss = Callable[[nn.Module, Batch], Tensor]
+Logits = Callable[[], tuple[Tensor, Tensor]]
+"""Gives logits (n, k) and labels (n,) of held-out videos."""
+Validate = Callable[[], Mapping[str, float]]
 ScaledParameters = tuple[list[nn.Parameter], float]
 LR_DROP = 0.1
 log = logging.getLogger(__name__)
@@ -28,92 +33,50 @@ log = logging.getLogger(__name__)
 class Schedule:
     """How long, how fast, and which epoch is kept.
 
-    optimizer: "adamw" (weight decay apart from the gradient) or "adam" (decay within the gradient);
-    lr_drop_epochs: None is one cycle of the learning rate up to `lr` and down to zero; epochs, counted from 0, keep it
-    at `lr` and take a tenth of it from each of them on; no epochs keep it there to the end.
+    Attributes:
+        epochs: Passes over the data.
+        lr: Peak learning rate.
+        weight_decay: Of the optimizer.
+        select: `last`, or the held-out part whose highest top-1 (then lowest loss, then first epoch) chooses the epoch.
+        optimizer: `adamw` (weight decay apart from the gradient) or `adam` (decay within the gradient).
+        eps: In the optimizer's denominator.
+        betas: The optimizer's two averages.
+        shape: Of the learning rate: `one_cycle` up to `lr` and down to zero; `steps` takes a tenth of it from each of
+            `drop_epochs` on; `cosine` falls to zero after a straight `warmup_epochs`.
+        drop_epochs: Epochs, counted from 0, where `steps` drops; none keeps the rate.
+        warmup_epochs: Of `cosine`.
+        clip_norm: Bound of the gradient's norm; None leaves it.
+        average_from: From the end of this epoch on, weights are averaged, and the average is what is kept; None keeps
+            the weights of one epoch.
     """
 
     epochs: int
     lr: float
     weight_decay: float
-    select: str
-    optimizer: str = "adamw"
+    select: str = "last"
+    optimizer: Literal["adamw", "adam"] = "adamw"
     eps: float = 1e-8
-    lr_drop_epochs: Sequence[int] | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    shape: Literal["one_cycle", "steps", "cosine"] = "one_cycle"
+    drop_epochs: Sequence[int] = ()
+    warmup_epochs: float = 0.0
+    clip_norm: float | None = None
+    average_from: int | None = None
 
 
-def log_epoch(epoch: Epoch) -> None:
-    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
-    log.debug(
-        "epoch %d: train loss %.4f, val loss %.4f, val top-1 %.2f %%",
-        epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.val_top1_pct,
-    )  # fmt: skip
+def classification_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Cross entropy of a batch (inputs, labels), where the model maps inputs to logits."""
+    inputs, labels = batch
+    return functional.cross_entropy(model(inputs), labels)
 
 
-def fit(
-    model: nn.Module,
-    batches: Callable[[int], Iterable[Batch]],
-    steps_per_epoch: int,
-    validate: Part | None,
-    schedule: Schedule,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    *,
-    test: Part | None = None,
-    parameters: Sequence[ScaledParameters] | None = None,
-    compute: Compute = ON_CPU,
-    checkpoint: Checkpoint | None = None,
-) -> list[Epoch]:
-    """Train in place and leave the model at the selected epoch, in evaluation mode.
-
-    Args:
-        model: Maps a batch's inputs to logits.
-        batches: The (inputs, labels) of one epoch, given the epoch's number, which counts from 0. To be repeatable
-            after a kill, they follow from that number alone.
-        steps_per_epoch: How many batches an epoch has; the learning rate follows steps.
-        validate: Logits and labels of the validation part; None where nothing is held out.
-        schedule: Optimiser settings; `select` is `val` (highest top-1, then lowest loss, then first), `test` (the same
-            on the test part, as the paper's code does) or `last`.
-        on_epoch: Called after each epoch that is trained; not again for those of an earlier process.
-        test: Logits and labels of the test part, for `select: test` alone.
-        parameters: Parameters with the share of the learning rate that each list gets; None is all of them with 1.
-        compute: Arithmetic of the passes; model and batches are on its device already.
-        checkpoint: Where the state is kept for a next process, and taken from. It must belong to this training.
+def held_out(select: str, val: Logits | None, test: Logits | None) -> Validate | None:
+    """Loss and top-1 of the held-out parts, as `val_loss`, `val_top1_pct`; of test with `select: test` alone.
 
     Raises:
-        DataError: `select` is `val` or `test`, and there is no such part; or the loss is not finite.
+        DataError: `select` is `val` or `test`, and there is no such part.
     """
-    _check_selection(schedule.select, validate, test)
-    parameters = parameters or [(list(model.parameters()), 1.0)]
-    optimizer = _optimizer(parameters, schedule)
-    rates = _learning_rates(optimizer, schedule, steps_per_epoch)
-    scaler = compute.scaler()
-    so_far = _SoFar()
-    state = _State(so_far, {"model": model, "optimizer": optimizer, "rates": rates, "scaler": scaler}, compute)
-    if checkpoint:
-        state.restore(checkpoint)
-    done = len(so_far.history) * steps_per_epoch
-    with Progress(total=schedule.epochs * steps_per_epoch, initial=done, desc="train", unit="step") as bar:
-        for number in range(len(so_far.history), schedule.epochs):
-            lr = float(rates.get_last_lr()[0]) / parameters[0][1]  # read here: past its last step, a cycle turns again
-            loss = _train_epoch(model, batches(number), optimizer, rates, scaler, compute, bar)
-            val_loss, val_top1_pct = _evaluate(model, validate)
-            test_loss, test_top1_pct = _evaluate(model, test)
-            epoch = Epoch(number, lr, loss, val_loss, val_top1_pct, test_top1_pct)
-            held_out = f", val top-1 {val_top1_pct:.1f} %" if validate else ""
-            bar.set_postfix_str(f"epoch {number + 1}, loss {loss:.3f}{held_out}", False)
-            scores = {"val": (val_top1_pct, -val_loss), "test": (test_top1_pct, -test_loss), "last": None}
-            so_far.add(epoch, scores[schedule.select], model)
-            on_epoch(epoch)
-            if checkpoint:
-                checkpoint.save_if_due(state.capture)
-    if so_far.kept:
-        model.load_state_dict(so_far.kept)
-    model.eval()
-    return so_far.history
-
-
-def _check_selection(select: str, validate: Part | None, test: Part | None) -> None:
-    if select == "val" and validate is None:
+    if select == "val" and val is None:
         raise DataError(
             "select: val needs a validation part, and this split has none; raise data.val_groups, "
             "bring more groups, or set select: last"
@@ -125,28 +88,160 @@ def _check_selection(select: str, validate: Part | None, test: Part | None) -> N
             "SELECT: TEST. The epoch is chosen on the test part, as the paper's code does: the test figures of this "
             "training are too high. Its history shows by how much."
         )
+    parts = {"val": val, "test": test if select == "test" else None}
+    known = {name: logits for name, logits in parts.items() if logits is not None}
+    return (
+        (lambda: {key: value for part in known.items() for key, value in _accuracy(*part).items()}) if known else None
+    )
+
+
+def _accuracy(part: str, logits_of: Logits) -> dict[str, float]:
+    logits, labels = logits_of()
+    hits = (logits.argmax(dim=1) == labels).float().mean().item()
+    return {f"{part}_loss": functional.cross_entropy(logits, labels).item(), f"{part}_top1_pct": 100 * hits}
+
+
+def log_epoch(epoch: Epoch) -> None:
+    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
+    log.debug("epoch %d: %s", epoch.epoch, ", ".join(f"{name} {value:.4f}" for name, value in epoch.values.items()))
+
+
+def fit(
+    model: nn.Module,
+    batches: Callable[[int], Iterable[Batch]],
+    steps_per_epoch: int,
+    schedule: Schedule,
+    *,
+    loss: Loss = classification_loss,
+    validate: Validate | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    after_step: Callable[[], None] = lambda: None,
+    parameters: Sequence[ScaledParameters] | None = None,
+    compute: Compute = ON_CPU,
+    checkpoint: Checkpoint | None = None,
+    title: str = "train",
+) -> list[Epoch]:
+    """Train in place and leave the model at the selected epoch, in evaluation mode.
+
+    Args:
+        model: What is trained.
+        batches: The batches of one epoch, given the epoch's number, which counts from 0. To be repeatable after a kill,
+            they follow from that number alone.
+        steps_per_epoch: How many batches an epoch has; the learning rate follows steps.
+        schedule: Optimizer, learning rate, and which epoch is kept.
+        loss: Mean loss of a batch, a scalar.
+        validate: Figures by name after each epoch, computed in evaluation mode; `held_out` makes one. Those that
+            `schedule.select` names must be among them.
+        on_epoch: Called after each epoch that is trained; not again for those of an earlier process.
+        after_step: Called after each step of the optimizer, for bounds on parameters.
+        parameters: Parameters with the share of the learning rate that each list gets; None is all of them with 1.
+        compute: Arithmetic of the passes; model and batches are on its device already.
+        checkpoint: Where the state is kept for a next process, and taken from. It must belong to this training.
+        title: What the progress bar calls it.
+
+    Raises:
+        DataError: the loss is not finite.
+    """
+    parameters = parameters or [(list(model.parameters()), 1.0)]
+    optimizer = _optimizer(parameters, schedule)
+    step = _Step(optimizer, _learning_rates(optimizer, schedule, steps_per_epoch), compute, loss, schedule, after_step)
+    averaged = None if schedule.average_from is None else AveragedModel(model, use_buffers=True)
+    so_far = _SoFar()
+    state = _State(so_far, {"model": model, **step.state(), **({"averaged": averaged} if averaged else {})}, compute)
+    if checkpoint:
+        state.restore(checkpoint)
+    done = len(so_far.history) * steps_per_epoch
+    with Progress(total=schedule.epochs * steps_per_epoch, initial=done, desc=title, unit="step") as bar:
+        for number in range(len(so_far.history), schedule.epochs):
+            lr = (
+                float(step.rates.get_last_lr()[0]) / parameters[0][1]
+            )  # read here: past its last step, a cycle turns again
+            values = {"train_loss": _train_epoch(model, batches(number), step, bar), **_measured(model, validate)}
+            epoch = Epoch(number, lr, values)
+            bar.set_postfix_str(_shown(epoch), False)
+            so_far.add(epoch, _score(schedule.select, epoch), model)
+            if averaged and number >= (schedule.average_from or 0):
+                averaged.update_parameters(model)
+            on_epoch(epoch)
+            if checkpoint:
+                checkpoint.save_if_due(state.capture)
+    if kept := averaged.module.state_dict() if averaged else so_far.kept:
+        model.load_state_dict(kept)
+    model.eval()
+    return so_far.history
+
+
+def _shown(epoch: Epoch) -> str:
+    held = f", val top-1 {epoch['val_top1_pct']:.1f} %" if "val_top1_pct" in epoch.values else ""
+    return f"epoch {epoch.epoch + 1}, loss {epoch['train_loss']:.3f}{held}"
+
+
+def _score(select: str, epoch: Epoch) -> tuple[float, float] | None:
+    return None if select == "last" else (epoch.values[f"{select}_top1_pct"], -epoch.values[f"{select}_loss"])
 
 
 def _optimizer(parameters: Sequence[ScaledParameters], schedule: Schedule) -> torch.optim.Optimizer:
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[schedule.optimizer]
     groups = [{"params": part, "lr": schedule.lr * scale} for part, scale in parameters]
-    return kind(groups, lr=schedule.lr, eps=schedule.eps, weight_decay=schedule.weight_decay)
+    return kind(groups, lr=schedule.lr, betas=schedule.betas, eps=schedule.eps, weight_decay=schedule.weight_decay)
 
 
 def _learning_rates(
     optimizer: torch.optim.Optimizer, schedule: Schedule, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    drops = schedule.lr_drop_epochs
-    if drops is None:
+    if schedule.shape == "one_cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer, peaks, epochs=schedule.epochs, steps_per_epoch=steps_per_epoch
         )
+    factor = _stepped if schedule.shape == "steps" else _cosine
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step / steps_per_epoch, schedule))
 
-    def factor(step: int) -> float:
-        return float(LR_DROP ** sum(step // steps_per_epoch >= drop for drop in drops))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+def _stepped(epoch: float, schedule: Schedule) -> float:
+    return float(LR_DROP ** sum(epoch >= drop for drop in schedule.drop_epochs))
+
+
+def _cosine(epoch: float, schedule: Schedule) -> float:
+    """Up a straight line over the warm-up, then down a half cosine: 1 at its end, 0 after the last epoch."""
+    if epoch < schedule.warmup_epochs:
+        return epoch / schedule.warmup_epochs
+    rest = schedule.epochs - schedule.warmup_epochs
+    return 0.5 * (1.0 + math.cos(math.pi * (epoch - schedule.warmup_epochs) / rest)) if rest > 0 else 1.0
+
+
+@dataclass
+class _Step:
+    """One update of the weights from one batch."""
+
+    optimizer: torch.optim.Optimizer
+    rates: torch.optim.lr_scheduler.LRScheduler
+    compute: Compute
+    loss: Loss
+    schedule: Schedule
+    after: Callable[[], None]
+    scaler: torch.amp.GradScaler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scaler = self.compute.scaler()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"optimizer": self.optimizer, "rates": self.rates, "scaler": self.scaler}
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        with self.compute.autocast():
+            loss = self.loss(model, batch)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        if self.schedule.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), self.schedule.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.rates.step()
+        self.after()
+        return loss.detach()
 
 
 @dataclass
@@ -175,7 +270,7 @@ class _State:
         return {
             **{name: part.state_dict() for name, part in self.parts.items()},
             "random": self.compute.random_state(),
-            "history": [astuple(epoch) for epoch in self.so_far.history],
+            "history": [(epoch.epoch, epoch.lr, dict(epoch.values)) for epoch in self.so_far.history],
             "best": self.so_far.best,
             "kept": self.so_far.kept,
         }
@@ -192,28 +287,13 @@ class _State:
         log.info("goes on after epoch %d, from %s", len(self.so_far.history) - 1, checkpoint.path)
 
 
-def _train_epoch(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
-    rates: torch.optim.lr_scheduler.LRScheduler,
-    scaler: torch.amp.GradScaler,
-    compute: Compute,
-    bar: Progress,
-) -> float:
+def _train_epoch(model: nn.Module, batches: Iterable[Batch], step: _Step, bar: Progress) -> float:
     model.train()
-    total, count = torch.zeros((), dtype=torch.float64, device=compute.device), 0
-    for inputs, labels in batches:
-        with compute.autocast():
-            loss = functional.cross_entropy(model(inputs), labels)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        rates.step()
-        bar.update()
+    total, count = torch.zeros((), dtype=torch.float64, device=step.compute.device), 0
+    for batch in batches:
         # Summed where the network runs: asking a GPU for each loss would make it wait.
-        total, count = total + loss.detach().double() * len(labels), count + len(labels)
+        total, count = total + step(model, batch).double() * len(batch[-1]), count + len(batch[-1])
+        bar.update()
     mean = total.item() / count
     if not math.isfinite(mean):
         raise DataError("the training loss is not finite; lower the learning rate (lr)")
@@ -221,13 +301,9 @@ def _train_epoch(
 
 
 @torch.inference_mode()
-def _evaluate(model: nn.Module, part: Part | None) -> tuple[float, float]:
-    if part is None:
-        return math.nan, math.nan
+def _measured(model: nn.Module, validate: Validate | None) -> Mapping[str, float]:
     model.eval()
-    logits, labels = part()
-    hits = (logits.argmax(dim=1) == labels).float().mean().item()
-    return functional.cross_entropy(logits, labels).item(), 100 * hits
+    return validate() if validate else {}
 
 
 def shuffled(count: int, size: int, generator: torch.Generator) -> list[Tensor]:

@@ -1,13 +1,13 @@
 """What a video file says of itself without being decoded: who encoded it, and where its key frames are."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import av
 
 from moclip.base.errors import DataError, StoreError, VideoError
-from moclip.base.tables import read_csv, write_csv
+from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
 from moclip.base.work import Work, gather
 from moclip.video.decode import CONTAINERS
 
@@ -31,9 +31,6 @@ class Container:
     def encoder(self, codec: str) -> str:
         """Family of encoders, of which each signs in its own way: `mpeg4/xvid`."""
         return f"{codec}/{self.codec_tag}"
-
-
-_COLUMNS = ("id", *(field.name for field in fields(Container)))
 
 
 def read_container(path: Path) -> Container:
@@ -81,7 +78,9 @@ def read_containers(paths: Mapping[str, Path], *, jobs: int | None = None) -> di
 
 def write_container_table(path: Path, containers: Mapping[str, Container]) -> None:
     """Write traits by video id as CSV, sorted by id."""
-    write_csv(path, _COLUMNS, [(stem, *astuple(found)) for stem, found in sorted(containers.items())])
+    write_csv(
+        path, ("id", *columns_of(Container)), [(stem, *astuple(found)) for stem, found in sorted(containers.items())]
+    )
 
 
 def read_container_table(path: Path) -> dict[str, Container]:
@@ -90,14 +89,11 @@ def read_container_table(path: Path) -> dict[str, Container]:
     Raises:
         StoreError: the file is missing or torn, or holds another kind of value.
     """
-    truth = {"True": True, "False": False}
     try:
-        return {
-            row["id"]: Container(row["codec_tag"], truth[row["b_frames"]], truth[row["audio"]], int(row["gop_frames"]))
-            for row in read_csv(path, _COLUMNS)
-        }
-    except (KeyError, ValueError) as error:
-        raise StoreError(f"{path}: is no table of container facts ({error}); run `dvc repro audit`") from error
+        ids = [row["id"] for row in read_csv(path, ["id"])]
+        return dict(zip(ids, read_rows(path, Container), strict=True))
+    except StoreError as error:
+        raise StoreError(f"{error}; run `dvc repro audit`") from error
 
 
 def _longest_run(keys: list[bool]) -> int:

@@ -73,7 +73,7 @@ Trained = tuple[CLIP, list[float]]
 def train(stills: tuple[np.ndarray, list[str]], seed: int) -> Trained:
     losses: list[float] = []
     params = DemoClipParams(stills=64, epochs=4, lr=0.002, batch_images=32)
-    return train_demo_clip(*stills, params, seed, lambda _, loss: losses.append(loss)), losses
+    return train_demo_clip(*stills, params, seed, lambda epoch: losses.append(epoch["train_loss"])), losses
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,9 @@ from moclip.base.files import read_json, sha256_file, write_json
 from moclip.clip.encoder import META
 from moclip.clip.tiny import CONFIG
 from moclip.clip.weights import _published_digests, fetch
-from moclip.data.dataset import find_ucf101, measure
 from moclip.data.manifest import write_classes, write_manifest
+from moclip.data.measure import measure
+from moclip.data.ucf101 import find_ucf101
 from moclip.store.features import read_features
 from stages import _entry, cache_clip, clip_model
 from tests.support.hub_server import hub_environment, serving

@@ -80,7 +80,7 @@ def test_the_store_holds_each_video_in_the_order_that_was_asked_for(videos, tmp_
     store = MotionStore.open(tmp_path / "store")
     assert store.ids == [item.id for item in order]
     for item in order:
-        expected = motion.rasterise(video.read_motion(item.path), 8, "both")
+        expected = motion.rasterise(video.stream_motion(item.path), 8, "both")
         np.testing.assert_array_equal(store.clip(item.id).mv, expected.mv)
         np.testing.assert_array_equal(store.clip(item.id).state, expected.state)
         assert store.info(item.id).fps == 25.0

@@ -12,7 +12,7 @@ import pytest
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import write_json
-from moclip.report.papers import UCF101_TEST_VIDEOS
+from moclip.data.ucf101 import UCF101_TEST_VIDEOS
 from moclip.results.metrics import measure, outcomes_of
 from moclip.results.predictions import Predictions
 from moclip.results.summary import (

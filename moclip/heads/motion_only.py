@@ -1,0 +1,127 @@
+"""The head `motion_only`: the motion network with its own classifier, and what other heads take of it.
+
+Axes: n video, d feature, k class.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from moclip.base.errors import StoreError
+from moclip.data.splits import PARTS, Split
+from moclip.heads.fitted import Cost, Fitted, Seed
+from moclip.heads.train import OnEpoch, ignore
+from moclip.motion.features import describe_split
+from moclip.motion.net import MotionNet, load_motion_net
+from moclip.motion.sampler import FieldSampler
+from moclip.motion.train import train_motion_net
+from moclip.params.motion_net import MotionInput
+from moclip.params.section import validated
+from moclip.store.features import Features
+from moclip.training.checkpoint import Checkpoint
+from moclip.training.flops import multiply_adds, trainable_parameters
+from moclip.training.weights import load_model, save_model
+
+
+@dataclass
+class MotionOnly(Fitted):
+    """The frozen motion network, and how a video becomes what it takes.
+
+    Attributes:
+        net: In evaluation mode.
+        made_for: Fields, seed and split that it was trained with.
+        field: Rows and columns of the field of most videos; None where that is not known, as of a loaded network.
+    """
+
+    net: MotionNet
+    made_for: MotionInput
+    field: tuple[int, int] | None = None
+    streams = ("motion",)
+
+    @torch.inference_mode()
+    def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Logits (n, k) of the network's own features (n, d)."""
+        logits: np.ndarray = self.net.classifier(torch.from_numpy(inputs["motion"])).numpy()
+        return logits
+
+    def save(self, directory: Path) -> None:
+        """Write weights and configuration, and what they were made for."""
+        save_model(directory, self.net, {**self.net.config(), "input": self.made_for.model_dump()})
+
+    def cost(self) -> Cost:
+        """The whole network on all fields of a video."""
+        inputs = self.made_for.motion_net.eval_segments * self.made_for.motion_net.eval_crops
+        return Cost(trainable_parameters(self.net), inputs * self.input_macs())
+
+    def input_macs(self) -> int:
+        """Multiply-adds of one field, counted on a copy without weights."""
+        assert self.field is not None, "only a network that was just trained knows its videos"
+        return motion_macs(self.net.arch, self.net.classifier.out_features, self.field)
+
+
+def motion_macs(arch: str, classes: int, field: tuple[int, int]) -> int:
+    """Multiply-adds of a motion network on a field of (rows, columns)."""
+    with torch.device("meta"):
+        net = MotionNet(arch, classes, bound_px=1.0).eval()
+        return multiply_adds(lambda: net(torch.empty(1, 1, 2, *field)))
+
+
+def fit(
+    sampler: FieldSampler,
+    split: Split,
+    seed: Seed,
+    on_epoch: OnEpoch = ignore,
+    checkpoint: Checkpoint | None = None,
+) -> MotionOnly:
+    """Train the network on a split.
+
+    Args:
+        sampler: Fields of the videos, with the parameters of network and training and the device.
+        split: The videos.
+        seed: The one seed, `moclip.motion.features.SEED_NAME`, and the split's number.
+        on_epoch: As for `moclip.training.loop.fit`.
+        checkpoint: As for `moclip.training.loop.fit`.
+
+    Raises:
+        DataError: the train part is empty, or as `moclip.training.loop.fit`.
+    """
+    train, val, test = (split.part(part) for part in PARTS)
+    net, history = train_motion_net(sampler, train, val, seed, on_epoch, test=test, checkpoint=checkpoint)
+    made_for = MotionInput(motion=sampler.motion, motion_net=sampler.params, seed=seed[0], split=seed[2])
+    fitted = MotionOnly(net, made_for, _most_frequent_field(sampler, split.ids))
+    fitted.history = history
+    return fitted
+
+
+def describe(fitted: MotionOnly, sampler: FieldSampler, split: Split, seed: Seed) -> tuple[Features, Features]:
+    """Features (n, d) and logits (n, k) of all videos of the split: train, val and test, one after the other."""
+    train, val, test = (split.part(part).ids for part in PARTS)
+    features, logits = describe_split(fitted.net, sampler, train, [*val, *test], seed)
+    every = np.array([*train, *val, *test])
+    return Features("motion features", every, features), Features("motion logits", every, logits)
+
+
+def load(directory: Path) -> MotionOnly:
+    """Read what `MotionOnly.save` wrote.
+
+    Raises:
+        StoreError: a file is missing or torn, or the network was saved before its input was kept beside its weights.
+    """
+    config, state = load_model(directory)
+    made_for = config.pop("input", None)
+    if made_for is None:
+        raise StoreError(f"{directory}: does not say how its input was made; train it again")
+    return MotionOnly(load_motion_net(config, state), validated("input", MotionInput, made_for))
+
+
+def _most_frequent_field(sampler: FieldSampler, ids: Sequence[str]) -> tuple[int, int]:
+    if sampler.params.input_px is not None:
+        return sampler.params.input_px, sampler.params.input_px
+    infos = (sampler.store.info(video) for video in ids)
+    (field, _), *_ = Counter((info.gh, info.gw) for info in infos).most_common(1)
+    return field
