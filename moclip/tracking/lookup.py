@@ -11,15 +11,14 @@ from typing import Any
 
 import requests
 
+from moclip.heads.registry import MAIN
 from moclip.tracking.result import (
     ALIAS,
     CLONE_TAG,
     COMPLETE_TAG,
     EXPERIMENT_TAG,
     KEY_TAG,
-    KIND_TAG,
     MODEL_TAG,
-    SERVED_HEAD,
     Result,
     experiment_name,
     registered_name,
@@ -53,7 +52,7 @@ def shown_run(result: Result, store: Store) -> str | None:
         result.dvc_experiment not in tags[EXPERIMENT_TAG].split() for tags in own.values()
     ):
         return None
-    served = any(child.head == SERVED_HEAD for child in result.children)
+    served = any(child.head == MAIN for child in result.children)
     for run, tags in own.items():
         if COMPLETE_TAG in tags and (not served or (best_is_named and tags.get(MODEL_TAG) in ready_models)):
             return run

@@ -19,7 +19,6 @@ SPLIT_TAG = "moclip.split"
 VARIANT_TAG = "moclip.variant"
 CLONE_TAG = "moclip.clone"
 MODEL_TAG = "moclip.model_id"
-SERVED_HEAD = "fusion"
 ALIAS = "best"
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
@@ -117,8 +116,9 @@ def read_child(head: str, split: int, metrics: Path, history: Path, data: Mappin
 def read_curves(path: Path) -> dict[str, list[Point]]:
     """One curve for each column beside `epoch`; a value that was undefined is NaN."""
     history = read_history(path)
-    names = columns(history)[1:] if history else ()
-    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
+    names = columns(history)[2:] if history else ()
+    values = [(epoch.epoch, {"lr": epoch.lr, **epoch.values}) for epoch in history]
+    return {name: [(epoch, of_epoch[name]) for epoch, of_epoch in values] for name in ("lr", *names)} if history else {}
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
