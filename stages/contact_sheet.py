@@ -2,7 +2,7 @@
 
 from moclip.data.manifest import checked_path, read_manifest
 from moclip.data.splits import read_split
-from moclip.motion.grid import field_at
+from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
 from moclip.params.motion import MotionParams

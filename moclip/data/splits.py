@@ -33,7 +33,7 @@ class Split:
 
     def part(self, name: str) -> "Split":
         """The videos of one part alone, in the split's order."""
-        return Split(members_of(self.members, name), self.classes)
+        return Split([member for member in self.members if member.part == name], self.classes)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -49,11 +49,6 @@ class Split:
     def groups(self) -> list[str]:
         """Groups of the n videos."""
         return [member.group for member in self.members]
-
-
-def members_of(members: Iterable[Member], part: str) -> list[Member]:
-    """The members of one part, in the split's order."""
-    return [member for member in members if member.part == part]
 
 
 def write_split(path: Path, members: Iterable[Member]) -> None:

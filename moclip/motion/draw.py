@@ -3,23 +3,24 @@
 Axes: t frames, n pictures, gh and gw cells down and across. Light: NumPy, Pillow and PyAV, nothing that learns.
 """
 
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Iterable
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw
 
-from moclip.base.files import atomic_path, write_npz
-from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid, field_at
-from moclip.report.contact_sheet import flow_colours, full_speed_px, spread
+from moclip.base.files import write_npz
+from moclip.base.outputs import writing_file
+from moclip.motion.fields import field_at
+from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
 from moclip.video import decode as video
+from moclip.video.write import write_mp4
 
 SHOWN_FRAMES = 6  # an arrow spans the motion of so many frames: one alone is mostly below a pixel
 PICTURES, PICTURE_COLUMNS = 6, 3
 _LEAST_PX = 1.0  # below it a cell shows neither colour nor arrow
 _ZOOM = 2
+_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
 _GREY = 0.75
 _COLOUR = 0.65
 
@@ -29,18 +30,26 @@ def save_arrays(out: Path, grid: MotionGrid) -> None:
 
     The file has `mv_px` float32 (t, gh, gw, 2), displacement (dx, dy) per frame in pixels, x right and y down;
     `key_frame` bool (t,); `cell_px` and `fps`.
+
+    Raises:
+        OutputError: `out` is there and not as moclip wrote it, or cannot be written.
     """
-    write_npz(
-        out,
-        mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
-        key_frame=grid.key,
-        cell_px=np.array(grid.cell_px),
-        fps=np.array(grid.fps),
-    )
+    with writing_file(out, "npz") as temporary:
+        write_npz(
+            temporary,
+            mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
+            key_frame=grid.key,
+            cell_px=np.array(grid.cell_px),
+            fps=np.array(grid.fps),
+        )
 
 
 def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw frames spread over a video, with the motion up to each, as one PNG."""
+    """Draw frames spread over a video, with the motion up to each, as one PNG.
+
+    Raises:
+        OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
+    """
     t = len(grid.mv)
     first = min(SHOWN_FRAMES, t - 1)
     points = [first + i for i in spread(t - first, PICTURES)]
@@ -54,20 +63,24 @@ def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
     for number, picture in enumerate(drawn):
         row, column = divmod(number, columns)
         sheet.paste(picture, (column * width, row * height))
-    with atomic_path(out) as temporary:
+    with writing_file(out, "png", [path]) as temporary:
         sheet.save(temporary, format="PNG")
 
 
 def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw every frame of a video with the motion up to it, as an MP4 (H.264)."""
+    """Draw every frame of a video with the motion up to it, as an MP4 (H.264).
+
+    Raises:
+        OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
+    """
     fields = _fields(grid, range(len(grid.mv)))
     full_px = full_speed_px(np.moveaxis(fields, 1, 0))
-    with video.decoding(path) as (fps, frames):
+    with writing_file(out, "mp4", [path]) as temporary, video.decoding(path) as (fps, frames):
         pictures = (
             draw(frame.to_ndarray(format="rgb24"), field, grid, full_px)
             for frame, field in zip(frames, fields, strict=True)
         )
-        _write_mp4(out, pictures, fps)
+        write_mp4(temporary, pictures, fps)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:
@@ -109,15 +122,30 @@ def _arrow(pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray) -> None
     pen.polygon([tuple(end), *head], fill="white", outline="black")
 
 
-def _write_mp4(out: Path, pictures: Iterator[Image.Image], fps: float) -> None:
-    rate = Fraction(fps or 25.0).limit_denominator(1001)
-    with atomic_path(out) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
-        stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(pictures):
-            if number == 0:  # H.264 in 4:2:0 takes even sizes only
-                stream.width, stream.height = (side // 2 * 2 for side in picture.size)
-            frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
-            frame.pts, frame.time_base = number, 1 / rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of 0..count-1, evenly spaced from the first to the last."""
+    if count <= most:
+        return list(range(count))
+    return [i * (count - 1) // (most - 1) for i in range(most)]
+
+
+def full_speed_px(field_px: np.ndarray) -> float:
+    """Displacement that gets full colour: the field's 99th percentile, at least one pixel."""
+    return max(float(np.percentile(np.hypot(*field_px), 99)), _REST_PX)
+
+
+def flow_colours(field_px: np.ndarray, full_px: float) -> np.ndarray:
+    """Colours of a motion field: hue is direction, saturation is displacement, rest is white.
+
+    Args:
+        field_px: (2, gh, gw), (dx, dy), x right and y down.
+        full_px: Displacement of full saturation.
+
+    Returns:
+        uint8 (gh, gw, 3). Right is red, down green-yellow, left cyan, up violet.
+    """
+    dx, dy = field_px
+    hue = np.rint(np.arctan2(dy, dx) / (2 * np.pi) * 256) % 256
+    saturation = np.rint(np.minimum(np.hypot(dx, dy) / full_px, 1.0) * 255)
+    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).astype(np.uint8)
+    return np.asarray(Image.fromarray(hsv, mode="HSV").convert("RGB"))

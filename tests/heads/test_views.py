@@ -26,7 +26,7 @@ from moclip.store.features import Features
 from moclip.training import checkpoint
 from moclip.training.history import Epoch
 from moclip.training.weights import save_model
-from moclip.video.decode import FrameState
+from moclip.video.vectors import FrameState
 from tests.heads.test_train import PARAMS
 from tests.motion.test_train import params as net_params
 

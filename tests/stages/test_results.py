@@ -21,7 +21,7 @@ from moclip.data.splits import Member, write_split
 from moclip.motion.grid import rasterise
 from moclip.motion.store import write_store
 from moclip.results.predictions import Predictions, write_predictions
-from moclip.video.decode import read_motion
+from moclip.video.decode import stream_motion
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Run", "Jump"]
@@ -73,7 +73,7 @@ def write_data(root: Path) -> None:
     members = [Member(stem, i, "test", clip.group) for i, (stem, clip) in enumerate(clips.items())]
     for split in (1, 2, 3):
         write_split(root / f"splits/split{split}.csv", members)
-    grids = ((name, rasterise(read_motion(clip.path), 8)) for name, clip in clips.items())
+    grids = ((name, rasterise(stream_motion(clip.path), 8)) for name, clip in clips.items())
     write_store(root / "motion", grids, {})
     write_json(root / "dataset.json", {"name": "demo", "complete": True})
 

@@ -11,7 +11,7 @@ from moclip.motion.grid import MotionGrid
 from moclip.motion.store import MotionStore, write_store
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
-from moclip.video.decode import FrameState
+from moclip.video.vectors import FrameState
 from tests.support.imports import ROOT
 
 MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
