@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, manifest: Path, splits: Pa
     verify = actions.add_parser("verify", help="check every video against the manifest, or compare two manifests")
     verify.add_argument("--against", type=Path, help="another person's manifest, to compare this one with")
     look = actions.add_parser("audit", help="counts, lengths and encoders; warns where they give the class away")
-    look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes here")
+    look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes to this new file")
     look.add_argument("--splits", type=Path, default=splits, help="folder of splits")
     for action in (verify, look):
         action.add_argument("--manifest", type=Path, default=manifest)
@@ -99,11 +99,13 @@ def _refuse(faults: list[str], summary: str) -> None:
 
 
 def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) -> None:
-    from moclip.base.files import write_text
+    from moclip.base.outputs import claim_file, writing_file
     from moclip.data.audit import audit
     from moclip.data.splits import read_members
     from moclip.video.container import read_containers
 
+    if args.csv:
+        claim_file(args.csv, None)
     splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
@@ -116,7 +118,10 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
     for warning in found.warnings:
         print(f"warning: {warning}")
     if args.csv:
-        write_text(args.csv, found.by_class.to_csv(index=False, lineterminator="\n"))
+        with writing_file(args.csv, None) as temporary:
+            temporary.write_text(
+                found.by_class.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n"
+            )
 
 
 def _root(params: Path) -> Path:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from moclip.base.files import atomic_path, write_npz
+from moclip.base.files import write_npz
+from moclip.base.outputs import writing_file
 from moclip.motion.fields import field_at
 from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
 from moclip.video import decode as video
@@ -29,18 +30,26 @@ def save_arrays(out: Path, grid: MotionGrid) -> None:
 
     The file has `mv_px` float32 (t, gh, gw, 2), displacement (dx, dy) per frame in pixels, x right and y down;
     `key_frame` bool (t,); `cell_px` and `fps`.
+
+    Raises:
+        OutputError: `out` is there and not as moclip wrote it, or cannot be written.
     """
-    write_npz(
-        out,
-        mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
-        key_frame=grid.key,
-        cell_px=np.array(grid.cell_px),
-        fps=np.array(grid.fps),
-    )
+    with writing_file(out, "npz") as temporary:
+        write_npz(
+            temporary,
+            mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
+            key_frame=grid.key,
+            cell_px=np.array(grid.cell_px),
+            fps=np.array(grid.fps),
+        )
 
 
 def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw frames spread over a video, with the motion up to each, as one PNG."""
+    """Draw frames spread over a video, with the motion up to each, as one PNG.
+
+    Raises:
+        OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
+    """
     t = len(grid.mv)
     first = min(SHOWN_FRAMES, t - 1)
     points = [first + i for i in spread(t - first, PICTURES)]
@@ -54,20 +63,24 @@ def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
     for number, picture in enumerate(drawn):
         row, column = divmod(number, columns)
         sheet.paste(picture, (column * width, row * height))
-    with atomic_path(out) as temporary:
+    with writing_file(out, "png", [path]) as temporary:
         sheet.save(temporary, format="PNG")
 
 
 def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw every frame of a video with the motion up to it, as an MP4 (H.264)."""
+    """Draw every frame of a video with the motion up to it, as an MP4 (H.264).
+
+    Raises:
+        OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
+    """
     fields = _fields(grid, range(len(grid.mv)))
     full_px = full_speed_px(np.moveaxis(fields, 1, 0))
-    with video.decoding(path) as (fps, frames):
+    with writing_file(out, "mp4", [path]) as temporary, video.decoding(path) as (fps, frames):
         pictures = (
-            draw(frame.to_ndarray(format="rgb24"), field, grid, full_px)
+            np.asarray(draw(frame.to_ndarray(format="rgb24"), field, grid, full_px))
             for frame, field in zip(frames, fields, strict=True)
         )
-        write_mp4(out, pictures, fps)
+        write_mp4(temporary, pictures, fps)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:

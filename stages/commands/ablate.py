@@ -13,9 +13,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from moclip.base.errors import StoreError
-from moclip.base.files import fingerprint, read_json, sha256_file, write_text
+from moclip.base.files import fingerprint, read_json, sha256_file
+from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
-from moclip.base.tables import write_csv
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.run import Splits
 from moclip.results.predictions import read_outcomes
@@ -49,11 +49,12 @@ POLLS_PER_STATUS = 5
 
 
 def main() -> None:
-    args = _arguments()
+    args = _parser().parse_args()
     variants = choose(read_suite(args.suite), args.names)
     if args.list:
         sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)
         return
+    claim_page(page := named(args.out).with_suffix(".md"))
     params = all_params()
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
     # Which videos there are is part of what an experiment is named after.
@@ -71,14 +72,13 @@ def main() -> None:
         if all(job.name in runs for job in own):
             rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
     text = markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
-    write_csv(args.out.with_suffix(".csv"), CSV_COLUMNS, map(csv_row, rows))
-    write_text(table := args.out.with_suffix(".md"), text)
-    log.info("%d answers in %s", len(rows), table)
+    write_page(page, text, CSV_COLUMNS, map(csv_row, rows))
+    log.info("%d answers in %s", len(rows), page)
     if faults:
         raise StoreError(_named(faults, len(others)))
 
 
-def _arguments() -> Any:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="moclip ablate", description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="experiments at once (1)")
@@ -86,7 +86,7 @@ def _arguments() -> Any:
     parser.add_argument("--suite", type=Path, default=Path("ablations.yaml"), help="file of the variants")
     parser.add_argument("--out", type=Path, default=Path("reports/ablations"), help="where tables go, as .md and .csv")
     parser.add_argument("--list", action="store_true", help="list the variants and their questions, run nothing")
-    return parser.parse_args()
+    return parser
 
 
 def _positive(text: str) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base.errors import DataError, ParamsError, StoreError
-from moclip.base.files import write_text
-from moclip.base.tables import write_csv
+from moclip.base.outputs import claim_page, table_of, write_page
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.flat import flatten
 from moclip.params.run import Seed
@@ -26,7 +25,9 @@ LOCK = "dvc.lock"
 
 
 def main() -> None:
-    args = _arguments()
+    args = _parser().parse_args()
+    if args.out:
+        claim_page(args.out)
     bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
     baseline, *asked = (find(name) for name in dict.fromkeys([args.baseline, *args.experiments]))
     if not asked:
@@ -39,13 +40,11 @@ def main() -> None:
     found = compare(variants[0], variants[1:], bootstrap, notes)
     print(as_text(found))  # noqa: T201
     if args.out:
-        table = args.out.with_suffix(".csv")
-        write_text(args.out, as_markdown(found))
-        write_csv(table, COLUMNS, (row.values() for row in found.rows))
-        print(f"\nwritten: {args.out}, {table}")  # noqa: T201
+        write_page(args.out, as_markdown(found), COLUMNS, (row.values() for row in found.rows))
+        print(f"\nwritten: {args.out}, {table_of(args.out)}")  # noqa: T201
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="moclip compare", description=__doc__, allow_abbrev=False)
     known = "experiment, Git revision or `workspace`"
     parser.add_argument("experiments", nargs="+", metavar="EXP", help=known)
@@ -53,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.md", help="write a page there, and a table FILE.csv beside it"
     )
-    return parser.parse_args()
+    return parser
 
 
 def _variant(revision: Revision, folder: Path) -> Variant:

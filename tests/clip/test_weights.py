@@ -182,7 +182,7 @@ def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(w
     ],
 )
 def test_names_that_do_not_belong_together_are_refused_before_any_network(monkeypatch, name, tag, message):
-    monkeypatch.setattr("moclip.clip.encoder.weights.hub_file", lambda *a: pytest.fail("went on to the network"))
+    monkeypatch.setattr("moclip.clip.weights.hub_file", lambda *a: pytest.fail("went on to the network"))
     with pytest.raises(ParamsError, match=message):
         fetch(name, tag, None)
 
