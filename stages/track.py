@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
-from moclip.params.run import Heads, Splits
+from moclip.params.run import Splits
 from moclip.tracking.provenance import git_state, package_versions
 from moclip.tracking.publish import publish
 from moclip.tracking.result import Child, Result, digest_tags, read_child, read_summary, summary_metrics, variant_name
@@ -19,15 +20,24 @@ from stages.dvc.lock import Lock, read_lock
 
 def main() -> None:
     args = arguments(
-        *["lock", "manifest", "splits", "motion", "clip", "images", "results", "summary", "report"],
+        *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report"],
         *["figures", "contact_sheet", "models", "cost_page", "costs"],
-        path_lists=("cards",),
+        path_lists=("locks", "cards"),
     )
-    lock = read_lock(args.lock)
+    lock = read_lock(*args.locks)
     results = [args.results / head for head in section("heads", Heads)]
     pages = [args.report, *args.cards]
     inputs = {name: vars(args)[name] for name in ("manifest", "splits", "motion", "clip", "images")}
-    files = [args.figures, args.contact_sheet, args.lock, PARAMS_FILE, args.cost_page, args.costs]
+    own, *others = args.locks  # these share a name, so they go with their folders
+    files = [
+        args.figures,
+        args.contact_sheet,
+        own,
+        *(lock.parent for lock in others),
+        PARAMS_FILE,
+        args.cost_page,
+        args.costs,
+    ]
     result = read_result(lock, results, args.summary, pages, inputs, files)
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))

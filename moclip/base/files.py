@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +21,47 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
+_HOST = os.uname().nodename.replace(".", "-")
+_OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
+_LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
+
+
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it replaces `path`, on any error it is removed.
 
-    The block may create a file or a directory there. A directory replaces an older one as a whole.
+    The block may create a file or a directory there. A directory replaces an older one as a whole. Without `flush`, a
+    power failure may leave a torn file: for what is checked when it is read, and can be made again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: writers such as Pillow and Matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    remove(temporary)
+    temporary = path.with_name(temporary_name(path.stem, path.suffix))
     try:
         yield temporary
         if temporary.is_dir():
             remove(path)
-        else:
+        elif flush:
             _flush(temporary)
         temporary.replace(path)
     finally:
         remove(temporary)
+
+
+def temporary_name(stem: str = "", suffix: str = "") -> str:
+    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart."""
+    return f".{stem}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.part{suffix}"
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove files and directories under a `temporary_name` whose owner has ended, or that are older than a day."""
+    import psutil  # late: it costs more time than all else here
+
+    for path in folder.glob(".*.part*"):
+        if owner := _OWNER.search(path.name):
+            with suppress(FileNotFoundError):  # on another machine it may be finished meanwhile
+                is_old = time.time() - path.stat().st_mtime > _LEFT_OVER_S
+                if is_old or (owner[1] == _HOST and not psutil.pid_exists(int(owner[2]))):
+                    remove(path)
 
 
 def _flush(path: Path) -> None:

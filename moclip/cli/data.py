@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,13 +56,11 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
     Raises:
         DataError: lists the videos that are missing or differ.
     """
-    from joblib import Parallel, delayed
-
-    from moclip.base.progress import Progress
+    from moclip.base.work import Work, gather
 
     tasks = [videos[stem] for stem in sorted(videos)]
-    results = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(delayed(_fault)(root, v) for v in tasks)
-    faults = [fault for fault in Progress(results, total=len(tasks), desc="verify", unit="video") if fault]
+    found = gather(tasks, partial(_fault, root), Work("verify", "video"), jobs=None)
+    faults = [fault for fault in found if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
 
 

@@ -1,37 +1,36 @@
 """What each video is, measured from its file: the rows of the manifest."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
-from joblib import Parallel, delayed
-
-from moclip.base.errors import DataError, MoclipError
+from moclip.base.errors import DataError
 from moclip.base.files import sha256_file
-from moclip.base.progress import Progress
+from moclip.base.work import Work, gather
 from moclip.data.dataset import Clip
 from moclip.data.manifest import Video
 from moclip.video.decode import probe
 
 
-def measure(clips: Iterable[Clip], root: Path, *, jobs: int = -1) -> list[Video]:
-    """Hash and probe every video, in parallel over files.
+def measure(clips: Iterable[Clip], root: Path, *, jobs: int | None = None) -> list[Video]:
+    """Hash and probe every video, in parallel over files; `jobs` None takes every core.
 
     Raises:
         DataError: lists every video that cannot be read, each with its reason.
     """
     tasks = sorted(clips, key=lambda clip: clip.id)
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_measure)(clip, root) for clip in tasks)
-    outcomes = list(Progress(results, total=len(tasks), desc="measure", unit="video"))
-    if bad := [outcome for outcome in outcomes if isinstance(outcome, str)]:
-        raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be used; replace or remove them:\n" + "\n".join(bad))
-    return [outcome for outcome in outcomes if isinstance(outcome, Video)]
+    rule = f"of {len(tasks)} videos cannot be used; replace or remove them"
+    work = Work(
+        "measure",
+        "video",
+        refuse=lambda bad: DataError(f"{len(bad)} {rule}:\n" + "\n".join(bad)),
+        crashed=lambda clip: f"{clip.path}: its decoder crashes",
+    )
+    return gather(tasks, partial(_measure, root=root), work, jobs=jobs)
 
 
-def _measure(clip: Clip, root: Path) -> Video | str:
-    try:
-        info = probe(clip.path)
-    except MoclipError as error:
-        return str(error)
+def _measure(clip: Clip, root: Path) -> Video:
+    info = probe(clip.path)
     return Video(
         id=clip.id,
         class_name=clip.class_name,

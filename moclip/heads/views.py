@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
 from moclip.base.files import fingerprint, sha256_bytes, sha256_file
-from moclip.base.progress import Progress
 from moclip.base.random import stream, torch_stream
+from moclip.base.work import Work, alone_in, finish
 from moclip.data.splits import PARTS
 from moclip.heads.fitted import Resources, Seed, Videos
 from moclip.heads.mlp import Head, concatenate
@@ -66,16 +65,16 @@ def view_features(
     computed again: not after a kill, and not for another head.
     """
     net.eval()
-    work.mkdir(parents=True, exist_ok=True)
     size = sampler.params.batch_videos
     batches = [ids[start : start + size] for start in range(0, len(ids), size)]
-    paths = [work / f"view-{number:03d}.npz" for number in range(views)]
-    with FileLock(work / "lock"):  # of two experiments that need the same views, the second finds them done
-        for number, path in enumerate(Progress(paths, desc="views", unit="view")):
-            if not path.exists():
-                parts = augmented_features(net, sampler, batches, (*seed, "view", number))
-                write_features(path, ids, torch.cat(list(parts)).numpy())
-    return torch.from_numpy(np.stack([read_features(path).of(ids) for path in paths]))
+
+    def compute(number: int, file: Path) -> None:
+        parts = augmented_features(net, sampler, batches, (*seed, "view", number))
+        write_features(file, ids, torch.cat(list(parts)).numpy())
+
+    with alone_in(work, "computes the same") as shelf:
+        done = finish(range(views), "view-{:03d}.npz".format, compute, shelf, Work("views", "view"))
+    return torch.from_numpy(np.stack([read_features(file).of(ids) for file in done.files]))
 
 
 class ViewSource(Source):

@@ -301,7 +301,7 @@ def _training_curves(above: Axes, below: Axes, title: str, by_split: Mapping[int
     below.set_xlabel("epoch")
     for split, history in sorted(by_split.items()):
         for name, colour, label in _CURVES:
-            values = [getattr(epoch, name) for epoch in history]
+            values = [epoch[name] for epoch in history]
             if not np.isnan(values).all():
                 axes = above if name.endswith("loss") else below
                 axes.plot(values, _line(split), color=colour, label=label, linewidth=1.3)

@@ -35,7 +35,7 @@ def curve_rows(histories: Mapping[str, Mapping[int, Sequence[Epoch]]], field: st
 
 def _mean_curve(of_splits: Sequence[Sequence[Epoch]], field: str) -> list[float]:
     epochs = zip(*of_splits, strict=True)
-    return [round(float(np.mean([getattr(epoch, field) for epoch in of_epoch])), 6) for of_epoch in epochs]
+    return [round(float(np.mean([epoch[field] for epoch in of_epoch])), 6) for of_epoch in epochs]
 
 
 def recall_rows(of_splits: Sequence[Sequence[ClassRow]]) -> list[tuple[str, float, int]]:

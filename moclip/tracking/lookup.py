@@ -17,7 +17,6 @@ from moclip.tracking.result import (
     COMPLETE_TAG,
     EXPERIMENT_TAG,
     KEY_TAG,
-    KIND_TAG,
     MODEL_TAG,
     SERVED_HEAD,
     Result,

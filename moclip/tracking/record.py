@@ -6,7 +6,7 @@ left alone, one that is missing or was left half-written is made (again), whiche
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any

@@ -10,8 +10,8 @@ no say. In detail:
 - A result over more splits beats one over fewer. Of equals the older one stays.
 - A result without validation videos is never the best.
 
-A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and the code of this package, which reads it
-(`moclip.tracking.serving`). Its environment needs the libraries in its requirements, and no installed moclip.
+A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and the code of this package, which reads
+it (`moclip.tracking.serving`). Its environment needs the libraries in its requirements, and no installed moclip.
 """
 
 import base64

@@ -117,8 +117,9 @@ def read_child(head: str, split: int, metrics: Path, history: Path, data: Mappin
 def read_curves(path: Path) -> dict[str, list[Point]]:
     """One curve for each column beside `epoch`; a value that was undefined is NaN."""
     history = read_history(path)
-    names = columns(history)[1:] if history else ()
-    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
+    names = columns(history)[2:] if history else ()
+    curves = {name: [(epoch.epoch, epoch[name]) for epoch in history] for name in names}
+    return {"lr": [(epoch.epoch, epoch.lr) for epoch in history], **curves} if history else {}
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -5,11 +5,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import av
-from joblib import Parallel, delayed
 
 from moclip.base.errors import DataError, StoreError, VideoError
-from moclip.base.progress import Progress
 from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
+from moclip.base.work import Work, gather
 from moclip.video.decode import CONTAINERS
 
 
@@ -60,18 +59,21 @@ def read_container(path: Path) -> Container:
         raise VideoError(f"{path}: cannot be read as a video ({error})") from error
 
 
-def read_containers(paths: Mapping[str, Path], *, jobs: int = -1) -> dict[str, Container]:
-    """Traits of many files by video id, in parallel over files.
+def read_containers(paths: Mapping[str, Path], *, jobs: int | None = None) -> dict[str, Container]:
+    """Traits of many files by video id, in parallel over files; `jobs` None takes every core.
 
     Raises:
         DataError: lists every file that cannot be read, with its reason.
     """
     tasks = sorted(paths)
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_outcome)(paths[stem]) for stem in tasks)
-    found = dict(zip(tasks, Progress(results, total=len(tasks), desc="audit", unit="video"), strict=True))
-    if bad := [fault for fault in found.values() if isinstance(fault, str)]:
-        raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad))
-    return found
+    work = Work(
+        "audit",
+        "video",
+        refuse=lambda bad: DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad)),
+        crashed="{}: its decoder crashes".format,
+    )
+    found = gather([paths[stem] for stem in tasks], read_container, work, jobs=jobs)
+    return dict(zip(tasks, found, strict=True))
 
 
 def write_container_table(path: Path, containers: Mapping[str, Container]) -> None:
@@ -92,13 +94,6 @@ def read_container_table(path: Path) -> dict[str, Container]:
         return dict(zip(ids, read_rows(path, Container), strict=True))
     except StoreError as error:
         raise StoreError(f"{error}; run `dvc repro audit`") from error
-
-
-def _outcome(path: Path) -> Container | str:
-    try:
-        return read_container(path)
-    except VideoError as error:
-        return str(error)
 
 
 def _longest_run(keys: list[bool]) -> int:

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint, read_json, sha256_file
 from moclip.base.outputs import claim_page, named, write_page
@@ -36,8 +34,9 @@ from stages._entry import all_params, command, log, section
 from stages._layout import evaluated
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
+from stages.dvc.lock import CODE
 
-GRAPH = Path("dvc.yaml")
+GRAPHS = (Path("dvc.yaml"), Path("heads/dvc.yaml"))
 PROMPTS = Path("prompts")
 MANIFEST = Path("data/manifest.csv")
 RESULTS = Path("results/heads")
@@ -97,9 +96,7 @@ def _positive(text: str) -> int:
 
 def _digest() -> str:
     """Digest of all that an experiment rests on beside its parameters: graph, code of its stages, prompts, videos."""
-    stages = YAML(typ="safe", pure=True).load(GRAPH)["stages"].values()
-    code = {Path(dep) for stage in stages for dep in stage.get("deps", []) if dep.startswith(("moclip/", "stages/"))}
-    files = sorted({GRAPH, MANIFEST, *code, *PROMPTS.rglob("*.yaml")})
+    files = sorted({*GRAPHS, MANIFEST, *Path(CODE).rglob("*.txt"), *PROMPTS.rglob("*.yaml")})
     return fingerprint({path.as_posix(): sha256_file(path) for path in files})
 
 

@@ -21,7 +21,7 @@ from stages.dvc.digest import md5
 from stages.dvc.experiments import DONE, Revision, find, snapshot
 from stages.dvc.lock import Lock, read_lock
 
-LOCK = "dvc.lock"
+LOCKS = ("dvc.lock", "heads/dvc.lock")
 
 
 def main() -> None:
@@ -61,9 +61,9 @@ def _variant(revision: Revision, folder: Path) -> Variant:
     Raises:
         DataError: there is no result, or it is one of other parameters than the revision's.
     """
-    root = snapshot(revision, [LOCK, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
+    root = snapshot(revision, [*LOCKS, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
     try:
-        params, lock = read_params(root / PARAMS_FILE), read_lock(root / LOCK)
+        params, lock = read_params(root / PARAMS_FILE), read_lock(*(root / name for name in LOCKS))
         asked = _results(lock, params)
         snapshot(revision, list(asked.values()), root)
         _check_parameters(lock, params, {path: md5(root / path) for path in asked.values()})

@@ -30,7 +30,7 @@ def main() -> None:
 
 def show(header: dict[str, Any], lines: BinaryIO) -> None:
     # Read at once: the copy of the repository that an experiment runs in goes when the experiment ends.
-    dataset = read_json(Path(header["manifest"]).with_name("dataset.json"))["name"]
+    dataset = read_json(Path(header["beside"]).with_name("dataset.json"))["name"]
     variant = variant_name(flatten(all_params()), flatten(baseline_params()))
     # Late: MLflow takes 3 s to import.
     from moclip.tracking.live import Training, follow, process_tag

@@ -101,7 +101,7 @@ def test_bytes_depend_on_the_seed_alone(micro: Path, tmp_path: Path) -> None:
 
 def test_another_seed_gives_other_videos(tmp_path: Path) -> None:
     for seed in (1, 2):
-        dataset._write_group(tmp_path / str(seed), DemoSpec(seed=seed, frames=2), "CricketPull", 1)
+        dataset._write_group(tmp_path / str(seed), DemoSpec(seed=seed, frames=2), ("CricketPull", 1))
     one, two = (set(hashes(tmp_path / seed).values()) for seed in ("1", "2"))
     assert len(one) == 4
     assert not one & two
@@ -109,11 +109,11 @@ def test_another_seed_gives_other_videos(tmp_path: Path) -> None:
 
 def test_resuming_makes_only_what_is_missing(tmp_path: Path) -> None:
     spec = DemoSpec(groups=3, clips_per_group=2, frames=2, width=96, height=80)
-    dataset._write_group(tmp_path, spec, "DivingBounce", 1)
+    dataset._write_group(tmp_path, spec, ("DivingBounce", 1))
     first, second = sorted(tmp_path.rglob("*.avi"))
     before, kept = first.stat().st_mtime_ns, sha256_file(second)
     second.unlink()
-    dataset._write_group(tmp_path, spec, "DivingBounce", 1)
+    dataset._write_group(tmp_path, spec, ("DivingBounce", 1))
     assert first.stat().st_mtime_ns == before
     assert sha256_file(second) == kept
 

@@ -5,8 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 
 from moclip.base.errors import ParamsError, VideoError
 from moclip.base.files import remove, sha256_file
-from moclip.motion import extract as motion_extract
 from moclip.motion import grid as motion
 from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.store import MotionStore
@@ -54,7 +51,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def grids(work: Path) -> list[Path]:
-    return sorted(work.glob("*/*.grid"))
+    return sorted(work.glob("*/[!.]*.grid"))
 
 
 def start(videos: list[VideoFile], out: Path, work: Path, jobs: int) -> subprocess.Popen:
@@ -236,23 +233,6 @@ def test_a_video_that_crashes_its_process_is_named_and_the_others_are_finished(v
     asked = [*videos[:3], VideoFile("crash", CrashingPath("crash.avi")), *videos[3:]]
     with pytest.raises(VideoError, match=r"1 of 13 videos(.|\n)*crash.avi: its decoder crashes"):
         extract(asked, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=2)
-    assert len(grids(tmp_path / "work")) == CLIPS
-
-
-def test_a_pool_that_is_lost_before_it_gets_work_is_replaced(videos, tmp_path, monkeypatch):
-    pools = []
-    make = motion_extract._pool
-
-    def broken_first(jobs: int) -> ProcessPoolExecutor:
-        pools.append(make(jobs))
-        if len(pools) == 1:
-            with pytest.raises(BrokenProcessPool):
-                pools[0].submit(os._exit, 1).result()
-        return pools[-1]
-
-    monkeypatch.setattr(motion_extract, "_pool", broken_first)
-    extract(videos, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=2)
-    assert len(pools) == 2
     assert len(grids(tmp_path / "work")) == CLIPS
 
 
