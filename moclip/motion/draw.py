@@ -13,12 +13,12 @@ from PIL import Image, ImageDraw
 
 from moclip.base.files import atomic_path, write_npz
 from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid, field_at
-from moclip.report.contact_sheet import flow_colours, full_speed_px, spread
 from moclip.video import decode as video
 
 SHOWN_FRAMES = 6  # an arrow spans the motion of so many frames: one alone is mostly below a pixel
 PICTURES, PICTURE_COLUMNS = 6, 3
 _LEAST_PX = 1.0  # below it a cell shows neither colour nor arrow
+_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
 _ZOOM = 2
 _GREY = 0.75
 _COLOUR = 0.65
@@ -121,3 +121,32 @@ def _write_mp4(out: Path, pictures: Iterator[Image.Image], fps: float) -> None:
             frame.pts, frame.time_base = number, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of 0..count-1, evenly spaced from the first to the last."""
+    if count <= most:
+        return list(range(count))
+    return [i * (count - 1) // (most - 1) for i in range(most)]
+
+
+def full_speed_px(field_px: np.ndarray) -> float:
+    """Displacement that gets full colour: the field's 99th percentile, at least one pixel."""
+    return max(float(np.percentile(np.hypot(*field_px), 99)), _REST_PX)
+
+
+def flow_colours(field_px: np.ndarray, full_px: float) -> np.ndarray:
+    """Colours of a motion field: hue is direction, saturation is displacement, rest is white.
+
+    Args:
+        field_px: (2, gh, gw), (dx, dy), x right and y down.
+        full_px: Displacement of full saturation.
+
+    Returns:
+        uint8 (gh, gw, 3). Right is red, down green-yellow, left cyan, up violet.
+    """
+    dx, dy = field_px
+    hue = np.rint(np.arctan2(dy, dx) / (2 * np.pi) * 256) % 256
+    saturation = np.rint(np.minimum(np.hypot(dx, dy) / full_px, 1.0) * 255)
+    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).astype(np.uint8)
+    return np.asarray(Image.fromarray(hsv, mode="HSV").convert("RGB"))

@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from moclip.base.files import atomic_path
 from moclip.data.splits import Member
+from moclip.motion.draw import flow_colours, full_speed_px, spread
 
 COLUMNS = 6
 TILE_PX = (160, 120)
 _TEXT_PX, _GAP_PX = 20, 6
 _FONT_PX, _SMALL_FONT_PX = 14, 11
-_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
 
 
 @dataclass(frozen=True)
@@ -41,35 +41,6 @@ def chosen(members: Iterable[Member], most: int) -> list[tuple[int, str]]:
             first.setdefault(member.label, member.id)
     found = sorted(first.items())
     return [found[i] for i in spread(len(found), most)]
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` of 0..count-1, evenly spaced from the first to the last."""
-    if count <= most:
-        return list(range(count))
-    return [i * (count - 1) // (most - 1) for i in range(most)]
-
-
-def full_speed_px(field_px: np.ndarray) -> float:
-    """Displacement that gets full colour: the field's 99th percentile, at least one pixel."""
-    return max(float(np.percentile(np.hypot(*field_px), 99)), _REST_PX)
-
-
-def flow_colours(field_px: np.ndarray, full_px: float) -> np.ndarray:
-    """Colours of a motion field: hue is direction, saturation is displacement, rest is white.
-
-    Args:
-        field_px: (2, gh, gw), (dx, dy), x right and y down.
-        full_px: Displacement of full saturation.
-
-    Returns:
-        uint8 (gh, gw, 3). Right is red, down green-yellow, left cyan, up violet.
-    """
-    dx, dy = field_px
-    hue = np.rint(np.arctan2(dy, dx) / (2 * np.pi) * 256) % 256
-    saturation = np.rint(np.minimum(np.hypot(dx, dy) / full_px, 1.0) * 255)
-    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).astype(np.uint8)
-    return np.asarray(Image.fromarray(hsv, mode="HSV").convert("RGB"))
 
 
 def draw_sheet(tiles: Sequence[Tile]) -> Image.Image:

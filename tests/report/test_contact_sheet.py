@@ -4,70 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from moclip.data.splits import Member
-from moclip.report.contact_sheet import (
-    COLUMNS,
-    Tile,
-    chosen,
-    draw_sheet,
-    flow_colours,
-    full_speed_px,
-    spread,
-    write_png,
-)
-
-
-def uniform(dx: float, dy: float) -> np.ndarray:
-    return np.tile(np.array([dx, dy], np.float32)[:, None, None], (1, 2, 3))
+from moclip.report.contact_sheet import COLUMNS, Tile, chosen, draw_sheet, write_png
+from tests.motion.test_draw import uniform
 
 
 def tile(title: str, dx: float = 4.0) -> Tile:
     """A field of 3 x 2 cells of 16 pixels over a picture of 40 x 30: both last cells reach beyond."""
     frame = np.full((30, 40, 3), 90, np.uint8)
     return Tile(title, frame, uniform(dx, 0), cell_px=16, width_px=40, height_px=30)
-
-
-@pytest.mark.parametrize(
-    ("dx", "dy", "strong", "weak"),
-    [
-        (8, 0, [0], [1, 2]),  # right: red
-        (0, 8, [1], [2]),  # down: green, leaning to yellow
-        (-8, 0, [1, 2], [0]),  # left: cyan
-        (0, -8, [2], [1]),  # up: violet
-    ],
-)
-def test_hue_is_direction(dx: float, dy: float, strong: list[int], weak: list[int]) -> None:
-    colour = flow_colours(uniform(dx, dy), 8.0)[0, 0]
-    assert (colour[strong] > 245).all()
-    assert (colour[weak] < 10).all()
-
-
-def test_rest_is_white_and_half_the_displacement_half_as_strong() -> None:
-    assert (flow_colours(uniform(0, 0), 8.0) == 255).all()
-    half = flow_colours(uniform(4, 0), 8.0)[0, 0]
-    assert half[0] == 255
-    assert half[1:] == pytest.approx(127, abs=2)
-    assert flow_colours(uniform(80, 0), 8.0)[0, 0].tolist() == [255, 0, 0]
-
-
-def test_a_still_field_is_not_stretched_to_full_colour() -> None:
-    assert full_speed_px(uniform(0.1, 0)) == 1.0
-    assert full_speed_px(uniform(3, 4)) == pytest.approx(5.0)
-
-
-@given(st.integers(0, 200), st.integers(2, 20))
-def test_spread_goes_evenly_from_the_first_to_the_last(count: int, most: int) -> None:
-    found = spread(count, most)
-    assert found == sorted(set(found))
-    assert len(found) == min(count, most)
-    if count:
-        assert (found[0], found[-1]) == (0, count - 1)
-        steps = np.diff(found)
-        assert len(steps) == 0 or steps.max() - steps.min() <= 1
 
 
 def test_one_test_video_of_each_class_is_chosen() -> None:

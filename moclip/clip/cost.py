@@ -1,0 +1,31 @@
+"""What CLIP's image encoder costs, counted from the module itself."""
+
+from dataclasses import dataclass
+
+import torch
+
+from moclip.clip.encoder import build, known_config
+from moclip.clip.tiny import CONFIG as DEMO_CLIP
+from moclip.training.flops import multiply_adds
+
+
+@dataclass(frozen=True)
+class ClipCost:
+    """CLIP's image encoder: width of its features, parameters, multiply-adds of one frame."""
+
+    width: int
+    parameters: int
+    frame_macs: int
+
+
+def clip_cost(model: str) -> ClipCost | None:
+    """Cost of a CLIP by its name, `demo` included; None where nobody knows how that model is built."""
+    config = DEMO_CLIP["model_cfg"] if model == "demo" else known_config(model)
+    if config is None:
+        return None
+    size = config["vision_cfg"]["image_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    with torch.device("meta"):
+        clip = build(config).eval()
+        macs = multiply_adds(lambda: clip.encode_image(torch.empty(1, 3, height, width)))
+        return ClipCost(config["embed_dim"], sum(p.numel() for p in clip.visual.parameters()), macs)
