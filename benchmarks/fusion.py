@@ -76,7 +76,7 @@ class Bench:
         motion = rng.normal(size=(len(self.ids), width)).astype(np.float32)
         pairs = (("clip", clip), ("motion", motion))
         streams = {name: Features(name, np.array(self.ids), values) for name, values in pairs}
-        return read_parts(streams, [Member(video, i % CLASSES, "train") for i, video in enumerate(self.ids)])
+        return read_parts(streams, [Member(video, i % CLASSES, "train", "") for i, video in enumerate(self.ids)])
 
     def views(self) -> tuple[Inputs, float]:
         """Inputs by cached views, and the CPU seconds that one view took."""

@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.motion_worker import METHODS
 from moclip.base.files import read_json, write_json, write_text
 from moclip.motion.extract import MotionOptions, VideoFile, extract
-from moclip.motion.grid import field_at
+from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.video import decode as video
 

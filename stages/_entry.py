@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,49 +16,42 @@ from moclip.base import console
 from moclip.base.errors import MoclipError, ParamsError
 from moclip.base.meter import Meter
 from moclip.params.section import validated
-from stages.dvc import cost as _cost
+from stages._sections import check_sections
+from stages.dvc import cost
 
 PARAMS_FILE = Path("params.yaml")
-# Every top-level name; `tests/params/test_params.py` holds it against the models of moclip/schema.
-SECTIONS = frozenset(
-    [
-        "seed",
-        "splits",
-        "heads",
-        "data",
-        "demo",
-        "motion",
-        "motion_net",
-        "clip",
-        "demo_clip",
-        "fusion",
-        "linear_probe",
-        "metadata_only",
-        "score_average",
-        "evaluate",
-        "compute",
-    ]
-)
 
 log = logging.getLogger("stages")
 T = TypeVar("T")
 
 
 def arguments(
-    *paths: str, path_lists: tuple[str, ...] = (), numbers: tuple[str, ...] = (), words: tuple[str, ...] = ()
+    *paths: str,
+    optional: Sequence[str] = (),
+    path_lists: Sequence[str] = (),
+    word_lists: Sequence[str] = (),
+    numbers: Sequence[str] = (),
 ) -> Any:
-    """Parse the command line: each name is a required `--name`, as a path, paths, an int or a string."""
+    """Parse the command line: each name is a `--name`, required unless it is optional.
+
+    Args:
+        *paths: Options with a path.
+        optional: Options with a path that may be left out, and are None then.
+        path_lists: Options with paths.
+        word_lists: Options with strings.
+        numbers: Options with an int.
+    """
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    for name in path_lists:
-        parser.add_argument(_option(name), type=Path, nargs="+", required=True)
-    for names, kind in ((paths, Path), (numbers, int), (words, str)):
+    for names, options in (
+        (paths, {"type": Path, "required": True}),
+        (optional, {"type": Path}),
+        (path_lists, {"type": Path, "nargs": "+", "required": True}),
+        (word_lists, {"nargs": "+", "required": True}),
+        (numbers, {"type": int, "required": True}),
+    ):
         for name in names:
-            parser.add_argument(_option(name), type=kind, required=True)
+            parser.add_argument(f"--{name.replace('_', '-')}", **options)
     return parser.parse_args()
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def section(name: str, kind: type[T]) -> T:
@@ -77,8 +70,7 @@ def section(name: str, kind: type[T]) -> T:
 def all_params() -> dict[str, Any]:
     """params.yaml as plain values, read as DVC reads it (YAML 1.2, where 1e-3 is a number)."""
     params = read_params(PARAMS_FILE)
-    if unknown := sorted(map(str, set(params) - SECTIONS)):
-        raise ParamsError(f"parameter '{unknown[0]}': no such section in {PARAMS_FILE}; known: {sorted(SECTIONS)}")
+    check_sections(params, str(PARAMS_FILE))
     return params
 
 
@@ -114,18 +106,18 @@ def work_directory(name: str) -> Path:
 
 def costs() -> Path:
     """Where the records of what stages cost lie."""
-    return work_directory(_cost.FOLDER)
+    return work_directory(cost.FOLDER)
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage as `command` does; what it cost is kept, beside its outputs and not among them."""
     start = time.perf_counter()
-    before = _cost.stamps(sys.argv[1:])
+    before = cost.stamps(sys.argv[1:])
     with Meter() as meter:
         command(main)
     log.info("done in %.1f s", time.perf_counter() - start)
     try:
-        _cost.keep(costs(), before, meter.cost())
+        cost.keep(costs(), before, meter.cost())
     except (OSError, MoclipError) as error:  # the work is done, and its outputs are worth more than their price
         log.warning("what this stage cost could not be kept: %s", error)
 

@@ -1,7 +1,7 @@
-"""Epochs of a running training for MLflow, handed to a process of their own.
+"""A running training's epochs, sent to a process that shows them in MLflow: `stages/commands/follow.py`.
 
-Training neither imports MLflow (3 s) nor waits for it: a training that is over within seconds starts
-nothing, and whatever happens to the other process costs the training one line of warning.
+The training neither imports MLflow (3 s) nor waits for it. One that is over within seconds starts no process, and
+whatever happens to the process costs the training one line of warning.
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from moclip.training.history import Epoch
@@ -21,17 +20,17 @@ AFTER_S = 5.0
 
 
 class Live:
-    """A callback for each epoch: logs it, and once a training takes longer shows it in MLflow as it runs.
+    """A callback for each epoch: logs it and, once a training takes longer, shows it in MLflow.
 
-    `MOCLIP_LIVE_AFTER_S` says after how many seconds (`inf`: never). A head that is not asked for, but
-    trained for another one's sake, has no run that a live one could become.
+    `MOCLIP_LIVE_AFTER_S` says after how many seconds (`inf`: never). A head that params.yaml does not list, but that is
+    trained for another one's sake, is not shown. `beside` is a file in the directory that holds the data set's facts.
     """
 
-    def __init__(self, head: str, split: int, epochs: int, manifest: Path) -> None:
-        header = {"head": head, "split": split, "epochs": epochs, "manifest": manifest.as_posix()}
+    def __init__(self, head: str, split: int, epochs: int, beside: Path) -> None:
+        training = {"head": head, "split": split, "epochs": epochs, "pid": os.getpid()}
         self._last = epochs - 1
         self._begin = time.monotonic() + float(os.environ.get(AFTER_VARIABLE) or AFTER_S)
-        self._unsent = _line(header)
+        self._unsent = _line({**training, "beside": beside.as_posix()})
         self._process: subprocess.Popen[bytes] | None = None
         self._given_up = head not in all_params()["heads"]
         self._warned = False
@@ -40,7 +39,8 @@ class Live:
         log_epoch(epoch)
         if self._given_up:
             return
-        self._unsent += _line(asdict(epoch) | {"time_ms": time.time_ns() // 1_000_000})
+        values = {"lr": epoch.lr, **epoch.values}
+        self._unsent += _line({"epoch": epoch.epoch, "time_ms": time.time_ns() // 1_000_000, "values": values})
         try:
             self._show(over=epoch.epoch == self._last)
         except OSError as error:  # the follower is gone, or could not be started
@@ -68,10 +68,14 @@ class Live:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """Start the follower in a session of its own: Ctrl-C reaches the training alone, which ends both."""
+    """Start the follower in a session of its own: Ctrl-C reaches the training alone, which ends both.
+
+    The follower holds the store's lock while it tries to reach a server, so its tries are short and repeated.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.commands.follow"],
         bufsize=0,
+        env={"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", **os.environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -4,7 +4,8 @@ from moclip.base.files import write_json, write_text
 from moclip.base.progress import Progress
 from moclip.data.audit import audit
 from moclip.data.dataset import SPLITS
-from moclip.data.manifest import checked_path, read_manifest, read_split
+from moclip.data.manifest import checked_path, read_manifest
+from moclip.data.splits import read_members
 from moclip.params.data import DataParams
 from moclip.params.run import Seed
 from moclip.video.container import read_containers, write_container_table
@@ -17,7 +18,7 @@ def main() -> None:
     videos = read_manifest(args.manifest)
     checked = Progress(videos.items(), desc="check", unit="video")
     containers = read_containers({stem: checked_path(root, video) for stem, video in checked})
-    splits = {split: read_split(args.splits / f"split{split}.csv") for split in SPLITS}
+    splits = {split: read_members(args.splits / f"split{split}.csv") for split in SPLITS}
     found = audit(videos, containers, splits, seed=section("seed", Seed))
     write_container_table(args.containers, containers)
     write_text(args.by_class, found.by_class.to_csv(index=False, lineterminator="\n"))

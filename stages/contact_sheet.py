@@ -1,7 +1,8 @@
 """Stage `contact_sheet`: a test video of each class, a frame and the motion field at that frame."""
 
-from moclip.data.manifest import checked_path, read_classes, read_manifest, read_split
-from moclip.motion.grid import field_at
+from moclip.data.manifest import checked_path, read_manifest
+from moclip.data.splits import read_split
+from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
 from moclip.params.motion import MotionParams
@@ -17,14 +18,14 @@ def main() -> None:
     args = arguments("manifest", "classes", "split", "motion", "out")
     root = data_root(section("data", DataParams).root)
     motion = section("motion", MotionParams)
-    videos, classes = read_manifest(args.manifest), read_classes(args.classes)
+    videos, split = read_manifest(args.manifest), read_split(args.split, args.classes)
     store = MotionStore.open(args.motion)
     tiles = []
-    for label, video_id in chosen(read_split(args.split), MOST_CLASSES):
+    for label, video_id in chosen(split.members, MOST_CLASSES):
         grid, middle = store.clip(video_id), middle_frame(videos[video_id].frames)
         tiles.append(
             Tile(
-                title=classes[label],
+                title=split.classes[label],
                 frame=read_frames(checked_path(root, videos[video_id]), [middle])[0],
                 field_px=field_at(grid, [middle], motion.accumulate, motion.window_frames or 1)[0],
                 cell_px=grid.cell_px,

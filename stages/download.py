@@ -4,19 +4,14 @@ from pathlib import Path
 from typing import TypedDict
 
 from moclip.base.files import fingerprint, write_json
-from moclip.data.dataset import (
-    SPLITS,
-    Dataset,
-    assign_parts,
-    check_official,
-    drop_short,
-    find_folder,
-    find_hmdb51,
-    find_ucf101,
-    measure,
-)
+from moclip.data.dataset import SPLITS, Dataset, assign_parts, drop_short
 from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101
-from moclip.data.manifest import write_classes, write_manifest, write_split
+from moclip.data.folder import find_folder
+from moclip.data.hmdb51 import find_hmdb51
+from moclip.data.manifest import write_classes, write_manifest
+from moclip.data.measure import measure
+from moclip.data.splits import write_split
+from moclip.data.ucf101 import check_official, find_ucf101
 from moclip.demo.dataset import generator_digest, write_demo
 from moclip.demo.spec import DemoSpec
 from moclip.params.data import DataParams

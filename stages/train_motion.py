@@ -1,89 +1,25 @@
-"""Train the motion network on one split; keep its predictions, and its frozen features of all videos."""
+"""Train the motion network on each split, side by side; keep its predictions, and its frozen features of all videos."""
 
-from pathlib import Path
-from typing import Any
-
-from moclip.base.files import fingerprint, sha256_file
-from moclip.data.manifest import read_classes, read_split
-from moclip.data.splits import Member, members_of
-from moclip.motion.features import SEED_NAME, Labelled, describe_split
-from moclip.motion.sampler import FieldSampler
-from moclip.motion.store import MotionStore
-from moclip.motion.train import train_motion_net
-from moclip.params.compute import ComputeParams
-from moclip.params.motion import MotionParams
-from moclip.params.motion_net import MotionInput, MotionNetParams
-from moclip.params.run import Seed
-from moclip.store.features import write_features
-from moclip.training.checkpoint import checkpoint_in
-from moclip.training.device import Compute
-from moclip.training.history import write_history
-from moclip.training.weights import save_model
-from stages._entry import arguments, run, section, work_directory
-from stages._live import Live
-from stages._results import write_test_predictions, write_val_predictions
-from stages._resume import running_code
+from moclip.base.parallel import cores
+from moclip.params.motion_net import MotionNetParams
+from moclip.params.run import Splits
+from stages._entry import arguments, run, section
+from stages._layout import split_file
+from stages._motion_split import Task, publish, train
+from stages._side_by_side import side_by_side
 
 
 def main() -> None:
-    args = arguments(
-        "manifest",
-        "classes",
-        "split",
-        "motion",
-        "model",
-        "features",
-        "history",
-        "preds",
-        "val_preds",
-        numbers=("number",),
-    )
-    params, motion = section("motion_net", MotionNetParams), section("motion", MotionParams)
-    compute = Compute.of(section("compute", ComputeParams))
-    seed = (section("seed", Seed), SEED_NAME, args.number)
-    members = read_split(args.split)
-    train, val, test = (members_of(members, part) for part in ("train", "val", "test"))
-    store = MotionStore.open(args.motion)
-    sampler = FieldSampler(store, motion, params, compute)
-    with checkpoint_in(work_directory(f"train_motion-{training_key(args, store.digest, sampler, seed)}")) as checkpoint:
-        net, history = train_motion_net(
-            sampler,
-            labelled(train),
-            labelled(val),
-            len(read_classes(args.classes)),
-            seed,
-            Live("motion_only", args.number, params.epochs, args.manifest),
-            test=labelled(test),
-            checkpoint=checkpoint,
-        )
-        ids = [member.id for member in [*train, *val, *test]]
-        features, logits = describe_split(net, sampler, ids[: len(train)], ids[len(train) :], seed)
-        made_for = MotionInput(motion=motion, motion_net=params, seed=seed[0], split=args.number)
-        save_model(args.model, net, {**net.config(), "input": made_for.model_dump()})
-        write_features(args.features, ids, features)
-        write_history(args.history, history)
-        of_val, of_test = logits[len(train) :][: len(val)], logits[len(train) + len(val) :]
-        write_val_predictions(args.val_preds, val, of_val, args.classes, args.manifest)
-        write_test_predictions(args.preds, test, of_test, args.classes, args.manifest)
-
-
-def labelled(members: list[Member]) -> Labelled:
-    return Labelled([member.id for member in members], [member.label for member in members])
-
-
-def training_key(args: Any, store: str, sampler: FieldSampler, seed: tuple[int, str, int]) -> str:
-    """Stands for all that a training's numbers follow from: its state may be taken up by no other."""
-    weights = sampler.params.checkpoint
-    return fingerprint(
-        [sha256_file(path) for path in (args.classes, args.split)],
-        store,
-        sampler.motion.model_dump(),
-        sampler.params.model_dump(),
-        str(sampler.compute),
-        weights and sha256_file(Path(weights)),
-        seed,
-        running_code(),
-    )
+    args = arguments("classes", "splits", "motion", "model", "features", "preds")
+    tasks = [
+        Task(split, args.classes, split_file(args.splits, split, ".csv"), args.motion)
+        for split in section("splits", Splits)
+    ]
+    # The large network needs the memory, or the accelerator, for itself.
+    alone = section("motion_net", MotionNetParams).arch != "small"
+    side_by_side(train, tasks, 1 if alone else min(cores(), len(tasks)))
+    for task in tasks:
+        publish(task, args.model, args.features, args.preds)
 
 
 if __name__ == "__main__":

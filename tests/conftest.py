@@ -41,7 +41,8 @@ def real_ucf101() -> Path:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that MLflow has set up once, to be copied: its migrations are the slow part."""
-    from moclip.tracking.store import prepare, store_at
+    from moclip.tracking.client import prepare
+    from moclip.tracking.store import store_at
 
     root = tmp_path_factory.mktemp("migrated")
     prepare(store_at(root))

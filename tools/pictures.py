@@ -22,7 +22,7 @@ from PIL import Image
 from moclip.base.errors import StoreError
 from moclip.base.progress import Progress
 from moclip.report.contact_sheet import write_png
-from moclip.tracking.record import KIND_TAG
+from moclip.tracking.result import KIND_TAG
 from stages._entry import arguments, command, log
 
 COMPARED = 3

@@ -4,7 +4,6 @@ MOCLIP_QUIET=1 leaves warnings and errors alone, MOCLIP_VERBOSE=1 adds details a
 reach commands that other programs start, such as DVC's stages.
 """
 
-import errno
 import logging
 import os
 import select
@@ -13,22 +12,13 @@ import traceback
 from collections.abc import Callable
 from typing import Literal
 
-from moclip.base.errors import MoclipError
+from moclip.base.errors import MoclipError, explain
 
 Verbosity = Literal["quiet", "verbose"]
 _VARIABLES: dict[Verbosity, str] = {"quiet": "MOCLIP_QUIET", "verbose": "MOCLIP_VERBOSE"}
 _OURS = ("moclip", "stages", "__main__")
 
 REFUSED, BUG, INTERRUPTED, PIPE_CLOSED = 1, 70, 130, 141  # 70 is EX_SOFTWARE, the others are a shell's
-
-# What a person can mend, told by the system's error number.
-_REMEDIES = {
-    errno.ENOSPC: "free some space, then run it again",
-    errno.EDQUOT: "free some space, then run it again",
-    errno.EROFS: "choose a place that can be written to",
-    errno.EACCES: "check who may read and write it",
-    errno.EPERM: "check who may read and write it",
-}
 
 
 def is_verbose() -> bool:
@@ -93,8 +83,8 @@ def run(work: Callable[[], int | None], more: str) -> int:
             return _bug(error, more)
         return _end(REFUSED, f"error: {error}; `make setup` installs everything, `moclip doctor` lists what is missing")
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0)
-        return _end(REFUSED, f"error: {error}; {remedy}") if remedy else _bug(error, more)
+        told = explain(error)
+        return _end(REFUSED, f"error: {told}") if told else _bug(error, more)
     except Exception as error:
         return _bug(error, more)
 

@@ -1,5 +1,22 @@
 """The errors that a person is meant to read: what is wrong, the rule, and the remedy, in one message."""
 
+import errno
+from pathlib import Path
+
+# What a person can mend, told by the system's error number.
+_REMEDIES = {
+    errno.ENOSPC: "free some space, then run it again",
+    errno.EDQUOT: "free some space, then run it again",
+    errno.EFBIG: "choose a place that takes files of this size",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "check who may read and write it",
+    errno.EPERM: "check who may read and write it",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "name a place in a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "name a place that links do not lead back to",
+}
+
 
 class MoclipError(Exception):
     """Base of all refusals; a stage prints its message without a traceback and exits with 1."""
@@ -19,3 +36,23 @@ class VideoError(MoclipError):
 
 class StoreError(MoclipError):
     """A store of features or motion is torn, foreign, or lacks an entry that was asked for."""
+
+
+class OutputError(MoclipError):
+    """An output would take the place of what moclip did not write or is reading, or cannot be written."""
+
+
+def explain(error: OSError, path: Path | None = None) -> str | None:
+    """One line on what the system refused: path, reason, remedy.
+
+    Args:
+        error: The refusal.
+        path: What it is about; without one, what the error names.
+
+    Returns:
+        None where a person could not mend it.
+    """
+    if (remedy := _REMEDIES.get(error.errno or 0)) is None:
+        return None
+    place = path or error.filename
+    return f"{place}: {error.strerror}; {remedy}" if place else f"{error.strerror}; {remedy}"

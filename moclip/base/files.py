@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +21,56 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
+_HOST = os.uname().nodename.replace(".", "-")
+_OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
+_LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
+
+
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it replaces `path`, on any error it is removed.
 
-    The block may create a file or a directory there. A directory replaces an older one as a whole.
+    The block may create a file or a directory there. A directory replaces an older one as a whole. Without `flush`, a
+    power failure may leave a torn file: for what is checked when it is read, and can be made again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: writers such as Pillow and Matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    remove(temporary)
+    temporary = path.with_name(temporary_name(path.stem, path.suffix))
     try:
         yield temporary
         if temporary.is_dir():
             remove(path)
-        else:
+        elif flush:
             _flush(temporary)
         temporary.replace(path)
     finally:
         remove(temporary)
+
+
+def temporary_name(stem: str = "", suffix: str = "") -> str:
+    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart."""
+    return f".{stem}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.part{suffix}"
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove files and directories under a `temporary_name` whose owner has ended, or that are older than a day."""
+    for path in folder.glob(".*.part*"):
+        with suppress(FileNotFoundError):  # its owner, on another machine, was faster
+            if (owner := _OWNER.search(path.name)) and (
+                _has_ended(owner[1], int(owner[2])) or time.time() - path.stat().st_mtime > _LEFT_OVER_S
+            ):
+                remove(path)
+
+
+def _has_ended(host: str, pid: int) -> bool:
+    """Whether a process is known to have ended: of another machine's nothing is known."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return host == _HOST
+    except OSError:  # it is someone else's
+        return False
+    return False
 
 
 def _flush(path: Path) -> None:
@@ -112,6 +145,11 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_bytes(content: Any) -> str:
+    """SHA-256 of bytes, or of an array's, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def fingerprint(*parts: Any) -> str:

@@ -1,12 +1,65 @@
-"""CSV tables with named columns, written atomically and read strictly."""
+"""CSV tables with named columns, written atomically and read strictly; their rows are dataclasses, or texts."""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 from moclip.base.errors import StoreError
 from moclip.base.files import write_text
+
+T = TypeVar("T")
+_READERS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    str: (str, "text"),
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    bool: (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
+}
+
+
+def columns_of(kind: type) -> list[str]:
+    """The columns of a dataclass's fields: `name: Annotated[str, "class"]` stands in `class`, `n: int` in `n`."""
+    return [getattr(field.type, "__metadata__", (field.name,))[0] for field in fields(kind)]
+
+
+def plain_cell(value: object) -> str:
+    """A value as Python writes it; None is an empty cell."""
+    return "" if value is None else str(value)
+
+
+def write_rows(path: Path, kind: type[T], rows: Iterable[T], cell: Callable[[Any], str] = plain_cell) -> None:
+    """Write dataclasses of one kind, a column a field; `cell` says how a value is written."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    write_csv(path, columns_of(kind), (tuple(cell(getattr(row, name)) for name in names) for row in rows))
+
+
+def read_rows(path: Path, kind: type[T], *, may_be_empty: bool = False, exactly: bool = False) -> list[T]:
+    """Read dataclasses with fields of str, int, float and bool, or of one of these `| None`, which an empty cell is.
+
+    Raises:
+        StoreError: as `read_csv`, or a cell is not of its field's type; names line, column and value.
+    """
+    rows = read_csv(path, columns_of(kind), may_be_empty=may_be_empty, exactly=exactly)
+    columns = [
+        _values(path, column, field, [row[column] for row in rows])
+        for column, field in zip(columns_of(kind), fields(kind), strict=True)  # type: ignore[arg-type]
+    ]
+    return [kind(*values) for values in zip(*columns, strict=True)]
+
+
+def _values(path: Path, column: str, field: Field[Any], cells: Sequence[str]) -> list[Any]:
+    kinds = get_args(field.type) or (field.type,)
+    read, rule = _READERS[kinds[0]]
+    values = []
+    for line, cell in enumerate(cells, start=2):
+        try:
+            values.append(None if NoneType in kinds and not cell else read(cell))
+        except (ValueError, KeyError) as error:
+            raise StoreError(f"{path}, line {line}: column '{column}' must be {rule}, is {cell!r}") from error
+    return values
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[tuple]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, manifest: Path, splits: Pa
     verify = actions.add_parser("verify", help="check every video against the manifest, or compare two manifests")
     verify.add_argument("--against", type=Path, help="another person's manifest, to compare this one with")
     look = actions.add_parser("audit", help="counts, lengths and encoders; warns where they give the class away")
-    look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes here")
+    look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes to this new file")
     look.add_argument("--splits", type=Path, default=splits, help="folder of splits")
     for action in (verify, look):
         action.add_argument("--manifest", type=Path, default=manifest)
@@ -55,13 +56,11 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
     Raises:
         DataError: lists the videos that are missing or differ.
     """
-    from joblib import Parallel, delayed
-
-    from moclip.base.progress import Progress
+    from moclip.base.work import gather
 
     tasks = [videos[stem] for stem in sorted(videos)]
-    results = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(delayed(_fault)(root, v) for v in tasks)
-    faults = [fault for fault in Progress(results, total=len(tasks), desc="verify", unit="video") if fault]
+    found = gather(tasks, partial(_fault, root), desc="verify", unit="video", jobs=None)
+    faults = [fault for fault in found if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
 
 
@@ -99,12 +98,14 @@ def _refuse(faults: list[str], summary: str) -> None:
 
 
 def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) -> None:
-    from moclip.base.files import write_text
+    from moclip.base.outputs import claim_file, writing_file
     from moclip.data.audit import audit
-    from moclip.data.manifest import read_split
+    from moclip.data.splits import read_members
     from moclip.video.container import read_containers
 
-    splits = {int(path.stem[-1]): read_split(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
+    if args.csv:
+        claim_file(args.csv, None)
+    splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
     root = root.resolve()  # workers may have been started in another directory
@@ -116,7 +117,10 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
     for warning in found.warnings:
         print(f"warning: {warning}")
     if args.csv:
-        write_text(args.csv, found.by_class.to_csv(index=False, lineterminator="\n"))
+        with writing_file(args.csv, None) as temporary:
+            temporary.write_text(
+                found.by_class.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n"
+            )
 
 
 def _root(params: Path) -> Path:

@@ -174,9 +174,12 @@ def _decoder() -> Finding:
 def _machine() -> Finding:
     import psutil
 
+    from moclip.base.parallel import cores
+
     memory = psutil.virtual_memory()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding("machine", "ok", f"{cores} CPU cores, {_gib(memory.available)} of {_gib(memory.total)} memory free")
+    return Finding(
+        "machine", "ok", f"{cores()} CPU cores, {_gib(memory.available)} of {_gib(memory.total)} memory free"
+    )
 
 
 def _device(process: "subprocess.Popen[str]") -> Finding:

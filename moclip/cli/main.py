@@ -107,13 +107,14 @@ def _script(name: str, words: Sequence[str]) -> int:
 
 
 def _preset(args: argparse.Namespace) -> int:
+    from moclip.heads.registry import check_params
     from moclip.params.presets import apply_preset, list_presets
 
     if args.name is None:
         for name, purpose in list_presets(args.directory).items():
             print(f"{name:10} {purpose}")
         return 0
-    apply_preset(args.name, args.directory, args.params)
+    apply_preset(args.name, args.directory, args.params, check_params)
     print(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")
     return 0
 

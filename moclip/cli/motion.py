@@ -2,13 +2,18 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moclip.base.errors import MoclipError, ParamsError, VideoError
+from moclip.base.errors import ParamsError, VideoError
+
+if TYPE_CHECKING:
+    from moclip.base.outputs import Form
 
 log = logging.getLogger(__name__)
 
-_WRITES = {"out": ".npz", "png": ".png", "mp4": ".mp4"}
+_FORMS: dict[str, "Form"] = {"out": "npz", "png": "png", "mp4": "mp4"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,34 +39,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write what was asked for; 0, or an error that lists every video that could not be read."""
-    if not any(getattr(args, name) for name in _WRITES):
+    from moclip.base.outputs import claim_files
+
+    if not any(getattr(args, option) for option in _FORMS):
         raise ParamsError("nothing to write: give at least one of --out, --png and --mp4")
-    if args.video.is_dir():
-        _folder(args)
+    is_folder = args.video.is_dir()
+    paths = _videos(args.video) if is_folder else [args.video]
+    # All of them, before the first is decoded.
+    claim_files([(target, form) for path in paths for form, target in _targets(args, path).items()], paths)
+    if is_folder:
+        _all(args, paths)
     else:
-        _one(args, args.video, {name: getattr(args, name) for name in _WRITES})
+        _one(args, args.video)
     return 0
 
 
-def _folder(args: argparse.Namespace) -> None:
+def _videos(root: Path) -> list[Path]:
     from moclip.base.files import VIDEO_SUFFIXES
-    from moclip.base.progress import Progress
 
-    root = args.video
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
         raise VideoError(f"{root}: no videos in it (looked for {' '.join(sorted(VIDEO_SUFFIXES))})")
+    return paths
+
+
+def _targets(args: argparse.Namespace, path: Path) -> dict["Form", Path]:
+    """What to write of a video; of one in the folder that was named, below the folders that were named."""
+    asked = {form: place for option, form in _FORMS.items() if (place := getattr(args, option))}
+    if path == args.video:
+        return asked
+    return {form: place / f"{path.relative_to(args.video)}.{form}" for form, place in asked.items()}
+
+
+def _all(args: argparse.Namespace, paths: Sequence[Path]) -> None:
+    from moclip.base.progress import Progress
+
     failures, frames = [], 0
     with Progress(paths, desc="motion", unit="video") as bar:
         for path in bar:
-            place = path.relative_to(root)
-            targets = {
-                name: getattr(args, name) and getattr(args, name) / f"{place}{ending}"
-                for name, ending in _WRITES.items()
-            }
             try:
-                frames += _one(args, path, targets)
-            except MoclipError as error:
+                frames += _one(args, path)
+            except VideoError as error:
                 failures.append(str(error))
             bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
     if failures:
@@ -69,18 +87,19 @@ def _folder(args: argparse.Namespace) -> None:
         raise VideoError(f"{len(failures)} of {len(paths)} videos cannot be used:\n  {listed}")
 
 
-def _one(args: argparse.Namespace, path: Path, targets: dict[str, Path | None]) -> int:
+def _one(args: argparse.Namespace, path: Path) -> int:
     """Handle one video; returns its number of frames."""
     from moclip.motion import draw as motion_view
     from moclip.motion.extract import MotionOptions, read_grid
 
     source = "reencoded" if args.reencode else "original"
     grid = read_grid(path, MotionOptions(args.cell_px, args.reference, source))
-    if out := targets["out"]:
+    targets = _targets(args, path)
+    if out := targets.get("npz"):
         motion_view.save_arrays(out, grid)
-    if png := targets["png"]:
+    if png := targets.get("png"):
         motion_view.save_picture(png, path, grid)
-    if mp4 := targets["mp4"]:
+    if mp4 := targets.get("mp4"):
         motion_view.save_film(mp4, path, grid)
     log.info(
         "%s: %d frames, %d of them key frames, %d cells clipped",

@@ -87,8 +87,10 @@ def run_predict(args: argparse.Namespace) -> int:
 
 def run_bundle(args: argparse.Namespace) -> int:
     """Copy one model into a directory of its own."""
-    from moclip.predict.bundle import open_parts, write_bundle
+    from moclip.base.outputs import claim_directory
+    from moclip.predict.bundle import MANIFEST, open_parts, write_bundle
 
+    claim_directory(args.out, MANIFEST)  # before a model comes from MLflow
     write_bundle(args.out, open_parts(_folder(args.model), args.split))
     print(f"{args.out} holds the model; `moclip predict VIDEO --model {args.out}` asks it")
     return 0
@@ -96,8 +98,10 @@ def run_bundle(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Write ONNX files, after ONNX Runtime has given what PyTorch gives."""
-    from moclip.predict.onnx import export
+    from moclip.base.outputs import claim_directory
+    from moclip.predict.onnx import META, export
 
+    claim_directory(args.out, META)  # before a model comes from MLflow
     deviations = export(_folder(args.model), args.split, args.head, args.out)
     for name, deviation in deviations.items():
         print(f"{args.out / name}: at most {deviation:.1e} from PyTorch")

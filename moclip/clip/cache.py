@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from moclip.base.errors import DataError, MoclipError
-from moclip.base.progress import Progress
 from moclip.base.random import stream
+from moclip.base.work import alone_in, finish
 from moclip.clip.encoder import Encoder, unit
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
@@ -56,33 +55,28 @@ def image_features(
     frames = {video.id: evaluation_frames(frame, video.frames, stream(seed, "frame", video.id)) for video in videos}
     size = max(1, CHUNK_VIDEOS // max(map(len, frames.values()), default=1))  # a chunk's frames are held at once
     parts = [videos[start : start + size] for start in range(0, len(videos), size)]
-    work.mkdir(parents=True, exist_ok=True)
-    chunks = [work / f"chunk-{number:05d}.npz" for number in range(len(parts))]
-    # Two experiments that need the same features take turns; the second finds them done.
-    with FileLock(work / "lock"):
-        waiting = [(part, chunk) for part, chunk in zip(parts, chunks, strict=True) if not chunk.exists()]
-        total = sum(map(len, frames.values()))
-        ahead = sum(len(frames[video.id]) for part, _ in waiting for video in part)
-        with Progress(total=total, initial=total - ahead, desc="CLIP", unit="image") as bar:
-            for part, chunk in waiting:
-                pictures = _pictures(part, frames, root)
-                per_video = len(pictures[0])
-                flat = [picture for video in pictures for picture in video]
-                values = _encode(encoder, flat, batch_images, bar)
-                write_features(chunk, [video.id for video in part], _averaged(values, per_video))
-    done = [read_features(chunk) for chunk in chunks]
-    return [video.id for video in videos], np.concatenate(
-        [chunk.of([video.id for video in part]) for chunk, part in zip(done, parts, strict=True)]
-    )
 
+    def encode(number: int, chunk: Path) -> None:
+        pictures = _pictures(parts[number], frames, root)
+        flat = [picture for video in pictures for picture in video]
+        batches = [flat[start : start + batch_images] for start in range(0, len(flat), batch_images)]
+        values = np.concatenate([encoder.images(batch) for batch in batches])
+        write_features(chunk, [video.id for video in parts[number]], _averaged(values, len(pictures[0])))
 
-def _encode(encoder: Encoder, frames: Sequence[np.ndarray], size: int, bar: Progress) -> np.ndarray:
-    """Features (n, d) of n frames, `size` at once."""
-    found = []
-    for start in range(0, len(frames), size):
-        found.append(encoder.images(frames[start : start + size]))
-        bar.update(len(found[-1]))
-    return np.concatenate(found)
+    with alone_in(work, "encodes the same") as shelf:
+        chunks = finish(
+            range(len(parts)),
+            "chunk-{:05d}.npz".format,
+            encode,
+            shelf,
+            desc="CLIP",
+            unit="image",
+            size=lambda number: sum(len(frames[video.id]) for video in parts[number]),
+        )
+    found = [
+        read_features(chunk).of([video.id for video in part]) for chunk, part in zip(chunks.files, parts, strict=True)
+    ]
+    return [video.id for video in videos], np.concatenate(found)
 
 
 def _averaged(values: np.ndarray, frames: int) -> np.ndarray:

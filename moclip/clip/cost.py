@@ -1,4 +1,4 @@
-"""What CLIP's image encoder costs, counted from the module itself."""
+"""What CLIP's image encoder costs, counted on PyTorch's meta device."""
 
 from dataclasses import dataclass
 

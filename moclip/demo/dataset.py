@@ -1,13 +1,13 @@
 """The demo data set on disk, in UCF101's own form: videos by class, class index, three train and test lists."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from moclip.base.files import atomic_path, write_text
-from moclip.base.progress import Progress
+from moclip.base.work import gather
 from moclip.demo.render import Picture, draw_clip, draw_style, render
 from moclip.demo.spec import APPEARANCES, PAIRS, SPLITS, DemoSpec, classes
 from moclip.video.write import encode
@@ -30,32 +30,34 @@ def video_name(class_name: str, group: int, clip: int) -> str:
     return f"v_{class_name}_g{group:02d}_c{clip:02d}.avi"
 
 
-def write_demo(out: Path, spec: DemoSpec, *, jobs: int = -1) -> None:
+def write_demo(out: Path, spec: DemoSpec, *, jobs: int | None = None) -> None:
     """Write the data set under `out`; videos that are there already are kept as they are, lists come last.
 
     Args:
         out: Folder of one data set; another spec or generator needs another folder.
         spec: Size and seed.
-        jobs: Processes, -1 for one per core; the bytes do not depend on it.
+        jobs: Processes, None for one a core; the bytes do not depend on it.
     """
     shares = [(name, group) for name in classes() for group in range(1, spec.groups + 1)]
-    tasks = (delayed(_write_group)(out, spec, name, group) for name, group in shares)
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-    total = len(shares) * spec.clips_per_group
-    with Progress(total=total, desc="demo videos", unit="video") as bar:
-        for count in done:
-            bar.update(count)
+    gather(
+        shares,
+        partial(_write_group, out, spec),
+        desc="demo videos",
+        unit="video",
+        size=lambda _: spec.clips_per_group,
+        jobs=jobs,
+    )
     _write_lists(out / LISTS, spec)
 
 
-def _write_group(out: Path, spec: DemoSpec, class_name: str, group: int) -> int:
-    """Write the missing clips of one group; returns how many clips the group has."""
+def _write_group(out: Path, spec: DemoSpec, share: tuple[str, int]) -> None:
+    """Write the missing clips of one group of a class."""
+    class_name, group = share
     folder = out / VIDEOS / class_name
     paths = {clip: folder / video_name(class_name, group, clip) for clip in range(1, spec.clips_per_group + 1)}
     missing = {clip: path for clip, path in paths.items() if not path.exists()}
     if missing:
         _write_clips(missing, spec, class_name, group)
-    return len(paths)
 
 
 def _write_clips(paths: dict[int, Path], spec: DemoSpec, class_name: str, group: int) -> None:

@@ -151,12 +151,6 @@ def _require(holds: bool, rule: str) -> None:
         raise ParamsError(f"demo: {rule}")
 
 
-def appearance_caption(class_name: str) -> str:
-    """What every frame of the class shows, in the words of the stills' captions, without the movement."""
-    appearance = APPEARANCES[PAIRS[class_name][0]]
-    return f"a person with {appearance.thing} {appearance.place}"
-
-
 def classes() -> list[str]:
     """Class names in the order of the class index."""
     return list(PAIRS)

@@ -3,10 +3,9 @@
 from functools import partial
 
 import numpy as np
-from joblib import Parallel, delayed
 from PIL import Image
 
-from moclip.base.progress import Progress
+from moclip.base.work import gather
 from moclip.demo.render import Picture, draw_clip, draw_style, dress
 from moclip.demo.spec import APPEARANCES, PAIRS, Appearance
 
@@ -24,40 +23,35 @@ CAPTIONS = (
 )
 
 
-def captioned_stills(count: int, seed: int, size_px: int = 64, *, jobs: int = -1) -> tuple[np.ndarray, list[str]]:
+def captioned_stills(
+    count: int, seed: int, size_px: int = 64, *, jobs: int | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Random stills of all appearances in any movement, each with a caption that names the appearance alone.
 
     Args:
         count: Number of stills.
         seed: Decides every pixel and word; the process count does not.
         size_px: Side of the square stills: the middle of a picture, as CLIP's preprocessing cuts it.
-        jobs: Processes, -1 for one per core.
+        jobs: Processes, None for one a core.
 
     Returns:
         Images, uint8 of shape (count, size_px, size_px, 3), and as many captions.
     """
-    starts = range(0, count, PER_BACKGROUND)
-    batch = partial(_batch, seed=seed, size_px=size_px)
-    tasks = (delayed(batch)(start, min(PER_BACKGROUND, count - start)) for start in starts)
-    parts = Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    images = np.zeros((count, size_px, size_px, 3), dtype=np.uint8)
-    captions: list[str] = []
-    with Progress(total=count, desc="stills", unit="still") as bar:
-        for start, (pixels, words) in zip(starts, parts, strict=True):
-            images[start : start + len(words)] = pixels
-            captions += words
-            bar.update(len(words))
-    return images, captions
+    numbers = range(count)
+    batches = [numbers[start : start + PER_BACKGROUND] for start in range(0, count, PER_BACKGROUND)]
+    draw = partial(_batch, seed=seed, size_px=size_px)
+    drawn = gather(batches, draw, desc="stills", unit="still", size=len, jobs=jobs)
+    return np.concatenate([images for images, _ in drawn]), [caption for _, words in drawn for caption in words]
 
 
-def _batch(start: int, count: int, *, seed: int, size_px: int) -> tuple[np.ndarray, list[str]]:
+def _batch(numbers: range, *, seed: int, size_px: int) -> tuple[np.ndarray, list[str]]:
     """Stills that share one painted background: figures, movements, cameras and captions differ."""
-    rng = np.random.default_rng([STILL_STREAM, seed, start])
+    rng = np.random.default_rng([STILL_STREAM, seed, numbers.start])
     names = list(APPEARANCES)
-    appearance = APPEARANCES[names[(start // PER_BACKGROUND) % len(names)]]
+    appearance = APPEARANCES[names[(numbers.start // PER_BACKGROUND) % len(names)]]
     background = draw_style(appearance, rng, PICTURE).background
-    stills = [_still(appearance, background, rng, size_px) for _ in range(count)]
-    return np.stack(stills), [_caption(appearance, rng) for _ in range(count)]
+    stills = [_still(appearance, background, rng, size_px) for _ in numbers]
+    return np.stack(stills), [_caption(appearance, rng) for _ in numbers]
 
 
 def _still(appearance: Appearance, background: Image.Image, rng: np.random.Generator, size_px: int) -> np.ndarray:

@@ -4,15 +4,16 @@ Axes: n video, d feature of a stream, k class.
 
 A head is a module with two functions:
 
-    fit(videos: Videos, params, seed: Seed, ...) -> Fitted
+    fit(videos: Videos, params, seed: Seed, on_epoch=..., resources=...) -> Fitted
     load(directory: Path) -> Fitted
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -53,11 +54,70 @@ class Videos:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What a fit may need beside features.
+
+    Attributes:
+        sections: Sections of the parameters that the registry says the head also reads, by name.
+        fields: Directory of the motion store.
+        network: Directory of the split's motion network.
+        work: Directory of this fit alone, for what a killed process is to find again.
+        code: Digest of the code that runs; half-done work of other code is not taken up.
+        kept: Ends when the fits of all splits are done; until then a finished split keeps its state.
+    """
+
+    sections: Mapping[str, Any]
+    fields: Path
+    network: Path
+    work: Path
+    code: str
+    kept: ExitStack
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a head needs beside its streams: parameters that its fit chose, multiply-adds of one video."""
 
     parameters: int
     macs: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a stream or a head costs in all.
+
+    Attributes:
+        trainable_parameters: Its own.
+        trained_in_all: Those of the trained networks that it builds on added.
+        macs_per_video: Multiply-adds of one video, all networks.
+        streams: Facts of the networks behind its streams, by stream.
+    """
+
+    trainable_parameters: int
+    trained_in_all: int
+    macs_per_video: int
+    streams: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of_clip(cls, facts: Mapping[str, Any]) -> Self:
+        """Account of the frozen CLIP on one frame."""
+        return cls(0, 0, facts["frame_macs"], {"clip": facts})
+
+    @classmethod
+    def of_motion(cls, facts: Mapping[str, Any]) -> Self:
+        """Account of the motion network on all fields of a video."""
+        parameters = facts["parameters"]
+        return cls(parameters, parameters, facts["inputs"] * facts["input_macs"], {"motion": facts})
+
+
+def total(own: Cost, below: Sequence[Account]) -> Account:
+    """Account of a head on these streams or heads."""
+    return Account(
+        own.parameters,
+        own.parameters + sum(account.trained_in_all for account in below),
+        own.macs + sum(account.macs_per_video for account in below),
+        {name: facts for account in below for name, facts in account.streams.items()},
+    )
 
 
 class Fitted(ABC):

@@ -4,14 +4,11 @@ Its motion features may differ from epoch to epoch; `moclip.heads.views` has bot
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from moclip.heads.fitted import Seed, Videos
+from moclip.heads.fitted import Resources, Seed, Videos
 from moclip.heads.train import Mlp, OnEpoch, Source, fit_mlp, ignore, load, read_examples
 from moclip.params.heads.fusion import HeadParams
-
-if TYPE_CHECKING:
-    from moclip.heads.views import Augmentation
 
 __all__ = ["fit", "load"]
 
@@ -21,8 +18,7 @@ def fit(
     params: HeadParams,
     seed: Seed,
     on_epoch: OnEpoch = ignore,
-    *,
-    augmentation: "Augmentation | None" = None,
+    resources: Resources | None = None,
     **_: Any,
 ) -> Mlp:
     """Train on the streams that `params.inputs` names.
@@ -32,7 +28,7 @@ def fit(
         params: Of the MLP and its training.
         seed: Of weights, order and views.
         on_epoch: As for `moclip.training.loop.fit`.
-        augmentation: What computes motion features with `params.views` or `params.online`.
+        resources: What computes motion features anew, with `params.views` or `params.online`.
 
     Raises:
         DataError: as `moclip.heads.train.fit_mlp`.
@@ -41,6 +37,9 @@ def fit(
     names = videos.streams if params.inputs == "both" else (params.inputs,)
     videos = replace(videos, streams={name: videos.streams[name] for name in names})
     examples, classes = read_examples(videos), len(videos.split.classes)
-    if augmentation is None:
+    if not (params.views or params.online):
         return fit_mlp(Source(examples), classes, params, seed, on_epoch)
-    return augmentation.fit(examples, classes, params, seed, on_epoch)
+    from moclip.heads.views import fit_augmented  # here: cached features need no second of the motion network's imports
+
+    assert resources is not None, "augmented views need the motion network and its fields"
+    return fit_augmented(examples, classes, params, seed, on_epoch, resources)

@@ -13,39 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from moclip.base.errors import DataError
-from moclip.data.manifest import Video
+from moclip.data.facts import Facts
 from moclip.heads.fitted import Fitted, Seed, Videos
 from moclip.heads.logistic import Labelled, Logistic, fit_logistic, load_logistic, save_logistic
 from moclip.params.heads.metadata_only import MetadataOnlyParams
-from moclip.video.container import Container
 
 STREAM = "container"
 BINS = 10
-Facts = Mapping[str, str | int]
-
-
-def facts_of(videos: Mapping[str, Video], containers: Mapping[str, Container]) -> dict[str, Facts]:
-    """Facts of files by video id: words stand for themselves, whole numbers are lengths in frames.
-
-    Raises:
-        DataError: a video has no container facts; it is named.
-    """
-    if missing := sorted(set(videos) - set(containers)):
-        raise DataError(f"{missing[0]}: no container facts ({len(missing)} of {len(videos)}); run `dvc repro audit`")
-    return {stem: _facts(video, containers[stem]) for stem, video in videos.items()}
-
-
-def _facts(video: Video, container: Container) -> Facts:
-    return {
-        "encoder": container.encoder(video.codec),
-        "fps": f"{video.fps:.3f}",
-        "size": f"{video.width}x{video.height}",
-        "b_frames": str(container.b_frames),
-        "audio": str(container.audio),
-        "frames": video.frames,
-        "gop_frames": container.gop_frames,
-    }
 
 
 @dataclass(frozen=True)
@@ -82,17 +56,6 @@ class Encoding:
             "words": {name: list(words) for name, words in self.words.items()},
             "edges": {name: list(edges) for name, edges in self.edges.items()},
         }
-
-
-@dataclass(frozen=True)
-class FactsByVideo:
-    """The stream of this head: facts of files by video id."""
-
-    facts: Mapping[str, Facts]
-
-    def of(self, ids: Sequence[str]) -> list[Facts]:
-        """Facts of these videos, in this order."""
-        return [self.facts[video] for video in ids]
 
 
 @dataclass

@@ -31,6 +31,7 @@ class HeadSpec:
         module: Where its `fit` and `load` are.
         section: Section of params.yaml with its settings; None where it has none.
         settings: `module:Class` of that section's model.
+        also_reads: Sections of the data and of other networks that its fit reads.
         streams: What it takes of a video: CLIP's feature, the motion network's, both, or neither.
         chosen_by: Sections whose `select` chooses an epoch that its accuracy rests on.
         has_epochs: Whether it is trained in epochs, and has curves.
@@ -47,6 +48,7 @@ class HeadSpec:
     module: str
     section: str | None = None
     settings: str | None = None
+    also_reads: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
     chosen_by: tuple[str, ...] = ()
     has_epochs: bool = False
@@ -119,7 +121,8 @@ HEADS: Mapping[str, HeadSpec] = {
     ),
     "score_average": HeadSpec(
         title="score average",
-        words="the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is trained",
+        words="the weighted mean of CLIP's and motion's probabilities, the weight chosen on validation; nothing is "
+        "trained",
         colour=VERMILLION,
         module="moclip.heads.score_average",
         section="score_average",
@@ -148,6 +151,7 @@ HEADS: Mapping[str, HeadSpec] = {
         module="moclip.heads.fusion",
         section="fusion",
         settings="moclip.params.heads.fusion:HeadParams",
+        also_reads=("motion", "motion_net", "compute"),
         streams=(CLIP, MOTION),
         chosen_by=("motion_net", "fusion"),
         has_epochs=True,
@@ -186,7 +190,7 @@ def servable() -> list[str]:
 
 
 def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of these heads that are worth a paired difference: `MAIN` over each other one, then each over its rivals."""
+    """Pairs of these heads worth a paired difference: `MAIN` over each other one, then each over its rivals."""
     pairs = [(MAIN, other) for other in heads if other != MAIN and MAIN in heads]
     return pairs + [(head, rival) for head in in_order(heads) for rival in HEADS[head].rivals if rival in heads]
 
@@ -201,6 +205,11 @@ def _known(heads: list[str]) -> list[str]:
 
 Heads = Annotated[list[str], Field(min_length=1), AfterValidator(_known)]
 """The parameter `heads`."""
+
+
+def section_names() -> set[str]:
+    """Names of all sections of params.yaml."""
+    return {*params.MODELS, "heads", *(spec.section for spec in HEADS.values() if spec.section)}
 
 
 def sections() -> dict[str, Any]:

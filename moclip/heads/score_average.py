@@ -48,7 +48,8 @@ def fit(videos: Videos, params: ScoreAverageParams, seed: Seed, **_: Any) -> Sco
         StoreError: a head has no logits of a video; it is named.
         DataError: nothing is held out to choose on.
     """
-    weight, trials = params.motion_weight, list[Trial]()
+    weight = params.motion_weight
+    trials: Sequence[Trial] = ()
     if weight is None:
         trials = try_weights(**videos.inputs("val"), labels=videos.split.part("val").labels, steps=params.weight_steps)
         weight = best(trials).setting

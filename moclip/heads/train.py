@@ -4,7 +4,7 @@ Axes: n video, d feature, k class.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,5 +166,5 @@ def fit_mlp(
 
 
 def _schedule(params: HeadParams) -> Schedule:
-    shape = "one_cycle" if params.schedule == "one_cycle" else "steps"  # without a step, the rate is constant
-    return Schedule(params.epochs, params.lr, params.weight_decay, params.select, shape=shape)
+    schedule = Schedule(params.epochs, params.lr, params.weight_decay, params.select)
+    return schedule if params.schedule == "one_cycle" else replace(schedule, shape="steps")  # no step: constant

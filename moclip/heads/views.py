@@ -9,23 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
-from moclip.base.progress import Progress
+from moclip.base.files import fingerprint, sha256_bytes, sha256_file
 from moclip.base.random import stream, torch_stream
+from moclip.base.work import alone_in, finish
 from moclip.data.splits import PARTS
-from moclip.heads.fitted import Seed, Videos
+from moclip.heads.fitted import Resources, Seed, Videos
 from moclip.heads.mlp import Head, concatenate
+from moclip.heads.motion_only import load
 from moclip.heads.train import Examples, Mlp, OnEpoch, Source, fit_mlp
 from moclip.motion.features import SEED_NAME, describe_held_out
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
+from moclip.motion.store import MotionStore
 from moclip.params.heads.fusion import HeadParams
 from moclip.store.features import Features, read_features, write_features
-from moclip.training.checkpoint import Checkpoint
+from moclip.training.checkpoint import Checkpoint, checkpoint_in
+from moclip.training.device import Compute
 from moclip.training.frozen import Frozen
-from moclip.training.weights import save_model
+from moclip.training.weights import WEIGHTS, save_model
 
 
 def augmented_features(
@@ -62,16 +65,16 @@ def view_features(
     computed again: not after a kill, and not for another head.
     """
     net.eval()
-    work.mkdir(parents=True, exist_ok=True)
     size = sampler.params.batch_videos
     batches = [ids[start : start + size] for start in range(0, len(ids), size)]
-    paths = [work / f"view-{number:03d}.npz" for number in range(views)]
-    with FileLock(work / "lock"):  # of two experiments that need the same views, the second finds them done
-        for number, path in enumerate(Progress(paths, desc="views", unit="view")):
-            if not path.exists():
-                parts = augmented_features(net, sampler, batches, (*seed, "view", number))
-                write_features(path, ids, torch.cat(list(parts)).numpy())
-    return torch.from_numpy(np.stack([read_features(path).of(ids) for path in paths]))
+
+    def compute(number: int, file: Path) -> None:
+        parts = augmented_features(net, sampler, batches, (*seed, "view", number))
+        write_features(file, ids, torch.cat(list(parts)).numpy())
+
+    with alone_in(work, "computes the same") as shelf:
+        done = finish(range(views), "view-{:03d}.npz".format, compute, shelf, desc="views", unit="view")
+    return torch.from_numpy(np.stack([read_features(file).of(ids) for file in done.files]))
 
 
 class ViewSource(Source):
@@ -141,7 +144,7 @@ class OnlineSource(Source):
 
 @dataclass
 class Drifted(Mlp):
-    """An MLP whose motion network's batch norms drifted while it trained: it sees motion by the network of that moment."""
+    """An MLP whose motion network drifted in its batch norms: it sees held-out motion by the drifted network."""
 
     source: OnlineSource
 
@@ -160,38 +163,55 @@ class Drifted(Mlp):
         save_model(directory / "motion", self.source.net, self.source.net.config())
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What computes motion features anew while a head trains.
+def fit_augmented(
+    examples: Mapping[str, Examples],
+    classes: int,
+    params: HeadParams,
+    seed: Seed,
+    on_epoch: OnEpoch,
+    resources: Resources,
+) -> Mlp:
+    """Train on cached views of the motion features (`params.views`), or with the network in the loop (`params.online`).
 
-    Attributes:
-        net: The trained motion network.
-        sampler: Fields of the videos.
-        work: Directory for finished views; it belongs to this network, these videos and this seed alone.
-        checkpoint: State of a training with the network in the loop, which may take hours.
+    Views stay in the work directory, so that another head finds them; so does the state of a training with the network
+    in the loop, which may take hours.
     """
+    store = MotionStore.open(resources.fields)
+    sections = resources.sections
+    sampler = FieldSampler(store, sections["motion"], sections["motion_net"], Compute.of(sections["compute"]))
+    net = sampler.compute.place(load(resources.network).net)
+    settings = (sampler.motion.model_dump(), sampler.params.model_dump(), str(sampler.compute))
+    made_by = fingerprint(sha256_file(resources.network / WEIGHTS), store.digest, settings, resources.code)
+    if not params.online:
+        ids = examples["train"].ids
+        work = resources.work / f"views-{fingerprint(made_by, ids, seed)}"
+        views = view_features(net, sampler, ids, seed, views=params.views, work=work)
+        return fit_mlp(ViewSource(examples, views, seed), classes, params, seed, on_epoch)
+    inputs = {part: (own.ids, sha256_bytes(own.inputs.numpy())) for part, own in examples.items()}
+    work = resources.work / f"online-{fingerprint(made_by, inputs, classes, params.model_dump(), seed)}"
+    checkpoint = resources.kept.enter_context(checkpoint_in(work))
+    return fit_online(examples, classes, params, seed, on_epoch, net, sampler, checkpoint)
 
-    net: MotionNet
-    sampler: FieldSampler
-    work: Path
-    checkpoint: Checkpoint | None = None
 
-    def fit(
-        self, examples: Mapping[str, Examples], classes: int, params: HeadParams, seed: Seed, on_epoch: OnEpoch
-    ) -> Mlp:
-        """Train on cached views (`params.views`), or with the network in the loop (`params.online`)."""
-        if not params.online:
-            ids = examples["train"].ids
-            views = view_features(self.net, self.sampler, ids, seed, views=params.views, work=self.work)
-            return fit_mlp(ViewSource(examples, views, seed), classes, params, seed, on_epoch)
-        drift = params.backbone_statistics == "drift"
-        source = OnlineSource(examples, self.net, self.sampler, seed, drift=drift)
-        trained = fit_mlp(source, classes, params, seed, on_epoch, self.checkpoint)
-        if not drift:
-            return trained
-        drifted = Drifted(trained.head, source)
-        drifted.history = trained.history
-        return drifted
+def fit_online(
+    examples: Mapping[str, Examples],
+    classes: int,
+    params: HeadParams,
+    seed: Seed,
+    on_epoch: OnEpoch,
+    net: MotionNet,
+    sampler: FieldSampler,
+    checkpoint: Checkpoint | None = None,
+) -> Mlp:
+    """Train with the motion network in the loop; with `backbone_statistics: drift` its batch norms follow."""
+    drift = params.backbone_statistics == "drift"
+    source = OnlineSource(examples, net, sampler, seed, drift=drift)
+    trained = fit_mlp(source, classes, params, seed, on_epoch, checkpoint)
+    if not drift:
+        return trained
+    drifted = Drifted(trained.head, source)
+    drifted.history = trained.history
+    return drifted
 
 
 class _Beside(nn.Module):

@@ -43,8 +43,8 @@ def fit(videos: Videos, params: None, seed: Seed, **_: Any) -> ZeroShot:
     """
     if videos.texts is None:
         raise StoreError(
-            "zero_shot needs text features of the classes, and there are none, because clip.precomputed lacks the arrays "
-            "'class' and 'text'; add them, or take zero_shot out of `heads`"
+            "zero_shot needs text features of the classes, and there are none, because clip.precomputed lacks the "
+            "arrays 'class' and 'text'; add them, or take zero_shot out of `heads`"
         )
     return ZeroShot(videos.texts)
 

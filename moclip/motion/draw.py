@@ -3,23 +3,24 @@
 Axes: t frames, n pictures, gh and gw cells down and across. Light: NumPy, Pillow and PyAV, nothing that learns.
 """
 
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Iterable
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw
 
-from moclip.base.files import atomic_path, write_npz
-from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid, field_at
+from moclip.base.files import write_npz
+from moclip.base.outputs import writing_file
+from moclip.motion.fields import field_at
+from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
 from moclip.video import decode as video
+from moclip.video.write import write_mp4
 
 SHOWN_FRAMES = 6  # an arrow spans the motion of so many frames: one alone is mostly below a pixel
 PICTURES, PICTURE_COLUMNS = 6, 3
 _LEAST_PX = 1.0  # below it a cell shows neither colour nor arrow
-_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
 _ZOOM = 2
+_REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
 _GREY = 0.75
 _COLOUR = 0.65
 
@@ -29,18 +30,26 @@ def save_arrays(out: Path, grid: MotionGrid) -> None:
 
     The file has `mv_px` float32 (t, gh, gw, 2), displacement (dx, dy) per frame in pixels, x right and y down;
     `key_frame` bool (t,); `cell_px` and `fps`.
+
+    Raises:
+        OutputError: `out` is there and not as moclip wrote it, or cannot be written.
     """
-    write_npz(
-        out,
-        mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
-        key_frame=grid.key,
-        cell_px=np.array(grid.cell_px),
-        fps=np.array(grid.fps),
-    )
+    with writing_file(out, "npz") as temporary:
+        write_npz(
+            temporary,
+            mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
+            key_frame=grid.key,
+            cell_px=np.array(grid.cell_px),
+            fps=np.array(grid.fps),
+        )
 
 
 def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw frames spread over a video, with the motion up to each, as one PNG."""
+    """Draw frames spread over a video, with the motion up to each, as one PNG.
+
+    Raises:
+        OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
+    """
     t = len(grid.mv)
     first = min(SHOWN_FRAMES, t - 1)
     points = [first + i for i in spread(t - first, PICTURES)]
@@ -54,20 +63,24 @@ def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
     for number, picture in enumerate(drawn):
         row, column = divmod(number, columns)
         sheet.paste(picture, (column * width, row * height))
-    with atomic_path(out) as temporary:
+    with writing_file(out, "png", [path]) as temporary:
         sheet.save(temporary, format="PNG")
 
 
 def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw every frame of a video with the motion up to it, as an MP4 (H.264)."""
+    """Draw every frame of a video with the motion up to it, as an MP4 (H.264).
+
+    Raises:
+        OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
+    """
     fields = _fields(grid, range(len(grid.mv)))
     full_px = full_speed_px(np.moveaxis(fields, 1, 0))
-    with video.decoding(path) as (fps, frames):
+    with writing_file(out, "mp4", [path]) as temporary, video.decoding(path) as (fps, frames):
         pictures = (
             draw(frame.to_ndarray(format="rgb24"), field, grid, full_px)
             for frame, field in zip(frames, fields, strict=True)
         )
-        _write_mp4(out, pictures, fps)
+        write_mp4(temporary, pictures, fps)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:
@@ -107,20 +120,6 @@ def _arrow(pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray) -> None
     pen.line([tuple(start), tuple(end)], fill="black", width=3)
     pen.line([tuple(start), tuple(end)], fill="white", width=1)
     pen.polygon([tuple(end), *head], fill="white", outline="black")
-
-
-def _write_mp4(out: Path, pictures: Iterator[Image.Image], fps: float) -> None:
-    rate = Fraction(fps or 25.0).limit_denominator(1001)
-    with atomic_path(out) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
-        stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(pictures):
-            if number == 0:  # H.264 in 4:2:0 takes even sizes only
-                stream.width, stream.height = (side // 2 * 2 for side in picture.size)
-            frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
-            frame.pts, frame.time_base = number, 1 / rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 def spread(count: int, most: int) -> list[int]:

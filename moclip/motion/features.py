@@ -4,7 +4,6 @@ Axes: n video, s segment, h and w grid rows and columns, d feature, k class.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,29 +11,22 @@ from torch import Tensor
 
 from moclip.base.progress import Progress
 from moclip.base.random import stream
+from moclip.data.splits import Split
 from moclip.motion.net import MotionNet, features_and_logits
 from moclip.motion.sampler import FieldSampler
-from moclip.training.loop import Batch
+from moclip.training.loop import Logits
 
 SEED_NAME = "motion"  # of the random streams that belong to this network
 CELLS_PER_PASS = 1 << 23  # 167 fields of 224 x 224, for which EfficientNet-B0 holds 2 GB
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Videos with their class indices, in one order."""
-
-    ids: list[str]
-    labels: list[int]
-
-
-def evaluation(net: MotionNet, sampler: FieldSampler, part: Labelled) -> Callable[[], Batch]:
+def evaluation(net: MotionNet, sampler: FieldSampler, part: Split) -> Logits:
     """A function that gives logits (n, k) and labels of a part; segment centres never change, so it reads them once."""
     fields = sampler.read(part.ids, sampler.params.eval_segments)
 
-    def logits() -> Batch:
+    def logits() -> tuple[Tensor, Tensor]:
         found = [_described(net, sampler, sampler.whole(part.ids[i], fields[i]))[1] for i in _passes(sampler, part.ids)]
-        return torch.cat(found), torch.tensor(part.labels)
+        return torch.cat(found), torch.from_numpy(part.labels)
 
     return logits
 

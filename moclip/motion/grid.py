@@ -1,49 +1,25 @@
-"""Motion vectors on a grid: units, averaging, and accumulation over frames. NumPy alone.
+"""Motion vectors on a grid: units and averaging. NumPy alone.
 
-Axes: t frames in presentation order, gh and gw cells down and across, n points (frames that were asked for).
+Axes: t frames in presentation order, gh and gw cells down and across.
 Sign: displacement of the content, dst - src, x right and y down. Stored in half pixels of the decoded frame as int8.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from moclip.base.errors import ParamsError
+from moclip.video.vectors import FrameState, MotionVectors
 
 HALF_PELS_PER_PX = 2
 LIMIT_HALF_PELS = 127  # int8 without -128, so that every value can be negated, as a mirror does
 CELL_SIZES_PX = (8, 16)
 REFERENCES = ("backward", "forward", "both")
-ACCUMULATIONS = ("none", "gop", "window")
-KEY_STATE, NONE_STATE = 1, 2  # as in `moclip.video.decode.FrameState`; a test holds them together
 
 _UNIT_PX = 8  # the smallest block that a decoder exports
-_MARGIN_PX = LIMIT_HALF_PELS // HALF_PELS_PER_PX + 1  # one step of a trace leaves the picture by less
-
-
-class Vectors(Protocol):
-    """What a grid is made of; `moclip.video.decode.MotionVectors` says what each array holds."""
-
-    @property
-    def records(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def offsets(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def state(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def past_frames(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def future_frames(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def width(self) -> int: ...  # noqa: D102
-    @property
-    def height(self) -> int: ...  # noqa: D102
-    @property
-    def fps(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -52,7 +28,7 @@ class MotionGrid:
 
     Attributes:
         mv: int8 (t, gh, gw, 2), (dx, dy) in half pixels per frame; zero where a cell has no vector.
-        state: uint8 (t,), a `moclip.video.decode.FrameState` per frame.
+        state: uint8 (t,), a `moclip.video.vectors.FrameState` per frame.
         clipped: cells whose motion was beyond int8 in dx or dy.
     """
 
@@ -67,7 +43,7 @@ class MotionGrid:
     @property
     def key(self) -> np.ndarray:
         """bool (t,): the frame is intra coded as a whole."""
-        return self.state == KEY_STATE
+        return self.state == FrameState.KEY
 
 
 def grid_shape(width: int, height: int, cell_px: int) -> tuple[int, int]:
@@ -75,7 +51,7 @@ def grid_shape(width: int, height: int, cell_px: int) -> tuple[int, int]:
     return -(-height // cell_px), -(-width // cell_px)
 
 
-def rasterise(vectors: Vectors | Iterable[Vectors], cell_px: int, reference: str = "backward") -> MotionGrid:
+def rasterise(runs: Iterable[MotionVectors], cell_px: int, reference: str = "backward") -> MotionGrid:
     """Average motion vectors over the cells of a grid.
 
     A block that covers several cells fills each of them; blocks that share a cell count by their area. Vectors that
@@ -85,7 +61,7 @@ def rasterise(vectors: Vectors | Iterable[Vectors], cell_px: int, reference: str
     the reference after it, whose vectors reach back over both.
 
     Args:
-        vectors: All vectors of one video, or its runs in order (`moclip.video.decode.stream_motion`).
+        runs: The vectors of one video, in runs of frames (`moclip.video.decode.stream_motion`).
         cell_px: 8 or 16.
         reference: "backward" takes the vectors to past frames, "forward" those to future frames, which only B-frames
             have, "both" the mean of all.
@@ -95,7 +71,6 @@ def rasterise(vectors: Vectors | Iterable[Vectors], cell_px: int, reference: str
     """
     check_choice("cell_px", cell_px, CELL_SIZES_PX)
     check_choice("reference", reference, REFERENCES)
-    runs = vectors if isinstance(vectors, Iterable) else [vectors]
     parts: list[np.ndarray] = []
     states: list[np.ndarray] = []
     clipped = 0
@@ -121,7 +96,7 @@ def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
         raise ParamsError(f"{name} must be one of {list(allowed)}, got {value!r}")
 
 
-def _grid_of_run(run: Vectors, cell_px: int, reference: str) -> tuple[np.ndarray, int]:
+def _grid_of_run(run: MotionVectors, cell_px: int, reference: str) -> tuple[np.ndarray, int]:
     """int8 (t, gh, gw, 2) half pixels per frame, and how many cells had to be clipped."""
     gh, gw = grid_shape(run.width, run.height, cell_px)
     shape = (len(run.state), gh, gw)
@@ -146,7 +121,7 @@ def _grid_of_run(run: Vectors, cell_px: int, reference: str) -> tuple[np.ndarray
     return out, len(beyond)
 
 
-def _share(mv: np.ndarray, run: Vectors) -> None:
+def _share(mv: np.ndarray, run: MotionVectors) -> None:
     """Give B-frames without vectors the motion per frame of their next reference, in place."""
     (without,) = np.nonzero((run.future_frames > 0) & (np.diff(run.offsets) == 0))
     mv[without] = mv[without + run.future_frames[without]]
@@ -170,7 +145,7 @@ class _Blocks(NamedTuple):
         return _Blocks(*(column[which] for column in self))
 
 
-def _blocks(run: Vectors, reference: str) -> _Blocks:
+def _blocks(run: MotionVectors, reference: str) -> _Blocks:
     records = run.records
     frame = np.repeat(np.arange(len(run.state), dtype=np.int32), np.diff(run.offsets))
     w = np.maximum(records["w"], _UNIT_PX).astype(np.int32)
@@ -211,7 +186,7 @@ def _split(blocks: _Blocks, w: int, h: int, cell_px: int) -> Iterator[_Blocks]:
         )
 
 
-def _half_pels_per_frame(blocks: _Blocks, run: Vectors) -> tuple[np.ndarray, np.ndarray]:
+def _half_pels_per_frame(blocks: _Blocks, run: MotionVectors) -> tuple[np.ndarray, np.ndarray]:
     """Content displacement per frame; the sign of the distance turns vectors to the future round."""
     scale = -HALF_PELS_PER_PX / blocks.scale.astype(np.float64)
     forward = blocks.source > 0
@@ -222,103 +197,3 @@ def _half_pels_per_frame(blocks: _Blocks, run: Vectors) -> tuple[np.ndarray, np.
         frames = np.maximum(run.past_frames, 1)[blocks.frame]
         scale /= np.where(forward, 1, frames)
     return blocks.motion_x * scale, blocks.motion_y * scale
-
-
-def field_at(
-    grid: MotionGrid,
-    points: Sequence[int] | np.ndarray,
-    accumulate: str = "none",
-    window: int | None = None,
-) -> np.ndarray:
-    """The motion field at chosen frames of a video.
-
-    Args:
-        grid: The motion of the video (`rasterise`, or `MotionStore.clip`).
-        points: Frame indices; any order, repeats allowed.
-        accumulate: "none" gives each frame's own motion, halves kept. "gop" gives CoViAR's displacement since the last
-            key frame: what is in a cell's centre is traced back through the cells, whole pixels at a time, and a step
-            that would leave the picture is not taken; exact where no block is smaller than a cell. "window" does the
-            same over the last `window` frames, past any key frame, whose own step adds nothing; for videos with one
-            key frame at their start.
-        window: Number of frames, for "window" alone.
-
-    Returns:
-        float32 (n, 2, gh, gw), (dx, dy) in pixels. With "none" and "gop" a key frame takes the field of the last frame
-        before it that is none, as CoViAR does; where there is none, as at frame 0, nothing has moved: zeros.
-
-    Raises:
-        ParamsError: a point lies outside the video, or an option is unknown.
-
-    Source: pytorch-coviar `coviar_data_loader.c` (accumulation) and `dataset.py` (key frames).
-    """
-    check_choice("accumulate", accumulate, ACCUMULATIONS)
-    frames = np.asarray(points, dtype=np.int64)
-    t = len(grid.mv)
-    if frames.ndim != 1 or not len(frames) or frames.min() < 0 or frames.max() >= t:
-        raise ParamsError(f"points must be frame indices from 0 to {t - 1}, got {points}")
-    if accumulate == "window":
-        if window is None or window < 1:
-            raise ParamsError(f"window must be a number of frames, 1 or more, got {window}")
-        return _trace(grid, frames, np.minimum(frames + 1, window))
-    position = np.arange(t)
-    frames = np.maximum(np.maximum.accumulate(np.where(grid.key, -1, position))[frames], 0)
-    if accumulate == "none":
-        return np.moveaxis(grid.mv[frames], -1, 1) / np.float32(HALF_PELS_PER_PX)
-    last_key = np.maximum.accumulate(np.where(grid.key, position, -1))
-    return _trace(grid, frames, frames - last_key[frames])
-
-
-class _Plane(NamedTuple):
-    """Positions in a picture with a margin around it, as one number each: y * stride + x."""
-
-    stride: int
-    centre: np.ndarray  # (cells,) centre of the visible part of each cell
-    cell: np.ndarray  # (positions,) the cell at each position, -1 outside the picture
-    step: np.ndarray  # (65536,) displacement of each pair of int8 half pixels, in whole pixels
-
-
-@lru_cache(maxsize=8)
-def _plane(width: int, height: int, cell_px: int) -> _Plane:
-    gh, gw = grid_shape(width, height, cell_px)
-    stride = width + 2 * _MARGIN_PX
-    y, x = np.arange(height), np.arange(width)
-    cell = np.full((height + 2 * _MARGIN_PX, stride), -1, dtype=np.int32)
-    inside = slice(_MARGIN_PX, -_MARGIN_PX)
-    cell[inside, inside] = (y // cell_px * gw)[:, None] + x // cell_px
-    left, top = np.arange(gw) * cell_px, np.arange(gh) * cell_px
-    centre_x = (left + np.minimum(left + cell_px, width)) // 2 + _MARGIN_PX
-    centre_y = (top + np.minimum(top + cell_px, height)) // 2 + _MARGIN_PX
-    pairs = np.arange(1 << 16, dtype=np.uint16).view(np.int8).reshape(-1, 2)
-    px = np.trunc(pairs / HALF_PELS_PER_PX).astype(np.int32)
-    return _Plane(
-        stride=stride,
-        centre=(centre_y[:, None] * stride + centre_x).astype(np.int32).ravel(),
-        cell=cell.ravel(),
-        step=px[:, 1] * np.int32(stride) + px[:, 0],
-    )
-
-
-def _trace(grid: MotionGrid, frames: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Trace every cell's centre back through `spans[i]` frames, from `frames[i]` on; float32 (n, 2, gh, gw)."""
-    plane = _plane(grid.width, grid.height, grid.cell_px)
-    t, gh, gw, _ = grid.mv.shape
-    pairs = np.ascontiguousarray(grid.mv).view(np.uint16).reshape(t, gh * gw)
-    longest_first = np.argsort(-spans, kind="stable")
-    frames, spans = frames[longest_first], spans[longest_first]
-    position = np.tile(plane.centre, (len(frames), 1))
-    cell = plane.cell[position]
-    row = (np.arange(len(frames)) * (gh * gw))[:, None]
-    for back in range(int(spans[0])):
-        m = int(np.searchsorted(-spans, -back))  # the points that still go on: the first m
-        pair = pairs[frames[:m] - back].take(cell[:m] + row[:m])
-        moved = position[:m] - plane.step.take(pair)
-        moved_cell = plane.cell.take(moved)
-        inside = moved_cell >= 0
-        np.copyto(position[:m], moved, where=inside)
-        np.copyto(cell[:m], moved_cell, where=inside)
-    y, x = np.divmod(position, plane.stride)
-    centre_y, centre_x = np.divmod(plane.centre, plane.stride)
-    out = np.empty((len(frames), 2, gh, gw), dtype=np.float32)
-    out[longest_first, 0] = (centre_x - x).reshape(-1, gh, gw)
-    out[longest_first, 1] = (centre_y - y).reshape(-1, gh, gw)
-    return out

@@ -54,7 +54,7 @@ class MotionNet(nn.Module):
         logits: Tensor = self.classifier(self.features(fields))
         return logits
 
-    def parts(self) -> dict[str, list[nn.Parameter]]:
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Every parameter under `classifier`, `stem` (first convolution and the input's norm) or `rest`."""
         stem = next(module for module in self.backbone.modules() if isinstance(module, nn.Conv2d))
         parts = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from moclip.base.errors import DataError
-from moclip.motion.grid import field_at
+from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore, OneClip
 from moclip.motion.transforms import TEN_CROPS_SCALE, TURN, augment, cut_at_random, encode_bytes, resize, ten_crops
 from moclip.params.motion import MotionParams

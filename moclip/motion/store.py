@@ -14,7 +14,8 @@ import numpy as np
 
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, fingerprint, read_json, read_npz, sha256_file, write_json
-from moclip.motion.grid import KEY_STATE, NONE_STATE, MotionGrid, grid_shape
+from moclip.motion.grid import MotionGrid, grid_shape
+from moclip.video.vectors import FrameState
 
 FORMAT = "moclip-motion-store"
 FORMAT_VERSION = 1
@@ -140,8 +141,8 @@ class _Writer:
             "counts": {
                 "clips": len(self.rows),
                 "frames": self.frames,
-                "key_frames": int((states == KEY_STATE).sum()),
-                "frames_without_vectors": int((states == NONE_STATE).sum()),
+                "key_frames": int((states == FrameState.KEY).sum()),
+                "frames_without_vectors": int((states == FrameState.NONE).sum()),
                 "clipped_cells": int(index["clipped"].sum()),
             },
             "files": self.files,
@@ -244,11 +245,6 @@ class MotionStore:
             height=info.height,
             fps=info.fps,
         )
-
-    def verify(self) -> None:
-        """Read every byte and hold it against the digests; StoreError names a file that differs."""
-        for name, facts in self.meta["files"].items():
-            _check_digest(self.path / name, facts)
 
     def _find(self, video_id: str) -> int:
         if video_id not in self._row:

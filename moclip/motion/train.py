@@ -10,33 +10,32 @@ import torch
 
 from moclip.base.errors import DataError
 from moclip.base.random import make_deterministic, stream, torch_stream
-from moclip.motion.features import Labelled, evaluation
+from moclip.data.splits import Split
+from moclip.motion.features import evaluation
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.params.motion_net import MotionNetParams
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import Epoch
-from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, shuffled
+from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, held_out, shuffled
 
 
 def train_motion_net(
     sampler: FieldSampler,
-    train: Labelled,
-    val: Labelled,
-    classes: int,
+    train: Split,
+    val: Split,
     seed: tuple[int, str, int],
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     *,
-    test: Labelled | None = None,
+    test: Split | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[MotionNet, list[Epoch]]:
     """Train with random frames and augmentation; validate on segment centres.
 
     Args:
         sampler: Fields of the videos, with the parameters of network and training and the device.
-        train: What is learnt from.
+        train: What is learnt from; it names the classes.
         val: What chooses the epoch; may be empty.
-        classes: Number of classes.
         seed: Of weights, order, frames and augmentation.
         on_epoch: As for `moclip.training.loop.fit`.
         test: Looked at with `select: test` alone.
@@ -50,8 +49,8 @@ def train_motion_net(
         raise DataError("the train part of this split has no video; nothing can be trained")
     params, compute = sampler.params, sampler.compute
     make_deterministic(*seed, mode=compute.deterministic)
-    net = compute.place(_network(params, classes))
-    labels = torch.tensor(train.labels)
+    net = compute.place(_network(params, len(train.classes)))
+    labels = torch.from_numpy(train.labels)
 
     def batches(epoch: int) -> Iterator[Batch]:
         rng, generator = stream(*seed, epoch), torch_stream(*seed, epoch)
@@ -63,13 +62,17 @@ def train_motion_net(
         net,
         batches,
         batch_count(len(train.ids), params.batch_videos),
-        evaluation(net, sampler, val) if val.ids else None,
         _schedule(params),
-        on_epoch,
-        test=evaluation(net, sampler, test) if test and test.ids and params.select == "test" else None,
+        validate=held_out(
+            params.select,
+            evaluation(net, sampler, val) if val.ids else None,
+            evaluation(net, sampler, test) if test and test.ids and params.select == "test" else None,
+        ),
+        on_epoch=on_epoch,
         parameters=_scaled(net, params),
         compute=compute,
         checkpoint=checkpoint,
+        title=f"train split {seed[-1]}",
     )
     return net, history
 
@@ -92,12 +95,13 @@ def _schedule(params: MotionNetParams) -> Schedule:
         params.select,
         params.optimizer,
         params.eps,
-        params.lr_drop_epochs,
+        shape=params.schedule,
+        drop_epochs=params.lr_drop_epochs or (),
     )
 
 
 def _scaled(net: MotionNet, params: MotionNetParams) -> list[ScaledParameters]:
-    parts = net.parts()
+    parts = net.parameter_groups()
     return [
         (parts["classifier"], params.lr_scale_classifier),
         (parts["stem"], params.lr_scale_stem),

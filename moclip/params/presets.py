@@ -9,7 +9,7 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedSeq
 
 from moclip.base.errors import ParamsError
-from moclip.base.files import write_text
+from moclip.base.outputs import claim_edit, editing
 
 
 def list_presets(directory: Path) -> dict[str, str]:
@@ -29,18 +29,22 @@ def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapp
     Raises:
         ParamsError: no such preset, a key that the parameters do not have, or a result that breaks a
             rule; the file is left as it was.
+        OutputError: the file is a link, the preset itself, or cannot be written.
     """
     known = list_presets(directory)
     if name not in known:
         raise ParamsError(f"preset {name!r}: no such preset; there are {', '.join(known) or 'none'}")
+    preset = directory / f"{name}.yaml"
+    claim_edit(params, [preset])
     yaml = YAML()  # its defaults are how `dvc exp run -S` writes; comments are kept
     yaml.width = 4096
     whole = _load(yaml, params)
-    _merge(whole, _load(YAML(typ="safe", pure=True), directory / f"{name}.yaml"), "")
+    _merge(whole, _load(YAML(typ="safe", pure=True), preset), "")
     text = StringIO()
     yaml.dump(whole, text)
     check(YAML(typ="safe", pure=True).load(text.getvalue()))
-    write_text(params, text.getvalue())
+    with editing(params, [preset]) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
 
 def _purpose(path: Path) -> str:

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from moclip.base.errors import StoreError
-from moclip.base.files import atomic_path, read_json, sha256_file, write_json
+from moclip.base.files import read_json, sha256_file
+from moclip.base.outputs import write_manifest, writing_directory
 from moclip.store.features import read_features
 
 FORMAT = "moclip-bundle"
@@ -57,6 +58,11 @@ class Parts:
     logit_scale: float
     frame: str
     remedies: dict[str, str]
+
+    @property
+    def folders(self) -> list[Path]:
+        """All directories that it consists of."""
+        return [self.clip, self.motion, *self.heads.values()]
 
 
 def open_parts(source: Path, split: int | None = None) -> Parts:
@@ -122,19 +128,17 @@ def write_bundle(out: Path, parts: Parts) -> None:
     """Copy a model into one directory, as a whole or not at all.
 
     Raises:
-        StoreError: `out` holds something that is no bundle, or a part is missing.
+        StoreError: a part is missing.
+        OutputError: `out` is there and no unchanged bundle, overlaps with a part, or cannot be written.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise StoreError(f"{out}: is there already and is no bundle; name a new directory")
     check_clip(parts)
-    with atomic_path(out) as temporary:
-        temporary.mkdir()
-        shutil.copytree(parts.clip, temporary / "clip")
-        shutil.copytree(parts.motion, temporary / "motion")
+    with writing_directory(out, MANIFEST, parts.folders) as temporary:
+        _copy(parts.clip, temporary / "clip")
+        _copy(parts.motion, temporary / "motion")
         for name, path in parts.heads.items():
-            shutil.copytree(path, temporary / "heads" / name)
+            _copy(path, temporary / "heads" / name)
         if parts.texts is not None:
-            save_file({"texts": np.ascontiguousarray(parts.texts)}, temporary / TEXTS)
+            (temporary / TEXTS).write_bytes(save({"texts": np.ascontiguousarray(parts.texts)}))
         facts = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -143,13 +147,16 @@ def write_bundle(out: Path, parts: Parts) -> None:
             "heads": sorted(parts.heads),
             "logit_scale": parts.logit_scale,
             "frame": parts.frame,
-            "files": {
-                path.relative_to(temporary).as_posix(): sha256_file(path)
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file()
-            },
         }
-        write_json(temporary / MANIFEST, facts)
+        write_manifest(temporary, MANIFEST, facts)
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy all files of a folder; it ends at the first that cannot be, and `shutil.copytree` would go on."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        target = to / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def _of_bundle(folder: Path, split: int | None) -> Parts:

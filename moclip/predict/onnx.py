@@ -5,7 +5,8 @@ Axes: n video (dynamic), s segment, h and w grid rows and columns, d feature, k 
     motion.onnx   fields (n, s, 2, h, w) -> features (n, d), logits (n, k)
     head.onnx     features of each stream (n, d_i), not normalised -> logits (n, k)
     model.json    classes, the sizes above, and how a video becomes fields, which hold pixels or, with `encoding` bytes,
-                  what `moclip.motion.transforms.encode_bytes` makes of them with `bound_px`
+                  what `moclip.motion.transforms.encode_bytes` makes of them with `bound_px`; SHA-256 of the
+                  other files
 """
 
 import importlib
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from moclip.base.errors import MoclipError, ParamsError, StoreError
-from moclip.base.files import atomic_path, write_json
+from moclip.base.outputs import write_manifest, writing_directory
 from moclip.heads.mlp import Head, concatenate, load_head
 from moclip.motion.grid import grid_shape
 from moclip.motion.net import MotionNet
@@ -87,6 +88,7 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
     Raises:
         MoclipError: ONNX is not installed.
         StoreError: a part is missing, or ONNX Runtime's results differ by more than `TOLERANCE`.
+        OutputError: `out` is there and no unchanged export, overlaps with a part, or cannot be written.
     """
     for name in _EXTRA:
         try:
@@ -98,12 +100,11 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
     parts = open_parts(source, split)
     if head not in parts.heads:
         raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
-    motion = load_motion(parts)
-    trained = load_head(*load_model(parts.heads[head]))
-    widths = stream_inputs(trained)
-    made_for = motion.made_for
-    with atomic_path(out) as temporary:
-        temporary.mkdir()
+    with writing_directory(out, META, parts.folders) as temporary:
+        motion = load_motion(parts)
+        trained = load_head(*load_model(parts.heads[head]))
+        widths = stream_inputs(trained)
+        made_for = motion.made_for
         shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
         deviations = {
             MOTION: write_onnx(
@@ -124,7 +125,7 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
             "fields": ["n", *shape],
             "streams": {name: inputs.shape[0] for name, inputs in widths.items()},
         }
-        write_json(temporary / META, facts)
+        write_manifest(temporary, META, facts)
     return deviations
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 
 from moclip.clip.cost import clip_cost
+from moclip.data.ucf101 import UCF101_CLASSES
 from moclip.heads.mlp import Head
 from moclip.heads.motion_only import motion_macs
 from moclip.motion.net import MotionNet
 from moclip.report.accounting import GIGA
-from moclip.report.papers import CLIP_MODEL, COST_INPUTS, COST_PROTOCOLS, CROPS, SETTINGS, UCF101_CLASSES
+from moclip.report.papers import CLIP_MODEL, COST_INPUTS, COST_PROTOCOLS, CROPS, SETTINGS
 from moclip.training.flops import multiply_adds, trainable_parameters
 
 

@@ -77,11 +77,6 @@ CLAIMS = (
     ),
 )
 
-# Train and test videos of each official split; with other numbers, a result is a part's.
-UCF101_COUNTS: Mapping[int, tuple[int, int]] = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
-UCF101_TEST_VIDEOS: Mapping[int, int] = {split: test for split, (_, test) in UCF101_COUNTS.items()}
-UCF101_CLASSES = 101
-
 # open_clip's name for OpenAI's ViT-B/32 with the activation that it was trained with.
 CLIP_MODEL = "ViT-B-32-quickgelu"
 

@@ -1,14 +1,14 @@
 """Gain in recall of one head over another, class by class, with what chance would make of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from scipy.stats import false_discovery_control, permutation_test
 
-from moclip.base.errors import StoreError
-from moclip.base.tables import read_csv, write_csv
+from moclip.base.tables import plain_cell, read_rows, write_rows
 from moclip.results.intervals import Bootstrap, group_sums, paired_hits
 from moclip.results.predictions import Outcomes
 
@@ -23,7 +23,7 @@ class ClassGain:
     Both are None where a single group stands for the class.
     """
 
-    name: str
+    name: Annotated[str, "class"]
     n: int
     groups: int
     first_correct: int
@@ -32,9 +32,6 @@ class ClassGain:
     low_points: float | None
     high_points: float | None
     significant: bool | None
-
-
-COLUMNS = tuple("class" if field.name == "name" else field.name for field in fields(ClassGain))
 
 
 def class_gains(first: Mapping[int, Outcomes], second: Mapping[int, Outcomes], bootstrap: Bootstrap) -> list[ClassGain]:
@@ -109,38 +106,19 @@ def _accepted(p_values: Sequence[float | None], rate: float) -> list[bool | None
 
 def write_class_gains(path: Path, rows: Sequence[ClassGain]) -> None:
     """Write gains as CSV, in the given order; an unknown value is an empty cell."""
-    write_csv(path, COLUMNS, [tuple(map(_cell, astuple(row))) for row in rows])
+    write_rows(path, ClassGain, rows, _cell)
 
 
 def _cell(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value).lower() if isinstance(value, bool) else plain_cell(value)
 
 
 def read_class_gains(path: Path) -> list[ClassGain]:
     """Read gains, in the file's order; none where one of the two heads did not run.
 
     Raises:
-        StoreError: the file is missing, lacks a column, or holds a value of another kind.
+        StoreError: as `moclip.base.tables.read_rows`.
     """
-    rows = read_csv(path, COLUMNS, may_be_empty=True)
-    try:
-        return [_gain(row) for row in rows]
-    except (ValueError, KeyError) as error:
-        raise StoreError(f"{path}: holds a value of another kind ({error})") from error
-
-
-def _gain(row: Mapping[str, str]) -> ClassGain:
-    low, high = (float(row[name]) if row[name] else None for name in ("low_points", "high_points"))
-    return ClassGain(
-        name=row["class"],
-        n=int(row["n"]),
-        groups=int(row["groups"]),
-        first_correct=int(row["first_correct"]),
-        second_correct=int(row["second_correct"]),
-        gain_points=float(row["gain_points"]),
-        low_points=low,
-        high_points=high,
-        significant={"true": True, "false": False, "": None}[row["significant"]],
-    )
+    return read_rows(path, ClassGain, may_be_empty=True)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from moclip.base.errors import StoreError
 from moclip.base.files import read_npz, write_npz
-from moclip.base.tables import read_csv, write_csv
+from moclip.base.tables import read_csv, read_rows, write_csv
 
 OUTCOME_COLUMNS = ("id", "group", "actual", "predicted")
 CLASS_COLUMNS = ("class", "n", "correct", "recall_pct")
@@ -51,7 +52,7 @@ class Outcomes:
 class ClassRow:
     """Test videos of one class, and how many of them were recognised."""
 
-    name: str
+    name: Annotated[str, "class"]
     n: int
     correct: int
 
@@ -159,10 +160,6 @@ def read_class_rows(path: Path) -> list[ClassRow]:
     """Read recall per class, in the file's order.
 
     Raises:
-        StoreError: the file is missing, lacks a column, or holds a count that is no whole number.
+        StoreError: as `moclip.base.tables.read_rows`.
     """
-    rows = read_csv(path, CLASS_COLUMNS)
-    try:
-        return [ClassRow(row["class"], int(row["n"]), int(row["correct"])) for row in rows]
-    except ValueError as error:
-        raise StoreError(f"{path}: n and correct must be whole numbers ({error})") from error
+    return read_rows(path, ClassRow)

@@ -15,7 +15,7 @@ import numpy as np
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
-from moclip.report.papers import UCF101_CLASSES, UCF101_TEST_VIDEOS
+from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
 from moclip.results.intervals import Bootstrap, is_significant, paired_hits
 from moclip.results.metrics import Metrics
 from moclip.results.predictions import Outcomes

@@ -1,87 +1,92 @@
-"""One running training in MLflow: its points as they come, and the machine's load beside them."""
+"""A running training in MLflow: its epochs as they come, and the load of the machine beside them.
 
-from moclip.tracking.store import Store, first_line, turn  # first: it sets what MLflow reads while it is imported
+A live run is a preview. The files that a training leaves are the truth: `track` writes a result's runs from them alone
+and deletes the live runs, the machine's load with them. So whatever is killed, nothing is lost, and nothing doubled for
+longer than until the next `track`.
 
-# isort: split
+The sign of life is the training's process, whose id a live run carries. While it lives its live runs stay; a live run
+is made under the store's lock and only while it lives, so that none can appear once `track` has cleared up.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from itertools import chain
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+import psutil
 
 from moclip.base.errors import StoreError
-from moclip.tracking.followers import Followers, Row
-from moclip.tracking.record import (
-    CLONE_TAG,
-    EXPERIMENT_TAG,
-    KIND_TAG,
-    LIVE_TAG,
-    experiment_of,
-    head_tags,
-    log_metrics,
-    run_name,
-)
+from moclip.tracking.client import connected, locked, machine_load
+from moclip.tracking.record import experiment_of, log_points, metrics
+from moclip.tracking.result import CLONE_TAG, EXPERIMENT_TAG, KIND_TAG, head_tags, run_name
+from moclip.tracking.store import Store, first_line
 
-RETRY_S = 10.0
-# Often enough for a training of half a minute; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL overrides it.
-SAMPLE_S = 5.0
+PROCESS_TAG = "moclip.process"
+# The start of a process as psutil computes it moves by a second or so when the clock is set.
+CLOCK_TOLERANCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """The values of one epoch, and when it was over."""
+
+    epoch: int
+    time_ms: int
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a training while it runs; `name` is that of its follower."""
+    """What is known of a training while it runs; `process` is that of `process_tag`."""
 
     dataset: str
     variant: str
     head: str
     split: int
-    name: str
+    epochs: int
+    process: str
     dvc_experiment: str | None = None
 
 
-def follow(
-    training: Training,
-    arrivals: "SimpleQueue[Row | bool]",
-    store: Store,
-    followers: Followers,
-    warn: Callable[[str], None],
-) -> None:
-    """Show rows as they arrive, until the bool that says whether the training ended well.
+def process_tag(pid: int) -> str:
+    """The id of a process and when it started, which no later process of the same id shares.
 
-    A store that fails is tried again; rows wait meanwhile. Nothing is raised for it: what was not
-    shown when the training is over, whoever records the result takes from its history.
+    Raises:
+        psutil.NoSuchProcess: it is gone.
     """
-    run = _LiveRun(training, store, followers)
-    ended: bool | None = None
-    warned = False
-    while ended is None:
-        for arrival in _take(arrivals, RETRY_S if run.waiting else None):
-            if isinstance(arrival, bool):
-                ended = arrival
-            else:
-                run.waiting.append(arrival)
-        try:
-            run.show(ended)
-        except (MlflowException, StoreError) as error:
-            if not warned:
-                warn(first_line(error))
-            warned = True
-    run.stop_monitor()
+    return f"{pid} {psutil.Process(pid).create_time():.0f}"
 
 
-def _take(arrivals: "SimpleQueue[Row | bool]", timeout_s: float | None) -> list[Row | bool]:
-    """All that has arrived, at least one thing unless the time runs out."""
+def is_alive(process: str) -> bool:
+    """Whether the process of a tag still runs."""
+    pid, started = process.split()
     try:
-        taken = [arrivals.get(timeout=timeout_s)]
-    except Empty:
-        return []
-    while not arrivals.empty():
-        taken.append(arrivals.get())
-    return taken
+        found = psutil.Process(int(pid))
+        same = abs(found.create_time() - float(started)) < CLOCK_TOLERANCE_S
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def follow(training: Training, arrivals: Iterable[Sequence[Row]], store: Store, warn: Callable[[str], None]) -> None:
+    """Show a training's epochs as they arrive; the run is FINISHED if the last one did, otherwise KILLED.
+
+    A store that fails gets a warning, and is tried again with the next epoch and once more after the last.
+    """
+    run = _LiveRun(training, store)
+    with run.load:
+        for rows in arrivals:
+            run.waiting += rows
+            run.last_epoch = rows[-1].epoch
+            _try(run.show, warn)
+    _try(run.end, warn)
+
+
+def _try(act: Callable[[], None], warn: Callable[[str], None]) -> None:
+    try:
+        act()
+    except StoreError as error:
+        warn(first_line(error))
 
 
 @dataclass
@@ -90,46 +95,61 @@ class _LiveRun:
 
     training: Training
     store: Store
-    followers: Followers
     waiting: list[Row] = field(default_factory=list)
+    last_epoch: int = -1
     run: str | None = None
-    monitor: SystemMetricsMonitor | None = None
+    load: ExitStack = field(default_factory=ExitStack)
 
-    def show(self, ended: bool | None) -> None:
-        client = MlflowClient(tracking_uri=self.store.uri)
+    def show(self) -> None:
+        """Log the rows that wait."""
         if self.run is None:
-            self.run = self._create(client, ended)
-            if self.run is None:
-                return
-        points = [
-            Metric(name, value, row.time_ms, row.epoch) for row in self.waiting for name, value in row.values.items()
-        ]
-        log_metrics(client, self.run, points)
-        self.waiting.clear()
-        if ended is not None:
-            self.stop_monitor()
-            client.set_terminated(self.run, "FINISHED" if ended else "KILLED")
-        elif self.monitor is None:
-            self.monitor = SystemMetricsMonitor(self.run, sampling_interval=SAMPLE_S, tracking_uri=self.store.uri)
-            self.monitor.start()
+            self._create()
+        if self.run is not None:
+            with connected(self.store) as client:
+                points = [metrics(row.values, row.epoch, row.time_ms) for row in self.waiting]
+                log_points(client, self.run, chain.from_iterable(points))
+            self.waiting.clear()
 
-    def stop_monitor(self) -> None:
-        if self.monitor is not None:
-            self.monitor.finish()
+    def end(self) -> None:
+        """Log what still waits and close the run."""
+        self.show()
+        if self.run is not None:
+            complete = self.last_epoch == self.training.epochs - 1
+            with connected(self.store) as client:
+                client.set_terminated(self.run, "FINISHED" if complete else "KILLED")
 
-    def _create(self, client: MlflowClient, ended: bool | None) -> str | None:
+    def _create(self) -> None:
+        """Make the run, unless the training's process is gone and so `track` may have cleared up already."""
         training = self.training
-        with turn(self.store):
-            # Whoever recorded the result meanwhile took the curves from the history.
-            if ended and training.name not in self.followers.ended():
-                return None
-            tags = {
-                KIND_TAG: "live",
-                LIVE_TAG: training.name,
-                CLONE_TAG: self.followers.clone,
-                EXPERIMENT_TAG: training.dvc_experiment or "",
-                **head_tags(training.head, training.split),
-            }
-            name = run_name(training.variant, training.head, training.split)
-            experiment = experiment_of(client, training.dataset, self.store.artifacts)
-            return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+        tags = {
+            KIND_TAG: "live",
+            PROCESS_TAG: training.process,
+            CLONE_TAG: self.store.clone,
+            EXPERIMENT_TAG: training.dvc_experiment or "",
+            **head_tags(training.head, training.split),
+        }
+        name = run_name(training.variant, training.head, training.split)
+        with locked(self.store) as client:
+            if is_alive(training.process):
+                experiment = experiment_of(client, training.dataset, self.store.artifacts)
+                self.run = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+                self.load.enter_context(machine_load(self.store, self.run))
+
+
+def delete_ended(store: Store, dataset: str, dvc_experiment: str | None) -> None:
+    """Delete the live runs that a recorded result leaves without use.
+
+    These are, of this clone, all runs of the same DVC experiment (or of the workspace), and those of others that did
+    not finish. Runs whose training still lives stay, and finished ones of other experiments, which `track` is
+    yet to record.
+
+    Raises:
+        StoreError: the store is down, refuses or is busy.
+    """
+    with locked(store) as client:
+        experiment = experiment_of(client, dataset, store.artifacts)
+        mine = f"tags.`{CLONE_TAG}` = '{store.clone}' and tags.`{KIND_TAG}` = 'live'"
+        for run in client.search_runs([experiment], mine):
+            recorded = run.data.tags[EXPERIMENT_TAG] == (dvc_experiment or "")
+            if not is_alive(run.data.tags[PROCESS_TAG]) and (recorded or run.info.status != "FINISHED"):
+                client.delete_run(run.info.run_id)

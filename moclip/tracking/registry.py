@@ -1,23 +1,22 @@
-"""The fusion model of a result as an MLflow model, and the best one of a data set under a name.
+"""The fusion model of a result in MLflow, and the best model of a data set under a registered name.
 
-Which is best: the result whose fusion head has the highest validation top-1, averaged over the splits that were run; of
-each split the epoch that was kept counts (the best on validation, or the last where `fusion.select` says so). The test
-part has no say. A result over more splits goes before one over fewer, whose mean is another figure, and of equals the
-older one stays. A result without validation videos is never the best. What is logged is the model of the first split
-in `splits`: one model is enough to serve, and the report has the accuracies of every split.
+One model is logged for each result: that of the first split, since one is enough to serve, and the report has the
+accuracies of all.
 
-The model is a bundle (`moclip.predict.bundle`: safetensors and JSON) with the code that reads it
-(`moclip.tracking.serving`), so its environment needs the libraries of its requirements, and no installed moclip.
+The best result is the one with the highest validation top-1 of its fusion head, averaged over splits; the test part has
+no say. In detail:
+
+- Of each split the epoch that was kept counts: the best on validation, or the last where `fusion.select` says so.
+- A result over more splits beats one over fewer. Of equals the older one stays.
+- A result without validation videos is never the best.
+
+A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and the code of this package, which reads
+it (`moclip.tracking.serving`). Its environment needs the libraries in its requirements, and no installed moclip.
 """
-
-from moclip.tracking.store import Store, turn  # first: it sets what MLflow reads while it is imported
-
-# isort: split
 
 import base64
 import logging
 import math
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,29 +24,27 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
+from mlflow import MlflowClient, artifacts, pyfunc
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 import moclip
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path
 from moclip.predict.bundle import check_clip, open_parts, write_bundle
+from moclip.tracking.client import locked
 from moclip.tracking.provenance import package_versions
-from moclip.tracking.record import KEY_TAG, Result
+from moclip.tracking.result import ALIAS, KEY_TAG, MODEL_TAG, SERVED_HEAD, Result, registered_name
+from moclip.tracking.serving import signature
+from moclip.tracking.store import Store, first_line
 from moclip.video.write import encode
 
-# After moclip.tracking.record, which sets what MLflow reads while it is imported.
-from mlflow import MlflowClient, artifacts, pyfunc  # isort: skip
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus  # isort: skip
-from mlflow.entities.model_registry import ModelVersion  # isort: skip
-from mlflow.exceptions import MlflowException  # isort: skip
-from mlflow.models import Model, ModelSignature  # isort: skip
-from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, ParamSpec, Property, Schema  # isort: skip
-
-HEAD = "fusion"
-ALIAS = "best"
-FIGURE_TAG = "moclip.val_top1_pct"
+SCORE_TAG = "moclip.val_top1_pct"
 SPLITS_TAG = "moclip.splits"
-MODEL_TAG = "moclip.model_id"  # SQLite forgets the id that a version is given
 LOADER = "moclip.tracking.serving"
+LOADERS = (LOADER, "moclip.serving")  # the module's name in models that were logged before it moved
 REQUIREMENTS = (
     *("av", "filelock", "mlflow", "numpy", "open_clip_torch", "pandas", "pillow", "pydantic"),
     *("safetensors", "timm", "torch", "torchvision", "tqdm"),
@@ -65,81 +62,85 @@ class Logged:
     version: str | None
 
 
-def registered_name(dataset: str) -> str:
-    """The name that the models of a data set are registered under.
+def validation_score(result: Result, select: str) -> float | None:
+    """Validation top-1 of the fusion head in percent: that of the epoch kept, averaged over splits; None without one.
 
-    >>> registered_name("UCF101, 10 classes")
-    'moclip-ucf101-10-classes'
-    """
-    return "moclip-" + re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-")
-
-
-def selection_figure(result: Result, select: str) -> float | None:
-    """Mean over splits of the fusion head's validation top-1 in percent, at the epoch kept; None without validation.
-
-    >>> from moclip.tracking.record import Child
+    >>> from moclip.tracking.result import Child
     >>> fusion = Child("fusion", 1, {}, {"val_top1_pct": [(0, 50.0), (1, 75.0), (2, 70.0)]})
     >>> result = Result("demo", "k", "base", {}, {}, {}, [fusion])
-    >>> selection_figure(result, "val"), selection_figure(result, "last")
+    >>> validation_score(result, "val"), validation_score(result, "last")
     (75.0, 70.0)
     """
     kept = []
     for child in result.children:
-        if child.head == HEAD:
+        if child.head == SERVED_HEAD:
             values = [value for _, value in child.curves.get("val_top1_pct", [])]
             kept.append((max(values) if select == "val" else values[-1]) if values else math.nan)
-    figure = sum(kept) / len(kept) if kept else math.nan
-    return None if math.isnan(figure) else figure
+    score = sum(kept) / len(kept) if kept else math.nan
+    return None if math.isnan(score) else score
 
 
 def log_model(result: Result, run_id: str, models: Path, store: Store) -> Logged | None:
     """Make sure that the fusion model of a recorded result is in MLflow once, and registered if it is the best.
 
-    Nothing heavy happens where it is there already.
-
     Args:
         result: What was recorded.
         run_id: Its parent run.
-        models: The pipeline's trained models.
+        models: The pipeline's trained models; read only if MLflow lacks the model.
         store: Where it was recorded.
 
     Returns:
-        What is there now; None where the result has no fusion model that could answer for a new video, which is logged.
+        What is there now; None where the result has no fusion model that can answer for a new video, which is logged.
 
     Raises:
-        StoreError: the store is down.
+        StoreError: the store is down, refuses or is busy.
     """
-    splits = [child.split for child in result.children if child.head == HEAD]
+    splits = [child.split for child in result.children if child.head == SERVED_HEAD]
     if not splits:
-        log.info("no model for MLflow: this result has no fusion head")
+        log.info("no model for MLflow: this result has no head '%s'", SERVED_HEAD)
         return None
-    with turn(store):
-        client = MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
-        experiment = client.get_run(run_id).info.experiment_id
-        found = list(client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{result.key}'"))
-        ready = [model for model in found if model.status == LoggedModelStatus.READY]
-        for model in found:
-            if model not in ready:
-                client.delete_logged_model(model.model_id)
-        if ready:
-            model_id = ready[0].model_id
+    with locked(store) as client:
+        known = _known_model(client, run_id, result.key)
+        model_id = known or _save_model(client, run_id, result, models, splits[0])
+        if model_id is None:
+            return None
+        version = _register(client, run_id, model_id, result, splits)
+        client.set_tag(run_id, MODEL_TAG, model_id)  # last: `moclip.tracking.lookup` takes it for the end of this work
+        return Logged(model_id, known is None, version)
+
+
+def _known_model(client: MlflowClient, run_id: str, key: str) -> str | None:
+    """The complete model of a result; those that an interrupted call left are deleted."""
+    experiment = client.get_run(run_id).info.experiment_id
+    known = None
+    for model in client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
+        if model.status == LoggedModelStatus.READY:
+            known = known or str(model.model_id)
         else:
-            try:
-                parts = open_parts(models, splits[0])
-                check_clip(parts)
-            except StoreError as error:
-                log.warning("no model for MLflow: %s", error)
-                return None
-            with tempfile.TemporaryDirectory() as folder:
-                write_bundle(Path(folder) / "bundle", parts)
-                model_id = _log(client, experiment, run_id, result, Path(folder))
-        return Logged(model_id, not ready, _register(client, run_id, model_id, result, splits))
+            client.delete_logged_model(model.model_id)
+    return known
 
 
-def _log(client: MlflowClient, experiment: str, run_id: str, result: Result, folder: Path) -> str:
-    """Save the bundle in `folder` as an MLflow model of a run, and call it ready when all of it is there."""
+def _save_model(client: MlflowClient, run_id: str, result: Result, models: Path, split: int) -> str | None:
+    try:
+        parts = open_parts(models, split)
+        check_clip(parts)
+    except StoreError as error:
+        log.warning("no model for MLflow: %s", error)
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        write_bundle(Path(folder) / "bundle", parts)
+        return _log(client, run_id, result, Path(folder))
+
+
+def _log(client: MlflowClient, run_id: str, result: Result, folder: Path) -> str:
+    """Log the bundle in `folder` as the model of a run; its status is READY once all of it is there."""
     entry = client.create_logged_model(
-        experiment, name=HEAD, source_run_id=run_id, tags={KEY_TAG: result.key}, params=dict(result.params)
+        client.get_run(run_id).info.experiment_id,
+        name=SERVED_HEAD,
+        source_run_id=run_id,
+        tags={KEY_TAG: result.key},
+        params=dict(result.params),
     )
     versions = package_versions(REQUIREMENTS)
     pyfunc.save_model(
@@ -163,30 +164,34 @@ def _log(client: MlflowClient, experiment: str, run_id: str, result: Result, fol
 def _register(client: MlflowClient, run_id: str, model_id: str, result: Result, splits: list[int]) -> str | None:
     """The version of this model, made now if it is the best so far; None if it never was."""
     name = registered_name(result.dataset)
-    figure = selection_figure(result, result.params.get("fusion.select", "val"))
+    score = validation_score(result, result.params.get(f"{SERVED_HEAD}.select", "val"))
     best = _best(client, name)
     mine = [version for version in _versions(client, name) if version.tags.get(KEY_TAG) == result.key]
-    if figure is None or (best is not None and _rank(best) >= (len(splits), figure)):
+    if score is None or (best is not None and _rank(best) >= (len(splits), score)):
         return str(mine[0].version) if mine else None
     if not mine:
         tags = {
             KEY_TAG: result.key,
-            MODEL_TAG: model_id,
-            FIGURE_TAG: repr(figure),
+            MODEL_TAG: model_id,  # SQLite forgets the id that a version is given
+            SCORE_TAG: repr(score),
             SPLITS_TAG: " ".join(map(str, splits)),
         }
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        # Not `models:/<id>`, which MLflow looks up in the store of the whole process.
-        place = client.get_logged_model(model_id).artifact_location
-        mine = [
-            client.create_model_version(name, place, run_id, tags=tags, description=result.variant, model_id=model_id)
-        ]
+        mine = [_create_version(client, name, run_id, model_id, tags, result.variant)]
     client.set_registered_model_alias(name, ALIAS, mine[0].version)
     return str(mine[0].version)
+
+
+def _create_version(
+    client: MlflowClient, name: str, run_id: str, model_id: str, tags: dict[str, str], description: str
+) -> ModelVersion:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # Not `models:/<id>`, which MLflow looks up in the store of the whole process.
+    place = client.get_logged_model(model_id).artifact_location
+    return client.create_model_version(name, place, run_id, tags=tags, description=description, model_id=model_id)
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
@@ -201,30 +206,7 @@ def _best(client: MlflowClient, name: str) -> ModelVersion | None:
 
 
 def _rank(version: ModelVersion) -> tuple[int, float]:
-    return len(version.tags.get(SPLITS_TAG, "").split()), float(version.tags.get(FIGURE_TAG, "-inf"))
-
-
-def signature() -> ModelSignature:
-    """What a request and an answer hold; see `moclip.tracking.serving`."""
-    text, number = DataType.string, DataType.double
-    top = Array(Object([Property("class", text), Property("probability", number)]))
-    streams = Array(Object([Property("head", text), Property("top", top)]))
-    times = Array(Object([Property("part", text), Property("ms", number)]))
-    return ModelSignature(
-        inputs=Schema([ColSpec(text, name, required=False) for name in ("path", "base64")]),
-        outputs=Schema(
-            [
-                ColSpec(text, "video"),
-                ColSpec(DataType.long, "frames"),
-                ColSpec(text, "head"),
-                ColSpec(DataType.long, "split"),
-                ColSpec(top, "top"),
-                ColSpec(streams, "streams"),
-                ColSpec(times, "ms"),
-            ]
-        ),
-        params=ParamSchema([ParamSpec("top", DataType.long, 5)]),
-    )
+    return len(version.tags.get(SPLITS_TAG, "").split()), float(version.tags.get(SCORE_TAG, "-inf"))
 
 
 def example_video(folder: Path) -> str:
@@ -254,11 +236,11 @@ def fetch_model(uri: str, tracking_uri: str, cache: Path) -> Path:
         folder = _folder(client, client.get_logged_model(_model_id(client, uri)), cache)
         flavour = Model.load(str(folder)).flavors["python_function"]
     except (MlflowException, OSError, KeyError, IndexError) as error:
-        reason = str(error).strip().partition("\n")[0][:300]
         raise StoreError(
-            f"{uri}: no such MLflow model in the store ({reason}); `dvc repro track` makes one, `make ui` lists them"
+            f"{uri}: no such MLflow model in the store ({first_line(error)}); "
+            "`dvc repro track` makes one, `make ui` lists them"
         ) from error
-    if flavour.get("loader_module") != LOADER:
+    if flavour.get("loader_module") not in LOADERS:
         raise StoreError(f"{uri}: an MLflow model, but none of moclip's ({flavour.get('loader_module')})")
     return folder / str(flavour["data"])
 

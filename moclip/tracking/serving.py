@@ -19,6 +19,8 @@ from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, ParamSpec, Property, Schema
 
 from moclip.base.errors import DataError, MoclipError
 from moclip.predict.predictor import Predictor
@@ -68,6 +70,29 @@ def as_row(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer whose keys do not depend on the model, as a signature wants it."""
     streams = [{"head": name, "top": top} for name, top in answer["streams"].items()]
     return {**answer, "streams": streams, "ms": [{"part": part, "ms": ms} for part, ms in answer["ms"].items()]}
+
+
+def signature() -> ModelSignature:
+    """The columns of a request and the fields of an answer, for MLflow to check and to show."""
+    text, number = DataType.string, DataType.double
+    top = Array(Object([Property("class", text), Property("probability", number)]))
+    streams = Array(Object([Property("head", text), Property("top", top)]))
+    times = Array(Object([Property("part", text), Property("ms", number)]))
+    return ModelSignature(
+        inputs=Schema([ColSpec(text, name, required=False) for name in ("path", "base64")]),
+        outputs=Schema(
+            [
+                ColSpec(text, "video"),
+                ColSpec(DataType.long, "frames"),
+                ColSpec(text, "head"),
+                ColSpec(DataType.long, "split"),
+                ColSpec(top, "top"),
+                ColSpec(streams, "streams"),
+                ColSpec(times, "ms"),
+            ]
+        ),
+        params=ParamSchema([ParamSpec("top", DataType.long, 5)]),
+    )
 
 
 def _load_pyfunc(folder: str) -> Served:

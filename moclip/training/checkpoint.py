@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from moclip.base.files import atomic_path, remove
-from moclip.base.locks import alone_in
+from moclip.base.work import alone_in
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +57,7 @@ def checkpoint_in(directory: Path) -> Iterator[Checkpoint]:
 
     Two processes that train the same take turns.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / "state.pt"
-    with alone_in(directory, "another process trains the same in %s; waiting for it"):
-        for left_over in directory.glob(".state.*"):  # of a process that was killed while it wrote
-            remove(left_over)
+    with alone_in(directory, "trains the same"):
         yield Checkpoint(path)
         remove(path)

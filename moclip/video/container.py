@@ -1,15 +1,14 @@
 """What a video file says of itself without being decoded: who encoded it, and where its key frames are."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import av
-from joblib import Parallel, delayed
 
 from moclip.base.errors import DataError, StoreError, VideoError
-from moclip.base.progress import Progress
-from moclip.base.tables import read_csv, write_csv
+from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
+from moclip.base.work import gather
 from moclip.video.decode import CONTAINERS
 
 
@@ -32,9 +31,6 @@ class Container:
     def encoder(self, codec: str) -> str:
         """Family of encoders, of which each signs in its own way: `mpeg4/xvid`."""
         return f"{codec}/{self.codec_tag}"
-
-
-_COLUMNS = ("id", *(field.name for field in fields(Container)))
 
 
 def read_container(path: Path) -> Container:
@@ -63,23 +59,30 @@ def read_container(path: Path) -> Container:
         raise VideoError(f"{path}: cannot be read as a video ({error})") from error
 
 
-def read_containers(paths: Mapping[str, Path], *, jobs: int = -1) -> dict[str, Container]:
-    """Traits of many files by video id, in parallel over files.
+def read_containers(paths: Mapping[str, Path], *, jobs: int | None = None) -> dict[str, Container]:
+    """Traits of many files by video id, in parallel over files; `jobs` None takes every core.
 
     Raises:
         DataError: lists every file that cannot be read, with its reason.
     """
     tasks = sorted(paths)
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_outcome)(paths[stem]) for stem in tasks)
-    found = dict(zip(tasks, Progress(results, total=len(tasks), desc="audit", unit="video"), strict=True))
-    if bad := [fault for fault in found.values() if isinstance(fault, str)]:
-        raise DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad))
-    return found
+    found = gather(
+        [paths[stem] for stem in tasks],
+        read_container,
+        desc="audit",
+        unit="video",
+        refuse=lambda bad: DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad)),
+        crashed="{}: its decoder crashes".format,
+        jobs=jobs,
+    )
+    return dict(zip(tasks, found, strict=True))
 
 
 def write_container_table(path: Path, containers: Mapping[str, Container]) -> None:
     """Write traits by video id as CSV, sorted by id."""
-    write_csv(path, _COLUMNS, [(stem, *astuple(found)) for stem, found in sorted(containers.items())])
+    write_csv(
+        path, ("id", *columns_of(Container)), [(stem, *astuple(found)) for stem, found in sorted(containers.items())]
+    )
 
 
 def read_container_table(path: Path) -> dict[str, Container]:
@@ -88,21 +91,11 @@ def read_container_table(path: Path) -> dict[str, Container]:
     Raises:
         StoreError: the file is missing or torn, or holds another kind of value.
     """
-    truth = {"True": True, "False": False}
     try:
-        return {
-            row["id"]: Container(row["codec_tag"], truth[row["b_frames"]], truth[row["audio"]], int(row["gop_frames"]))
-            for row in read_csv(path, _COLUMNS)
-        }
-    except (KeyError, ValueError) as error:
-        raise StoreError(f"{path}: is no table of container facts ({error}); run `dvc repro audit`") from error
-
-
-def _outcome(path: Path) -> Container | str:
-    try:
-        return read_container(path)
-    except VideoError as error:
-        return str(error)
+        ids = [row["id"] for row in read_csv(path, ["id"])]
+        return dict(zip(ids, read_rows(path, Container), strict=True))
+    except StoreError as error:
+        raise StoreError(f"{error}; run `dvc repro audit`") from error
 
 
 def _longest_run(keys: list[bool]) -> int:

@@ -7,8 +7,7 @@ different H.264 vectors from run to run; parallel work goes over files (`moclip.
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,18 +17,21 @@ from av.video.frame import PictureType
 
 from moclip.base.errors import VideoError
 from moclip.video.frames import middle_frame
+from moclip.video.vectors import (
+    NEAREST_REFERENCE_CODECS,
+    VECTOR_CODECS,
+    VECTOR_DTYPE,
+    FrameState,
+    MotionVectors,
+    reference_distances,
+)
 
 MAX_PIXELS = 1 << 24  # a picture of 4096 x 4096: beyond it a decoder's picture buffers alone pass 1 GB
 CHUNK_BYTES = 4 << 20  # vectors of one file that are held at once while a grid is built
 MOST_CHUNKS = 16  # a run that waits so long for its end holds nothing but B-frames: it is cut anyway
 MAX_GRID_BYTES = 1 << 30  # of one file on a grid of 8 px: 447,000 frames of 320 x 240
-MAX_VECTOR_BYTES = 1 << 30  # vectors that `read_motion` returns as one array
 STATED_SLACK = 1  # AVI headers of sound UCF101 clips state one frame too many
 
-_NEAREST = "flv1 h263 mpeg1video mpeg2video mpeg4 msmpeg4v2 msmpeg4v3 wmv1 wmv2"
-# The references of these are the nearest I- or P-frames on either side, so their distance is known.
-NEAREST_REFERENCE_CODECS = frozenset(_NEAREST.split())
-VECTOR_CODECS = NEAREST_REFERENCE_CODECS | {"h264", "snow"}
 # For B-frames of this codec FFmpeg exports the blocks with zeros in place of their vectors (seen in
 # every such frame of UCF101 and of own encodes), so they count as frames that export none.
 _LOST_IN_B_FRAMES = "mpeg4"
@@ -49,36 +51,6 @@ _REENCODE = (
 )
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 
-VECTOR_DTYPE = np.dtype(
-    {
-        "names": [
-            "source",
-            "w",
-            "h",
-            "src_x",
-            "src_y",
-            "dst_x",
-            "dst_y",
-            "flags",
-            "motion_x",
-            "motion_y",
-            "motion_scale",
-        ],
-        "formats": ["<i4", "u1", "u1", "<i2", "<i2", "<i2", "<i2", "<u8", "<i4", "<i4", "<u2"],
-        "offsets": [0, 4, 5, 6, 8, 10, 12, 16, 24, 28, 32],
-        "itemsize": 40,
-    }
-)
-"""FFmpeg's AVMotionVector. Compare fields, never bytes: the padding is not initialised."""
-
-
-class FrameState(IntEnum):
-    """What a frame has to say about motion."""
-
-    VECTORS = 0
-    KEY = 1  # intra coded as a whole: no vectors by nature
-    NONE = 2  # predicted, yet none: every block is intra coded, or the decoder does not export them
-
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -89,29 +61,6 @@ class VideoInfo:
     height: int
     fps: float
     frames: int
-
-
-@dataclass(frozen=True)
-class MotionVectors:
-    """The motion vectors of a run of frames, as the decoder exports them.
-
-    Attributes:
-        records: (n,) of `VECTOR_DTYPE`; `motion` is src - dst in units of 1/`motion_scale` pixel.
-        offsets: int64 (t + 1,); frame i owns `records[offsets[i]:offsets[i + 1]]`.
-        state: uint8 (t,), a `FrameState` per frame.
-        past_frames: int32 (t,), frames back to the past reference, 0 where it is not known.
-        future_frames: int32 (t,), frames on to the future reference, 0 where none or not known.
-    """
-
-    records: np.ndarray
-    offsets: np.ndarray
-    state: np.ndarray
-    past_frames: np.ndarray
-    future_frames: np.ndarray
-    width: int
-    height: int
-    fps: float
-    codec: str
 
 
 def versions() -> dict[str, str]:
@@ -128,21 +77,6 @@ def probe(path: Path) -> VideoInfo:
     with _open(path, _FAST) as video:
         frames = sum(1 for _ in video.frames())
         return VideoInfo(video.codec, video.width, video.height, video.fps, frames)
-
-
-def read_motion(path: Path, *, fast: bool = True) -> MotionVectors:
-    """All motion vectors of a video.
-
-    Args:
-        path: A video file of one of `VECTOR_CODECS`.
-        fast: Skip what only pixels need (transform, loop filter, full size). The vectors are the same, field by field.
-
-    Raises:
-        VideoError: the codec has no vectors, the file is damaged, its size changes, or its vectors pass
-            `MAX_VECTOR_BYTES`; `stream_motion` has no such limit.
-    """
-    chunks = list(_copied(stream_motion(path, fast=fast), path))
-    return chunks[0] if len(chunks) == 1 else _join(chunks)
 
 
 class Middle:
@@ -176,11 +110,19 @@ def stream_motion(
 ) -> Iterator[MotionVectors]:
     """The motion vectors of a video in runs of frames that hold about `chunk_bytes`, so that memory stays bounded.
 
-    The records of a run are overwritten by the next one: use them, or copy them, before going on. With `middle`, which
-    keeps a picture, nothing is skipped, so `fast` has no effect.
+    The records of a run are overwritten by the next one: use them, or copy them, before going on.
 
-    A run ends after a frame that others refer to, so each can be used by itself. Raises as `read_motion` does; an
-    error may come after the first runs, so nothing is sound before the end is reached.
+    A run ends after a frame that others refer to, so each can be used by itself.
+
+    Args:
+        path: A video file of one of `VECTOR_CODECS`.
+        fast: Skip what only pixels need (transform, loop filter, full size). The vectors are the same, field by field.
+        chunk_bytes: Size of a run.
+        middle: Keeps the middle picture; nothing is skipped then, so `fast` has no effect.
+
+    Raises:
+        VideoError: the codec has no vectors, the file is damaged or too long, or its size changes; this may come after
+            the first runs, so nothing is sound before the end is reached.
     """
     with _open(path, {**_EXPORT, **_FAST} if fast and middle is None else _EXPORT, middle) as video:
         if video.codec not in VECTOR_CODECS:
@@ -364,7 +306,7 @@ class _Run:
         video = self.video
         self.ends, self.pictures = [0], []
         known = video.codec in NEAREST_REFERENCE_CODECS
-        past, future = _reference_distances(pictures == PictureType.B, known)
+        past, future = reference_distances(pictures == PictureType.B, known)
         return MotionVectors(
             records=records,
             offsets=offsets,
@@ -382,50 +324,6 @@ def _states(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     intra = np.isin(pictures, (PictureType.I, PictureType.SI, PictureType.BI))
     empty = np.where(intra, FrameState.KEY, FrameState.NONE)
     return np.where(vectors > 0, FrameState.VECTORS, empty).astype(np.uint8)
-
-
-def _reference_distances(bidirectional: np.ndarray, known: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Frames to the nearest non-B frame before and after each frame; (t,) bool in, two int32 (t,) out."""
-    t = len(bidirectional)
-    past = np.zeros(t, dtype=np.int32)
-    future = np.zeros(t, dtype=np.int32)
-    if not known:
-        return past, future
-    position = np.arange(t, dtype=np.int32)
-    before = np.maximum.accumulate(np.where(bidirectional, -1, position))
-    # The run before this one ended with a reference, so position -1 is one.
-    past[:] = position - np.concatenate([[-1], before[:-1]])
-    after = np.minimum.accumulate(np.where(bidirectional, t, position)[::-1])[::-1]
-    future[:] = np.where(bidirectional & (after < t), after - position, 0)
-    return past, future
-
-
-def _join(chunks: list[MotionVectors]) -> MotionVectors:
-    starts = np.cumsum([0] + [len(chunk.records) for chunk in chunks[:-1]])
-    shifted = [chunk.offsets[1:] + start for chunk, start in zip(chunks, starts, strict=True)]
-    first = chunks[0]
-    return MotionVectors(
-        records=np.concatenate([chunk.records for chunk in chunks]),
-        offsets=np.concatenate([[0], *shifted]),
-        state=np.concatenate([chunk.state for chunk in chunks]),
-        past_frames=np.concatenate([chunk.past_frames for chunk in chunks]),
-        future_frames=np.concatenate([chunk.future_frames for chunk in chunks]),
-        width=first.width,
-        height=first.height,
-        fps=first.fps,
-        codec=first.codec,
-    )
-
-
-def _copied(runs: Iterator[MotionVectors], path: Path) -> Iterator[MotionVectors]:
-    """Runs whose records stay, up to the limit in bytes."""
-    total = 0
-    for run in runs:
-        total += run.records.nbytes
-        if total > MAX_VECTOR_BYTES:
-            reason = f"its vectors take more than {MAX_VECTOR_BYTES} bytes"
-            raise VideoError(f"{path} ({run.codec}): {reason}. Use stream_motion.")
-        yield replace(run, records=run.records.copy())
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-"""Frames to an AVI file in MPEG-4 Part 2, as UCF101's are; the same frames always give the same bytes."""
+"""Frames to video files: AVI in MPEG-4 Part 2, as UCF101's are, and MP4 in H.264, which people's players take."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 GOP = 12
 QUALITY = 4  # constant quantiser, 1 (best) to 31
@@ -19,11 +21,26 @@ OPTIONS = {
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, width: int, height: int) -> None:
-    """Write RGB frames, uint8 arrays of shape (height, width, 3), as one video without sound."""
+    """Write RGB frames, uint8 (height, width, 3), as one AVI without sound; equal frames give equal bytes."""
     with av.open(str(path), "w", format="avi", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("mpeg4", rate=fps, options=OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
         for array in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def write_mp4(out: Path, pictures: Iterable[Image.Image], fps: float) -> None:
+    """Write pictures of one size as one MP4 without sound."""
+    rate = Fraction(fps or 25.0).limit_denominator(1001)
+    with av.open(f"file:{out}", "w", format="mp4") as container:  # "file:" keeps a name such as "a:b.mp4" a name
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
+        stream.pix_fmt = "yuv420p"
+        for number, picture in enumerate(pictures):
+            if number == 0:  # H.264 in 4:2:0 takes even sizes only
+                stream.width, stream.height = (side // 2 * 2 for side in picture.size)
+            frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
+            frame.pts, frame.time_base = number, 1 / rate
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from moclip.base.errors import StoreError
-from moclip.base.files import fingerprint, read_json, sha256_file, write_text
+from moclip.base.files import fingerprint, read_json, sha256_file
+from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
-from moclip.base.tables import write_csv
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.run import Splits
 from moclip.results.predictions import read_outcomes
@@ -36,8 +34,9 @@ from stages._entry import all_params, command, log, section
 from stages._layout import evaluated
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
+from stages.dvc.lock import CODE
 
-GRAPH = Path("dvc.yaml")
+GRAPHS = (Path("dvc.yaml"), Path("heads/dvc.yaml"))
 PROMPTS = Path("prompts")
 MANIFEST = Path("data/manifest.csv")
 RESULTS = Path("results/heads")
@@ -49,11 +48,12 @@ POLLS_PER_STATUS = 5
 
 
 def main() -> None:
-    args = _arguments()
+    args = _parser().parse_args()
     variants = choose(read_suite(args.suite), args.names)
     if args.list:
         sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)
         return
+    claim_page(page := named(args.out).with_suffix(".md"))
     params = all_params()
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
     # Which videos there are is part of what an experiment is named after.
@@ -71,14 +71,13 @@ def main() -> None:
         if all(job.name in runs for job in own):
             rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
     text = markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
-    write_csv(args.out.with_suffix(".csv"), CSV_COLUMNS, map(csv_row, rows))
-    write_text(table := args.out.with_suffix(".md"), text)
-    log.info("%d answers in %s", len(rows), table)
+    write_page(page, text, CSV_COLUMNS, map(csv_row, rows))
+    log.info("%d answers in %s", len(rows), page)
     if faults:
         raise StoreError(_named(faults, len(others)))
 
 
-def _arguments() -> Any:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="moclip ablate", description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="experiments at once (1)")
@@ -86,7 +85,7 @@ def _arguments() -> Any:
     parser.add_argument("--suite", type=Path, default=Path("ablations.yaml"), help="file of the variants")
     parser.add_argument("--out", type=Path, default=Path("reports/ablations"), help="where tables go, as .md and .csv")
     parser.add_argument("--list", action="store_true", help="list the variants and their questions, run nothing")
-    return parser.parse_args()
+    return parser
 
 
 def _positive(text: str) -> int:
@@ -97,9 +96,7 @@ def _positive(text: str) -> int:
 
 def _digest() -> str:
     """Digest of all that an experiment rests on beside its parameters: graph, code of its stages, prompts, videos."""
-    stages = YAML(typ="safe", pure=True).load(GRAPH)["stages"].values()
-    code = {Path(dep) for stage in stages for dep in stage.get("deps", []) if dep.startswith(("moclip/", "stages/"))}
-    files = sorted({GRAPH, MANIFEST, *code, *PROMPTS.rglob("*.yaml")})
+    files = sorted({*GRAPHS, MANIFEST, *Path(CODE).rglob("*.txt"), *PROMPTS.rglob("*.yaml")})
     return fingerprint({path.as_posix(): sha256_file(path) for path in files})
 
 

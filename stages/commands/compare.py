@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base.errors import DataError, ParamsError, StoreError
-from moclip.base.files import write_text
-from moclip.base.tables import write_csv
+from moclip.base.outputs import claim_page, table_of, write_page
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.flat import flatten
 from moclip.params.run import Seed
@@ -22,11 +21,13 @@ from stages.dvc.digest import md5
 from stages.dvc.experiments import DONE, Revision, find, snapshot
 from stages.dvc.lock import Lock, read_lock
 
-LOCK = "dvc.lock"
+LOCKS = ("dvc.lock", "heads/dvc.lock")
 
 
 def main() -> None:
-    args = _arguments()
+    args = _parser().parse_args()
+    if args.out:
+        claim_page(args.out)
     bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
     baseline, *asked = (find(name) for name in dict.fromkeys([args.baseline, *args.experiments]))
     if not asked:
@@ -39,13 +40,11 @@ def main() -> None:
     found = compare(variants[0], variants[1:], bootstrap, notes)
     print(as_text(found))  # noqa: T201
     if args.out:
-        table = args.out.with_suffix(".csv")
-        write_text(args.out, as_markdown(found))
-        write_csv(table, COLUMNS, (row.values() for row in found.rows))
-        print(f"\nwritten: {args.out}, {table}")  # noqa: T201
+        write_page(args.out, as_markdown(found), COLUMNS, (row.values() for row in found.rows))
+        print(f"\nwritten: {args.out}, {table_of(args.out)}")  # noqa: T201
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="moclip compare", description=__doc__, allow_abbrev=False)
     known = "experiment, Git revision or `workspace`"
     parser.add_argument("experiments", nargs="+", metavar="EXP", help=known)
@@ -53,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.md", help="write a page there, and a table FILE.csv beside it"
     )
-    return parser.parse_args()
+    return parser
 
 
 def _variant(revision: Revision, folder: Path) -> Variant:
@@ -62,9 +61,9 @@ def _variant(revision: Revision, folder: Path) -> Variant:
     Raises:
         DataError: there is no result, or it is one of other parameters than the revision's.
     """
-    root = snapshot(revision, [LOCK, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
+    root = snapshot(revision, [*LOCKS, PARAMS_FILE.as_posix()], folder / (revision.commit or revision.name))
     try:
-        params, lock = read_params(root / PARAMS_FILE), read_lock(root / LOCK)
+        params, lock = read_params(root / PARAMS_FILE), read_lock(*(root / name for name in LOCKS))
         asked = _results(lock, params)
         snapshot(revision, list(asked.values()), root)
         _check_parameters(lock, params, {path: md5(root / path) for path in asked.values()})

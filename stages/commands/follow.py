@@ -3,84 +3,59 @@
 import json
 import os
 import sys
-import threading
-import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from moclip.base.files import read_json
 from moclip.params.flat import flatten
-from moclip.tracking.followers import Ended, Followers, Row
-from moclip.training.history import Epoch, columns, stored
-from stages._entry import all_params, repository, work_directory
+from moclip.tracking.result import variant_name
+from moclip.tracking.store import store_at
+from stages._entry import all_params, repository
 from stages.dvc.baseline import baseline_params
+
+if TYPE_CHECKING:
+    from moclip.tracking.live import Row
 
 
 def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)
-    # Each try holds the store's lock, so it is short; the follower tries again by itself.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    followers, name = Followers(work_directory("live")), uuid.uuid4().hex
-    header = json.loads(sys.stdin.readline())
-    with followers.alive(name):
-        try:
-            show(header, followers, name)
-        except Exception as error:  # nobody reads a traceback here, and the training must hear of it
-            say(f"{type(error).__name__}: {error}")
-            os._exit(1)  # the thread that reads cannot be ended otherwise
-        followers.forget(name)
+    try:
+        show(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)
+    except Exception as error:  # nobody reads a traceback here, and the training must hear of it
+        say(f"{type(error).__name__}: {error}")
+        sys.exit(1)
 
 
-def show(header: dict[str, Any], followers: Followers, name: str) -> None:
+def show(header: dict[str, Any], lines: BinaryIO) -> None:
     # Read at once: the copy of the repository that an experiment runs in goes when the experiment ends.
-    dataset = read_json(Path(header["manifest"]).with_name("dataset.json"))["name"]
-    params, baseline = all_params(), baseline_params()
-    arrivals: SimpleQueue[Row | bool] = SimpleQueue()
-    threading.Thread(target=read, args=(header, followers, name, arrivals), daemon=True).start()
-    # MLflow takes 3 s to import: by now the lock is held, and what comes is read.
-    from moclip.tracking.live import Training, follow
-    from moclip.tracking.record import variant_name
-    from moclip.tracking.store import store_at
+    dataset = read_json(Path(header["beside"]).with_name("dataset.json"))["name"]
+    variant = variant_name(flatten(all_params()), flatten(baseline_params()))
+    # Late: MLflow takes 3 s to import.
+    from moclip.tracking.live import Training, follow, process_tag
 
     training = Training(
         dataset=dataset,
-        variant=variant_name(flatten(params), flatten(baseline)),
+        variant=variant,
         head=header["head"],
         split=header["split"],
-        name=name,
+        epochs=header["epochs"],
+        process=process_tag(header["pid"]),
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
     )
-    store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    follow(training, arrivals, store, followers, say)
+    follow(training, rows(lines), store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI")), say)
 
 
-def read(header: dict[str, Any], followers: Followers, name: str, arrivals: "SimpleQueue[Row | bool]") -> None:
-    """Pass on what the training writes; its last epoch ends it well, an earlier end of the input does not."""
-    rows: list[Row] = []
-    complete = False
-    try:
-        for line in sys.stdin:
-            if not line.endswith("\n"):
-                break  # killed while it wrote
-            rows.append(parse(line))
-            arrivals.put(rows[-1])
-            if rows[-1].epoch == header["epochs"] - 1:
-                curves = {name: [(row.epoch, row.values[name]) for row in rows] for name in rows[-1].values}
-                followers.end(name, Ended(header["head"], header["split"], curves))
-                complete = True
-                break
-    finally:
-        arrivals.put(complete)
+def rows(lines: BinaryIO) -> Iterator[list["Row"]]:
+    """The epochs that a training writes, one a line: all that have come since the last time, at least one."""
+    from moclip.tracking.live import Row
 
-
-def parse(line: str) -> Row:
-    value = json.loads(line)
-    time_ms = value.pop("time_ms")
-    epoch = stored(Epoch(**value))
-    return Row(epoch.epoch, time_ms, {name: getattr(epoch, name) for name in columns([epoch])[1:]})
+    rest = b""
+    while chunk := lines.read1():
+        *whole, rest = (rest + chunk).split(b"\n")  # the last one is cut where the training was killed
+        if whole:
+            yield [Row(**json.loads(line)) for line in whole]
 
 
 def say(reason: str) -> None:

@@ -4,7 +4,8 @@ import os
 import sys
 
 from moclip.base.errors import StoreError
-from moclip.tracking.store import prepare, store_at
+from moclip.tracking.client import prepare
+from moclip.tracking.store import store_at
 from stages._entry import arguments, command, log, repository
 
 

@@ -1,4 +1,4 @@
-"""dvc.lock as the record of what ran: which stage made a file, from what, and a result's key.
+"""DVC's lock files as the record of what ran: which stage made a file, from what, and a result's key.
 
 While `dvc repro` runs, DVC rewrites dvc.lock after each stage, so a stage finds all those before it
 there. Entries of splits, heads and stages that are no longer asked for stay in the file: an entry
@@ -16,10 +16,12 @@ from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint
 from stages.dvc.digest import md5
 
+CODE = "code"  # directory of the texts that stand for each stage's code
+
 
 @dataclass(frozen=True)
 class Lock:
-    """The stages of dvc.lock by name; paths are relative to the directory that holds the file."""
+    """The stages by name; paths are relative to the repository."""
 
     stages: Mapping[str, Any]
 
@@ -107,15 +109,17 @@ class Lock:
             yield from exact or self._parts(name, Path(dep["path"]))
 
     def _parts(self, reader: str, directory: Path) -> Iterator[tuple[str, Any]]:
-        """What stages of one split each wrote into a directory, of the splits that its reader went through.
+        """What stages of a matrix wrote into a directory, of those values that its reader's parameters list.
 
         DVC keeps no digest by file of a directory that was read, so what is left there of other
-        splits can only be told by the number in the stage's name.
+        values can only be told by the stage's name.
         """
         params = self.stages[reader].get("params", {}).values()
-        splits = {str(split) for values in params for split in values.get("splits", [])}
+        listed = {
+            str(item) for values in params for value in values.values() if isinstance(value, list) for item in value
+        }
         for name, stage in self.stages.items():
-            if name.partition("@")[2] in splits:
+            if name.partition("@")[2] in listed:
                 yield from ((name, out) for out in stage.get("outs", []) if directory in Path(out["path"]).parents)
 
     def _makers(self, item: Mapping[str, Any]) -> list[str]:
@@ -134,14 +138,21 @@ class Lock:
         return makers[-1]  # a renamed stage stands after its old name
 
 
-def read_lock(path: Path) -> Lock:
-    """Read dvc.lock.
+def read_lock(*paths: Path) -> Lock:
+    """Read lock files, which know each stage by a name of its own; what they say of code is left out.
 
     Raises:
-        StoreError: the file is missing, is not YAML, or lists no stages.
+        StoreError: a file is missing, is not YAML, or lists no stages.
     """
-    try:
-        stages = YAML(typ="safe").load(path)["stages"]
-    except (OSError, YAMLError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
-    return Lock(stages)
+    stages: dict[str, Any] = {}
+    for path in paths:
+        try:
+            stages |= YAML(typ="safe").load(path)["stages"]
+        except (OSError, YAMLError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
+    return Lock({name: _without_code(stage) for name, stage in stages.items()})
+
+
+def _without_code(stage: Mapping[str, Any]) -> dict[str, Any]:
+    deps = [dep for dep in stage.get("deps", []) if Path(dep["path"]).parts[0] != CODE]
+    return {**stage, "deps": deps}

@@ -10,7 +10,7 @@ import pytest
 from tests.support.imports import ROOT
 from tests.support.terminal import on_terminal
 
-IMPORTS = "import errno, sys, time; from moclip import console; from moclip.base.errors import DataError\n"
+IMPORTS = "import errno, sys, time; from moclip.base import console; from moclip.base.errors import DataError\n"
 
 
 def ends(work: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def ends(work: str, **env: str) -> subprocess.CompletedProcess[str]:
         ("raise DataError('videos: three are missing; bring them back')", 1,
          "error: videos: three are missing; bring them back\n"),
         ("raise OSError(errno.ENOSPC, 'No space left on device', 'out.npz')", 1,
-         "error: [Errno 28] No space left on device: 'out.npz'; free some space, then run it again\n"),
+         "error: out.npz: No space left on device; free some space, then run it again\n"),
         ("import no_such_package", 1,
          "error: No module named 'no_such_package'; `make setup` installs everything, "
          "`moclip doctor` lists what is missing\n"),

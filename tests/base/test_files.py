@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import math
+import os
 import zipfile
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from moclip.base.files import (
     read_json,
     read_npz,
     remove,
+    remove_left_overs,
     sha256_file,
+    temporary_name,
     write_json,
     write_npz,
     write_text,
 )
+from tests.support.processes import ended_process
 
 
 def names(folder: Path) -> list[str]:
@@ -80,6 +84,32 @@ def test_remove_takes_a_link_but_not_what_it_points_at(tmp_path):
     remove(tmp_path / "link")
     remove(tmp_path / "never there")
     assert names(tmp_path) == ["kept"]
+
+
+def test_temporary_names_differ_and_name_their_process(tmp_path):
+    names = {temporary_name("a", ".csv") for _ in range(100)}
+    assert len(names) == 100
+    assert all(name.startswith(".a.") and f".{os.getpid()}." in name and name.endswith(".part.csv") for name in names)
+    with atomic_path(tmp_path / "b.csv") as one, atomic_path(tmp_path / "b.csv") as other:
+        one.write_text("1")
+        other.write_text("2")
+    assert (tmp_path / "b.csv").read_text() == "1"
+
+
+def test_left_overs_are_what_ended_processes_and_yesterday_left(tmp_path):
+    own = temporary_name("a", ".csv")
+    ended = own.replace(f".{os.getpid()}.", f".{ended_process()}.")
+    machine = own.split(".")[2]
+    elsewhere = ended.replace(f".{machine}.", ".elsewhere.")
+    yesterday = elsewhere.replace(".a.", ".b.")
+    for name in (own, elsewhere, yesterday, ".hidden.csv", ".theirs.part", "a.part"):
+        (tmp_path / name).touch()
+    (tmp_path / ended).mkdir()
+    (tmp_path / ended / "half").touch()
+    for name in (yesterday, ".hidden.csv", ".theirs.part", "a.part"):
+        os.utime(tmp_path / name, (0, 0))
+    remove_left_overs(tmp_path)
+    assert set(names(tmp_path)) == {own, elsewhere, ".hidden.csv", ".theirs.part", "a.part"}
 
 
 def test_text_keeps_unix_line_ends_and_utf8(tmp_path):

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from moclip.cli.main import main
-from moclip.data.dataset import assign_parts, find_ucf101, measure
-from moclip.data.manifest import read_manifest, write_manifest, write_split
+from moclip.data.dataset import assign_parts
+from moclip.data.manifest import read_manifest, write_manifest
+from moclip.data.measure import measure
+from moclip.data.splits import write_split
+from moclip.data.ucf101 import find_ucf101
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from moclip.base.errors import DataError
 from moclip.clip import cache as clip_cache
 from moclip.clip.cache import image_features
-from moclip.data.dataset import find_ucf101, measure
 from moclip.data.manifest import Video
+from moclip.data.measure import measure
+from moclip.data.ucf101 import find_ucf101
 from moclip.video.decode import read_frames
 
 

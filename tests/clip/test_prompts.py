@@ -4,8 +4,8 @@ import pytest
 
 from moclip.base.errors import ParamsError
 from moclip.clip.prompts import Prompts, read_prompts, words
-from moclip.data.splits import read_class_index
-from moclip.report.papers import UCF101_CLASSES
+from moclip.data.lists import read_class_index
+from moclip.data.ucf101 import UCF101_CLASSES
 
 ROOT = Path(__file__).parents[2]
 UCF101 = read_prompts(ROOT / "prompts/ucf101.yaml", ROOT / "prompts/templates/name.yaml").phrases

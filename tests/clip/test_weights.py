@@ -21,8 +21,9 @@ from moclip.base.files import read_json, sha256_file, write_json
 from moclip.clip.encoder import META
 from moclip.clip.tiny import CONFIG
 from moclip.clip.weights import _published_digests, fetch
-from moclip.data.dataset import find_ucf101, measure
 from moclip.data.manifest import write_classes, write_manifest
+from moclip.data.measure import measure
+from moclip.data.ucf101 import find_ucf101
 from moclip.store.features import read_features
 from stages import _entry, cache_clip, clip_model
 from tests.support.hub_server import hub_environment, serving
@@ -181,7 +182,7 @@ def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(w
     ],
 )
 def test_names_that_do_not_belong_together_are_refused_before_any_network(monkeypatch, name, tag, message):
-    monkeypatch.setattr("moclip.clip.encoder.weights.hub_file", lambda *a: pytest.fail("went on to the network"))
+    monkeypatch.setattr("moclip.clip.weights.hub_file", lambda *a: pytest.fail("went on to the network"))
     with pytest.raises(ParamsError, match=message):
         fetch(name, tag, None)
 

@@ -24,7 +24,7 @@ def made(encoder: Callable[[int, int], int]) -> tuple[dict[str, Video], dict[str
                     stem, f"C{label}", name, f"{stem}.avi", 9, "0" * 64, "mpeg4", 25.0, 320, 240, 60 + clip
                 )
                 containers[stem] = TWO[encoder(label, group)]
-                members.append(Member(stem, label, "test" if group < 3 else "train"))
+                members.append(Member(stem, label, "test" if group < 3 else "train", name))
     return videos, containers, {1: members}
 
 
@@ -73,7 +73,7 @@ def test_tables_count_videos_groups_and_traits() -> None:
 def test_split_of_other_videos_is_refused() -> None:
     videos, containers, _ = made(lambda _, group: group % 2)
     with pytest.raises(DataError, match="other stands in a split, but not in the manifest"):
-        audit(videos, containers, {1: [Member("other", 0, "train")]})
+        audit(videos, containers, {1: [Member("other", 0, "train", "g")]})
 
 
 def test_summary_is_plain_values_with_groups_by_encoder() -> None:

@@ -3,19 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from moclip.base.errors import DataError
+from moclip.base.errors import DataError, StoreError
 from moclip.base.files import sha256_file
-from moclip.data.manifest import (
-    Video,
-    checked_path,
-    read_classes,
-    read_manifest,
-    read_split,
-    write_classes,
-    write_manifest,
-    write_split,
-)
-from moclip.data.splits import Member
+from moclip.data.manifest import Video, checked_path, read_classes, read_manifest, write_classes, write_manifest
+from moclip.data.splits import Member, read_members, write_split
 
 VIDEO = Video("v_YoYo_g01_c01", "YoYo", "YoYo_g01", "UCF-101/YoYo/a.avi", 9, "0" * 64, "mpeg4", 29.97, 320, 240, 120)
 HEADER = "id,class,group,path,bytes,sha256,codec,fps,width,height,frames"
@@ -35,8 +26,8 @@ def test_names_that_look_like_numbers_or_gaps_stay_text(tmp_path):
     odd = replace(VIDEO, id="007", class_name="1e3", group="01", path="null", sha256="1" * 64)
     write_manifest(tmp_path / "m.csv", [odd])
     assert read_manifest(tmp_path / "m.csv") == {"007": odd}
-    write_split(tmp_path / "s.csv", [Member("007", 0, "train"), Member("NA", 1, "test")])
-    assert read_split(tmp_path / "s.csv") == [Member("007", 0, "train"), Member("NA", 1, "test")]
+    write_split(tmp_path / "s.csv", [Member("007", 0, "train", "01"), Member("NA", 1, "test", "null")])
+    assert read_members(tmp_path / "s.csv") == [Member("007", 0, "train", "01"), Member("NA", 1, "test", "null")]
     write_classes(tmp_path / "c.csv", ["02", "NA", "True"])
     assert read_classes(tmp_path / "c.csv") == ["02", "NA", "True"]
 
@@ -45,8 +36,8 @@ def test_class_order_is_kept_and_split_order_is_by_id(tmp_path):
     write_classes(tmp_path / "c.csv", ["YoYo", "Archery"])
     assert (tmp_path / "c.csv").read_text() == "index,name\n0,YoYo\n1,Archery\n"
     assert read_classes(tmp_path / "c.csv") == ["YoYo", "Archery"]
-    write_split(tmp_path / "s.csv", [Member("b", 1, "val"), Member("a", 0, "test")])
-    assert (tmp_path / "s.csv").read_text() == "id,label,part\na,0,test\nb,1,val\n"
+    write_split(tmp_path / "s.csv", [Member("b", 1, "val", "h"), Member("a", 0, "test", "g")])
+    assert (tmp_path / "s.csv").read_text() == "id,label,part,group\na,0,test,g\nb,1,val,h\n"
 
 
 @pytest.mark.parametrize(
@@ -54,11 +45,11 @@ def test_class_order_is_kept_and_split_order_is_by_id(tmp_path):
     [
         (read_manifest, "id,class\na,b\n", r"columns must be \['id', 'class', 'group'.*are \['id', 'class'\]"),
         (read_manifest, f"{HEADER}\n{ROW}{ROW}", "id a stands twice"),
-        (read_split, "id,label,part\na,0,dev\n", r"part 'dev' is none of \('train', 'val', 'test'\)"),
-        (read_split, "id,part\na,train\n", r"columns must be \['id', 'label', 'part'\]"),
-        (read_manifest, f"{HEADER}\n{ROW.replace('25.0', 'fast')}", "video a has no number where one belongs .*'fast'"),
+        (read_members, "id,label,part,group\na,0,dev,g\n", r"part 'dev' is none of \('train', 'val', 'test'\)"),
+        (read_members, "id,part\na,train\n", r"columns must be \['id', 'label', 'part', 'group'\]"),
+        (read_manifest, f"{HEADER}\n{ROW.replace('25.0', 'fast')}", "line 2: column 'fps' must be a number, is 'fast'"),
         (read_manifest, f"{HEADER}\na,b\n", "line 2: no value for column 'group'"),
-        (read_split, "id,label,part\na,x,test\n", "label must be a whole number .*'x'"),
+        (read_members, "id,label,part,group\na,x,test,g\n", "line 2: column 'label' must be a whole number, is 'x'"),
         (read_classes, "", r"columns must be .*, are \[\]"),
         (read_classes, None, "cannot be read as CSV"),
     ],
@@ -67,7 +58,7 @@ def test_foreign_tables_are_refused(tmp_path, read, text, message):
     path = tmp_path / "t.csv"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(DataError, match=rf"t\.csv.*{message}"):
+    with pytest.raises(StoreError, match=rf"t\.csv.*{message}"):
         read(path)
 
 

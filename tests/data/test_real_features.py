@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from moclip.base.files import read_json, read_npz, sha256_file
-from moclip.data.manifest import Video, write_classes, write_manifest, write_split
-from moclip.data.splits import Member, check_disjoint, group_of, hold_out, read_class_index, read_list
+from moclip.data.lists import read_class_index, read_list
+from moclip.data.manifest import Video, write_classes, write_manifest
+from moclip.data.splits import Member, check_disjoint, hold_out, write_split
+from moclip.data.ucf101 import group_of
 from moclip.params.presets import apply_preset
 from moclip.results.predictions import read_predictions
 from moclip.store.features import read_features
@@ -32,7 +34,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, real_ucf101: Path) -> Pa
         pytest.skip(f"needs the CLIP features {FEATURES.name} in ../shared/data, which are not here")
     lists = real_ucf101 / "ucfTrainTestlist"
     classes = read_class_index(lists / "classInd.txt")
-    listed = {video.id: video.class_name for video in read_list(lists / "trainlist01.txt", classes)}
+    listed = read_list(lists / "trainlist01.txt", classes)
     given = read_npz(FEATURES, "video", "label")
     labels = {str(video): int(label) for video, label in zip(given["video"], given["label"], strict=True)}
     assert {video: listed[video] for video in labels} == {video: classes[label] for video, label in labels.items()}
@@ -43,8 +45,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, real_ucf101: Path) -> Pa
     test = hold_out(rows, TEST_GROUPS, [0, 1])
     val = hold_out({video: row for video, row in rows.items() if video not in test}, 2, [0, 2])
     parts = {video: "test" if video in test else "val" if video in val else "train" for video in labels}
-    members = [Member(video, label, parts[video]) for video, label in labels.items()]
-    check_disjoint("real features", members, groups)
+    members = [Member(video, label, parts[video], groups[video]) for video, label in labels.items()]
+    check_disjoint("real features", members)
     write_split(path / "splits/split1.csv", members)
     write_classes(path / "classes.csv", classes)
     write_manifest(path / "manifest.csv", [absent(video, listed[video], groups[video]) for video in labels])
@@ -78,7 +80,7 @@ def finished(done: subprocess.CompletedProcess[str]) -> str:
 
 LISTS = ("--manifest", "manifest.csv", "--classes", "classes.csv")
 CLIP = ("--images", "images.npz", "--texts", "texts.npz", "--scale", "scale.json")
-SPLITS = (*LISTS, "--splits", "splits")
+SPLITS = ("--classes", "classes.csv", "--splits", "splits")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
     np.testing.assert_array_equal(values, given["feat"].astype(np.float32), strict=True)
 
     head = ("--streams", "images.npz", "--model", "head", "--preds", "preds", "--head", "clip_probe")
-    finished(stage(cached, "train_head", *SPLITS, *head))
+    finished(stage(cached, "train_head", "--manifest", "manifest.csv", *SPLITS, *head))
     finished(stage(cached, "evaluate", "--predictions", "preds", "--out", "results", "--head", "clip_probe"))
     metrics = json.loads((cached / "results/split1_metrics.json").read_text())
     print(f"clip_probe on {metrics['n_test']} videos of unseen groups: top-1 {metrics['top1_pct']:.2f} %")  # noqa: T201

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from moclip.base.errors import DataError
-from moclip.data.dataset import LISTS, VIDEOS, find_ucf101
 from moclip.data.fetch import sources, transfer
 from moclip.data.fetch.archives import ArchiveError
 from moclip.data.fetch.sources import Ucf101Source, fetch_ucf101
 from moclip.data.fetch.transfer import Patience, TransferError
-from tests.data.test_dataset import make_ucf101
+from moclip.data.ucf101 import LISTS, VIDEOS, find_ucf101
+from tests.support.datasets import make_ucf101
 from tests.support.rar import rar, rar_member
 from tests.support.servers import Site, cut, serving, status
 

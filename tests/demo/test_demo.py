@@ -19,7 +19,7 @@ from moclip.demo.dataset import generator_digest, write_demo
 from moclip.demo.figures import SHIN, THIGH, draw_rest, restless, skeleton, two_bone
 from moclip.demo.movements import FIELDS, KEYS, MOVEMENTS, poses
 from moclip.demo.render import Picture, draw_clip, draw_style
-from moclip.demo.spec import APPEARANCES, PAIRS, DemoSpec, appearance_caption, classes
+from moclip.demo.spec import APPEARANCES, PAIRS, DemoSpec, classes
 from moclip.demo.stills import captioned_stills
 
 MICRO = DemoSpec(seed=3, groups=3, clips_per_group=1, frames=8, width=96, height=80)
@@ -101,7 +101,7 @@ def test_bytes_depend_on_the_seed_alone(micro: Path, tmp_path: Path) -> None:
 
 def test_another_seed_gives_other_videos(tmp_path: Path) -> None:
     for seed in (1, 2):
-        dataset._write_group(tmp_path / str(seed), DemoSpec(seed=seed, frames=2), "CricketPull", 1)
+        dataset._write_group(tmp_path / str(seed), DemoSpec(seed=seed, frames=2), ("CricketPull", 1))
     one, two = (set(hashes(tmp_path / seed).values()) for seed in ("1", "2"))
     assert len(one) == 4
     assert not one & two
@@ -109,11 +109,11 @@ def test_another_seed_gives_other_videos(tmp_path: Path) -> None:
 
 def test_resuming_makes_only_what_is_missing(tmp_path: Path) -> None:
     spec = DemoSpec(groups=3, clips_per_group=2, frames=2, width=96, height=80)
-    dataset._write_group(tmp_path, spec, "DivingBounce", 1)
+    dataset._write_group(tmp_path, spec, ("DivingBounce", 1))
     first, second = sorted(tmp_path.rglob("*.avi"))
     before, kept = first.stat().st_mtime_ns, sha256_file(second)
     second.unlink()
-    dataset._write_group(tmp_path, spec, "DivingBounce", 1)
+    dataset._write_group(tmp_path, spec, ("DivingBounce", 1))
     assert first.stat().st_mtime_ns == before
     assert sha256_file(second) == kept
 
@@ -182,7 +182,8 @@ def test_prompts_cover_the_classes_in_the_words_of_the_captions() -> None:
     prompts = YAML(typ="safe").load(path)
     assert list(prompts["phrases"]) == classes()
     for name, phrases in prompts["phrases"].items():
-        ending = appearance_caption(name).removeprefix("a person ")
+        appearance = APPEARANCES[PAIRS[name][0]]
+        ending = f"with {appearance.thing} {appearance.place}"
         assert phrases
         assert all(phrase.startswith("a person ") and phrase.endswith(ending) for phrase in phrases)
 

@@ -9,7 +9,7 @@ from moclip.params.heads.linear_probe import LinearProbeParams
 from moclip.store.features import Features
 
 PART_OF = {0: "test", 1: "val"}
-MEMBERS = [Member(f"v{i:03d}", i % 4, PART_OF.get((i // 4) % 5, "train")) for i in range(160)]
+MEMBERS = [Member(f"v{i:03d}", i % 4, PART_OF.get((i // 4) % 5, "train"), f"g{i}") for i in range(160)]
 PARAMS = LinearProbeParams(c_values=[0.001, 0.1, 10.0], refit="train")
 
 

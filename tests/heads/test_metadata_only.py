@@ -25,7 +25,7 @@ def made(tag: Callable[[int, int], str], frames: Callable[[int, int], int] = lam
             length = frames(label, n)
             videos[stem] = Video(stem, f"C{label}", stem, f"{stem}.avi", 9, "", "mpeg4", 25.0, 320, 240, length)
             containers[stem] = Container(tag(label, n), False, n % 2 == 0, 12)
-            members.append(Member(stem, label, ("train", "train", "val", "test")[n % 4]))
+            members.append(Member(stem, label, ("train", "train", "val", "test")[n % 4], f"g{n}"))
     return videos, containers, members
 
 

@@ -30,7 +30,7 @@ PARAMS = {
     "backbone_statistics": "frozen",
 }
 PART_OF = {0: "test", 1: "val"}
-MEMBERS = [Member(f"v{i:02d}", i % 4, PART_OF.get((i // 4) % 5, "train")) for i in range(80)]
+MEMBERS = [Member(f"v{i:02d}", i % 4, PART_OF.get((i // 4) % 5, "train"), f"g{i}") for i in range(80)]
 
 
 def params(**changes: Any) -> HeadParams:

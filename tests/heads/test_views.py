@@ -26,7 +26,7 @@ from moclip.store.features import Features
 from moclip.training import checkpoint
 from moclip.training.history import Epoch
 from moclip.training.weights import save_model
-from moclip.video.decode import FrameState
+from moclip.video.vectors import FrameState
 from tests.heads.test_train import PARAMS
 from tests.motion.test_train import params as net_params
 
@@ -34,7 +34,7 @@ SEED = (0, "fusion", 1)
 MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
 NET: MotionNetParams = net_params(batch_videos=5)
 HEAD = HeadParams(**{**PARAMS, "epochs": 3, "batch_videos": 4})
-MEMBERS = [Member(f"v{i:02d}", i % 2, {0: "test", 1: "val"}.get((i // 2) % 5, "train")) for i in range(20)]
+MEMBERS = [Member(f"v{i:02d}", i % 2, {0: "test", 1: "val"}.get((i // 2) % 5, "train"), f"g{i}") for i in range(20)]
 CLIP_WIDTH = 3
 
 

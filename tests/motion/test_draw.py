@@ -1,4 +1,4 @@
-"""moclip.motion.draw: colours that mean directions."""
+"""moclip.motion.draw: colours that mean directions. `moclip motion` as a whole is tested in tests/cli."""
 
 import numpy as np
 import pytest

@@ -5,8 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 
 from moclip.base.errors import ParamsError, VideoError
 from moclip.base.files import remove, sha256_file
-from moclip.motion import extract as motion_extract
 from moclip.motion import grid as motion
 from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.store import MotionStore
@@ -54,7 +51,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def grids(work: Path) -> list[Path]:
-    return sorted(work.glob("*/*.grid"))
+    return sorted(work.glob("*/[!.]*.grid"))
 
 
 def start(videos: list[VideoFile], out: Path, work: Path, jobs: int) -> subprocess.Popen:
@@ -83,7 +80,7 @@ def test_the_store_holds_each_video_in_the_order_that_was_asked_for(videos, tmp_
     store = MotionStore.open(tmp_path / "store")
     assert store.ids == [item.id for item in order]
     for item in order:
-        expected = motion.rasterise(video.read_motion(item.path), 8, "both")
+        expected = motion.rasterise(video.stream_motion(item.path), 8, "both")
         np.testing.assert_array_equal(store.clip(item.id).mv, expected.mv)
         np.testing.assert_array_equal(store.clip(item.id).state, expected.state)
         assert store.info(item.id).fps == 25.0
@@ -169,7 +166,7 @@ def test_ctrl_c_ends_all_processes_with_one_line_and_harms_nothing(videos, undis
     out, work = tmp_path / "store", tmp_path / "work"
     ends = "sys.exit(console.run(lambda: exec(program, globals()), more='--verbose'))"
     program = (
-        f"import sys; from moclip import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
+        f"import sys; from moclip.base import console; console.set_up_logging('%(message)s'); program = {RUN!r}; {ends}"
     )
     words = ["-c", program, *map(str, (videos[0].path.parent, out, work, 2))]
     for _ in range(3):  # on a busy machine the key may come when all is done
@@ -236,23 +233,6 @@ def test_a_video_that_crashes_its_process_is_named_and_the_others_are_finished(v
     asked = [*videos[:3], VideoFile("crash", CrashingPath("crash.avi")), *videos[3:]]
     with pytest.raises(VideoError, match=r"1 of 13 videos(.|\n)*crash.avi: its decoder crashes"):
         extract(asked, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=2)
-    assert len(grids(tmp_path / "work")) == CLIPS
-
-
-def test_a_pool_that_is_lost_before_it_gets_work_is_replaced(videos, tmp_path, monkeypatch):
-    pools = []
-    make = motion_extract._pool
-
-    def broken_first(jobs: int) -> ProcessPoolExecutor:
-        pools.append(make(jobs))
-        if len(pools) == 1:
-            with pytest.raises(BrokenProcessPool):
-                pools[0].submit(os._exit, 1).result()
-        return pools[-1]
-
-    monkeypatch.setattr(motion_extract, "_pool", broken_first)
-    extract(videos, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=2)
-    assert len(pools) == 2
     assert len(grids(tmp_path / "work")) == CLIPS
 
 

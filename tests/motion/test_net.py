@@ -110,7 +110,7 @@ def test_bytes_map_to_plus_and_minus_one_half():
 def test_parts_hold_each_parameter_once(arch, stem):
     net = MotionNet(arch, 3, 20.0)
     named = {id(parameter): name for name, parameter in net.named_parameters()}
-    parts = {part: {named[id(parameter)] for parameter in held} for part, held in net.parts().items()}
+    parts = {part: {named[id(parameter)] for parameter in held} for part, held in net.parameter_groups().items()}
     assert parts["classifier"] == {"classifier.weight", "classifier.bias"}
     assert parts["stem"] == {"input_norm.weight", "input_norm.bias", stem}
     assert sorted(name for held in parts.values() for name in held) == sorted(named.values())

@@ -6,7 +6,8 @@ import torch
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.random import make_deterministic
-from moclip.motion.features import Labelled, describe_split, describe_videos
+from moclip.data.splits import Member, Split
+from moclip.motion.features import describe_split, describe_videos
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
@@ -59,13 +60,13 @@ def test_network_learns_and_same_seed_gives_same_bytes(store, tmp_path):
     sampler = FieldSampler(store, MOTION, params())
     histories = []
     for name, seed in (("a", SEED), ("b", SEED), ("c", (1, "motion", 1))):
-        net, history = train_motion_net(sampler, TRAIN, VAL, 2, seed)
+        net, history = train_motion_net(sampler, TRAIN, VAL, seed)
         histories.append(history)
         save_model(tmp_path / name, net, net.config())
         assert not net.training
         features, logits = describe_videos(net, sampler, TEST.ids)
         assert (features.shape, logits.shape) == ((4, net.classifier.in_features), (4, 2))
-        assert logits.argmax(axis=1).tolist() == TEST.labels
+        assert logits.argmax(axis=1).tolist() == TEST.labels.tolist()
     a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
     assert a == b != c
     assert histories[0] == histories[1]
@@ -79,19 +80,20 @@ def test_paper_protocol_learns_and_records_what_selection_on_test_adds(store, ca
         **{"lr_scale_stem": 0.5, "lr_scale_rest": 0.5, "select": "test", "epochs": 5},
     )
     sampler = FieldSampler(store, MOTION, paper)
-    net, history = train_motion_net(sampler, TRAIN, VAL, 2, SEED, test=TEST)
+    net, history = train_motion_net(sampler, TRAIN, VAL, SEED, test=TEST)
     assert "SELECT: TEST" in caplog.text
     assert [epoch.lr for epoch in history] == pytest.approx([0.01, 0.01, 0.01, 0.001, 0.001])
     assert max(epoch.test_top1_pct for epoch in history) == 100.0
     assert optimism_points(history) is not None
     _, logits = describe_split(net, sampler, TRAIN.ids, TEST.ids, SEED)
-    assert logits[len(TRAIN.ids) :].argmax(axis=1).tolist() == TEST.labels
+    assert logits[len(TRAIN.ids) :].argmax(axis=1).tolist() == TEST.labels.tolist()
 
 
 def test_test_part_is_not_looked_at_unless_it_selects(store, tmp_path):
-    sampler, absent = FieldSampler(store, MOTION, params(epochs=1)), Labelled(["absent7"], [0])
+    sampler = FieldSampler(store, MOTION, params(epochs=1))
+    absent = Split([Member("absent7", 0, "test", "g")], TRAIN.classes)
     for name, test in (("with", absent), ("without", None)):
-        net, history = train_motion_net(sampler, TRAIN, VAL, 2, SEED, test=test)
+        net, history = train_motion_net(sampler, TRAIN, VAL, SEED, test=test)
         assert columns(history) == COLUMNS
         save_model(tmp_path / name, net, net.config())
     assert (tmp_path / "with/model.safetensors").read_bytes() == (tmp_path / "without/model.safetensors").read_bytes()
@@ -101,7 +103,7 @@ def test_bf16_and_channels_last_come_close_to_full_precision(store):
     losses = []
     for compute in (Compute(), Compute(channels_last=True), Compute(amp=torch.bfloat16)):
         sampler = FieldSampler(store, MOTION, params(epochs=1), compute)
-        net, (epoch,) = train_motion_net(sampler, TRAIN, VAL, 2, SEED)
+        net, (epoch,) = train_motion_net(sampler, TRAIN, VAL, SEED)
         features, logits = describe_videos(net, sampler, TEST.ids)
         assert (features.dtype, logits.dtype) == (np.float32, np.float32)
         losses.append(epoch.train_loss)
@@ -121,12 +123,12 @@ def test_efficientnet_trains_with_parts_at_rates_of_their_own(store):
     }
     sampler = FieldSampler(store, MOTION, params(**sizes, **scales, eval_segments=1, weight_decay=0.0))
     torch.manual_seed(0)
-    net, _ = train_motion_net(sampler, TRAIN, VAL, 2, SEED)
+    net, _ = train_motion_net(sampler, TRAIN, VAL, SEED)
     make_deterministic(*SEED)
     start = MotionNet("efficientnet_b0", 2, 20.0)
     steps = {
-        part: max((a - b).abs().max().item() for a, b in zip(held, start.parts()[part], strict=True))
-        for part, held in net.parts().items()
+        part: max((a - b).abs().max().item() for a, b in zip(held, start.parameter_groups()[part], strict=True))
+        for part, held in net.parameter_groups().items()
     }
     assert steps["classifier"] == pytest.approx(0.01, rel=0.01)
     assert steps["stem"] == pytest.approx(0.001, rel=0.01)
@@ -135,7 +137,7 @@ def test_efficientnet_trains_with_parts_at_rates_of_their_own(store):
 
 def test_description_depends_on_the_video_alone(store):
     sampler = FieldSampler(store, MOTION, params())
-    net, _ = train_motion_net(sampler, TRAIN, VAL, 2, SEED)
+    net, _ = train_motion_net(sampler, TRAIN, VAL, SEED)
     net.train()  # describe_videos must not rely on its caller
     whole = describe_videos(net, sampler, TEST.ids)
     backwards = describe_videos(net, replace(sampler, params=params(batch_videos=3)), TEST.ids[::-1])
@@ -144,10 +146,10 @@ def test_description_depends_on_the_video_alone(store):
 
 
 def test_empty_train_part_and_missing_validation_are_refused(store):
-    sampler, nothing = FieldSampler(store, MOTION, params()), Labelled([], [])
+    sampler, nothing = FieldSampler(store, MOTION, params()), Split([], TRAIN.classes)
     with pytest.raises(DataError, match="train part of this split has no video"):
-        train_motion_net(sampler, nothing, VAL, 2, SEED)
+        train_motion_net(sampler, nothing, VAL, SEED)
     with pytest.raises(DataError, match="needs a validation part"):
-        train_motion_net(sampler, TRAIN, nothing, 2, SEED)
-    _, history = train_motion_net(replace(sampler, params=params(epochs=1, select="last")), TRAIN, nothing, 2, SEED)
+        train_motion_net(sampler, TRAIN, nothing, SEED)
+    _, history = train_motion_net(replace(sampler, params=params(epochs=1, select="last")), TRAIN, nothing, SEED)
     assert len(history) == 1

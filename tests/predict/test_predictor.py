@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.base.errors import ParamsError, StoreError, VideoError
+from moclip.base.errors import OutputError, ParamsError, StoreError, VideoError
 from moclip.base.files import read_json, write_json
 from moclip.cli.main import main
 from moclip.motion.extract import MotionOptions, read_grid
@@ -133,7 +133,7 @@ def test_bundle_moves_and_answers_the_same(trained: Path, predictor: Predictor, 
 def test_bundle_overwrites_no_other_directory(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(StoreError, match="is there already and is no bundle"):
+    with pytest.raises(OutputError, match=r"holds thesis\.tex, which is not as moclip wrote it"):
         write_bundle(tmp_path / "mine", open_parts(trained / "models", 1))
     assert (tmp_path / "mine" / "thesis.tex").exists()
 

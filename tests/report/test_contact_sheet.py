@@ -1,4 +1,4 @@
-"""moclip.contact_sheet: colours that mean directions, and a sheet of equal bytes."""
+"""moclip.contact_sheet: a sheet of equal bytes."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ def tile(title: str, dx: float = 4.0) -> Tile:
 
 def test_one_test_video_of_each_class_is_chosen() -> None:
     members = [
-        Member("v_b2", 1, "test"),
-        Member("v_b1", 1, "test"),
-        Member("v_a0", 0, "train"),
-        Member("v_a1", 0, "test"),
-        Member("v_c1", 2, "val"),
+        Member("v_b2", 1, "test", "v_b2"),
+        Member("v_b1", 1, "test", "v_b1"),
+        Member("v_a0", 0, "train", "v_a0"),
+        Member("v_a1", 0, "test", "v_a1"),
+        Member("v_c1", 2, "val", "v_c1"),
     ]
     assert chosen(members, 12) == [(0, "v_a1"), (1, "v_b1")]
 

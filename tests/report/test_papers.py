@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.report.papers import CLAIMS, SETTINGS, UCF101_TEST_VIDEOS
+from moclip.data.ucf101 import UCF101_TEST_VIDEOS
+from moclip.report.papers import CLAIMS, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from moclip.base.errors import DataError, StoreError
-from moclip.results.gains import COLUMNS, ClassGain, class_gains, read_class_gains, write_class_gains
+from moclip.base.tables import columns_of
+from moclip.results.gains import ClassGain, class_gains, read_class_gains, write_class_gains
 from moclip.results.intervals import Bootstrap
 from moclip.results.predictions import Outcomes
 
@@ -82,14 +83,20 @@ def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
     write_class_gains(tmp_path / "gains.csv", rows)
     assert read_class_gains(tmp_path / "gains.csv") == rows
     write_class_gains(tmp_path / "none.csv", [])
-    assert (tmp_path / "none.csv").read_text().strip() == ",".join(COLUMNS)
+    assert (tmp_path / "none.csv").read_text().strip() == ",".join(columns_of(ClassGain))
     assert read_class_gains(tmp_path / "none.csv") == []
 
 
-@pytest.mark.parametrize("broken", ["Run,many,3,12,6,50,,,true", "Run,12,3,12,6,50,,,perhaps"])
-def test_a_foreign_value_is_refused(tmp_path: Path, broken: str) -> None:
-    (tmp_path / "gains.csv").write_text(",".join(COLUMNS) + f"\n{broken}\n")
-    with pytest.raises(StoreError, match=r"gains\.csv: holds a value of another kind"):
+@pytest.mark.parametrize(
+    ("broken", "rule"),
+    [
+        ("Run,many,3,12,6,50,,,true", "column 'n' must be a whole number, is 'many'"),
+        ("Run,12,3,12,6,50,,,perhaps", "column 'significant' must be true or false, is 'perhaps'"),
+    ],
+)
+def test_a_foreign_value_is_refused(tmp_path: Path, broken: str, rule: str) -> None:
+    (tmp_path / "gains.csv").write_text(",".join(columns_of(ClassGain)) + f"\n{broken}\n")
+    with pytest.raises(StoreError, match=rf"gains\.csv, line 2: {rule}"):
         read_class_gains(tmp_path / "gains.csv")
 
 

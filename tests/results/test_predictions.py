@@ -108,7 +108,7 @@ def test_class_rows_round_trip_with_an_untested_class(tmp_path: Path) -> None:
 
 def test_class_rows_must_hold_whole_numbers(tmp_path: Path) -> None:
     write_csv(tmp_path / "c.csv", ("class", "n", "correct", "recall_pct"), [("Run", "3.5", 1, "")])
-    with pytest.raises(StoreError, match="must be whole numbers"):
+    with pytest.raises(StoreError, match=r"line 2: column 'n' must be a whole number, is '3\.5'"):
         read_class_rows(tmp_path / "c.csv")
 
 

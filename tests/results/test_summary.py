@@ -12,8 +12,8 @@ import pytest
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import write_json
+from moclip.data.ucf101 import UCF101_TEST_VIDEOS
 from moclip.heads.registry import contrasts
-from moclip.report.papers import UCF101_TEST_VIDEOS
 from moclip.results.intervals import Bootstrap
 from moclip.results.metrics import measure, outcomes_of
 from moclip.results.predictions import Predictions

@@ -9,8 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.files import write_json
-from moclip.data.manifest import Video, write_classes, write_manifest, write_split
-from moclip.data.splits import Member, read_class_index
+from moclip.data.lists import read_class_index
+from moclip.data.manifest import Video, write_classes, write_manifest
+from moclip.data.splits import Member, write_split
 from moclip.results.predictions import read_predictions
 from stages import _entry, cache_clip, clip_model, zero_shot
 from tests.support.imports import ROOT
@@ -43,10 +44,10 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
         [Video(id_, name, f"{name}_g01", "", 0, "", "", 0.0, 0, 0, 0) for id_, name in zip(ids, CLASSES, strict=True)],
     )
     write_classes(Path("classes.csv"), CLASSES)
-    write_split(Path("splits/split1.csv"), [Member(id_, label, "test") for label, id_ in enumerate(ids)])
+    write_split(Path("splits/split1.csv"), [Member(id_, label, "test", id_) for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
     stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", prompts="none", templates="none")
-    stage(monkeypatch, zero_shot, **LISTS, **FILES, splits="splits", preds="preds")
+    stage(monkeypatch, zero_shot, classes="classes.csv", **FILES, splits="splits", preds="preds")
     predictions = read_predictions(Path("preds/split1.npz"))
     order_of = np.argsort(predictions.labels)
     return [CLASSES[k] for k in predictions.logits.argmax(axis=1)[order_of]]

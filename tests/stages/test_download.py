@@ -10,8 +10,9 @@ from ruamel.yaml import YAML
 
 from moclip.base.errors import DataError
 from moclip.base.files import read_json
-from moclip.data.dataset import LISTS, VIDEOS
-from moclip.data.manifest import read_manifest, read_split
+from moclip.data.manifest import read_manifest
+from moclip.data.splits import read_members
+from moclip.data.ucf101 import LISTS, VIDEOS
 from stages import _entry, download
 from tests.support.clips import encode, scrolling
 from tests.support.imports import ROOT
@@ -49,7 +50,7 @@ def test_part_of_a_remote_zip_becomes_manifest_and_splits(
     assert '"name": "ucf101 (part)"' in (tmp_path / "d.json").read_text()
     videos = read_manifest(tmp_path / "m.csv")
     assert {video.class_name for video in videos.values()} == set(names)
-    assert len(videos) == len(read_split(tmp_path / "splits/split2.csv")) == 6
+    assert len(videos) == len(read_members(tmp_path / "splits/split2.csv")) == 6
     assert all(video.frames == 12 for video in videos.values())
 
 
@@ -102,7 +103,7 @@ def test_short_videos_leave_every_list_and_are_named(
     kept = {f"v_{name}_g0{group}_c01" for name in ("Jump", "Walk") for group in (1, 2, 3, 4)}
     assert set(read_manifest(uneven / "m.csv")) == kept
     for split in (1, 2, 3):
-        members = read_split(uneven / f"splits/split{split}.csv")
+        members = read_members(uneven / f"splits/split{split}.csv")
         assert {member.id for member in members} == kept
         assert sum(member.part == "test" for member in members) == 2
 

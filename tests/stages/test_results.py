@@ -14,13 +14,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.files import write_json
-from moclip.data.dataset import Clip, measure
-from moclip.data.manifest import write_classes, write_manifest, write_split
-from moclip.data.splits import Member
+from moclip.data.dataset import Clip
+from moclip.data.manifest import write_classes, write_manifest
+from moclip.data.measure import measure
+from moclip.data.splits import Member, write_split
 from moclip.motion.grid import rasterise
 from moclip.motion.store import write_store
 from moclip.results.predictions import Predictions, write_predictions
-from moclip.video.decode import read_motion
+from moclip.video.decode import stream_motion
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Run", "Jump"]
@@ -69,10 +70,10 @@ def write_data(root: Path) -> None:
         clips[path.stem] = Clip(path.stem, name, f"{name}_g01", path)
     write_manifest(root / "manifest.csv", measure(clips.values(), root / "data/videos", jobs=1))
     write_classes(root / "classes.csv", CLASSES)
-    members = [Member(clip, i, "test") for i, clip in enumerate(clips)]
+    members = [Member(stem, i, "test", clip.group) for i, (stem, clip) in enumerate(clips.items())]
     for split in (1, 2, 3):
         write_split(root / f"splits/split{split}.csv", members)
-    grids = ((name, rasterise(read_motion(clip.path), 8)) for name, clip in clips.items())
+    grids = ((name, rasterise(stream_motion(clip.path), 8)) for name, clip in clips.items())
     write_store(root / "motion", grids, {})
     write_json(root / "dataset.json", {"name": "demo", "complete": True})
 

@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import StoreError
+from moclip.tracking.result import Result, numbers
 from stages import _entry, track
 from stages.dvc.digest import md5
 from stages.dvc.lock import Lock, read_lock
-from stages.track import numbers, read_result
 
 PARAMS = {"seed": 0, "splits": [1], "heads": ["zero_shot", "fusion"], "fusion": {"hidden": 64}}
 METRICS = {"top1_pct": 50.0, "top5_pct": 90.0, "mean_class_pct": 45.0, "n_test": 12}
@@ -36,6 +36,12 @@ ARGS = Namespace(
 )
 RESULTS = [ARGS.results / head for head in ("zero_shot", "fusion")]
 METRICS_FILE = RESULTS[0] / "split1_metrics.json"
+
+
+def read_result() -> Result:
+    inputs = {name: vars(ARGS)[name] for name in ("manifest", "splits", "motion", "clip", "images")}
+    files = [ARGS.figures, ARGS.contact_sheet, ARGS.lock, _entry.PARAMS_FILE, ARGS.cost_page, ARGS.costs]
+    return track.read_result(read_lock(ARGS.lock), RESULTS, ARGS.summary, [ARGS.report], inputs, files)
 
 
 def item(path: str) -> dict[str, Any]:
@@ -198,7 +204,7 @@ def test_key_of_one_head_does_not_hang_on_the_parameters_of_another() -> None:
 
 @pytest.mark.usefixtures("workspace")
 def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
-    result = read_result(ARGS, read_lock(ARGS.lock))
+    result = read_result()
     assert result.dataset == "demo"
     assert result.variant == "base"
     assert result.params["fusion.hidden"] == "64"
@@ -218,10 +224,10 @@ def test_file_that_the_lock_does_not_describe_is_refused(path: Path) -> None:
     made = path if path == ARGS.summary else path.parent
     path.write_text("{}")
     with pytest.raises(StoreError, match=rf"{made}: not what the pipeline wrote.*dvc repro"):
-        read_result(ARGS, read_lock(ARGS.lock))
+        read_result()
     path.unlink()
     with pytest.raises(StoreError, match=rf"{made}: {'missing' if made == path else 'not what the pipeline wrote'}"):
-        read_result(ARGS, read_lock(ARGS.lock))
+        read_result()
 
 
 @pytest.mark.usefixtures("workspace")
@@ -229,14 +235,14 @@ def test_metrics_file_without_a_required_number_is_refused() -> None:
     METRICS_FILE.write_text('{"top1_pct": 50.0}')
     write_yaml("dvc.lock", {"stages": lock_stages()})
     with pytest.raises(StoreError, match="lacks the number 'top5_pct'"):
-        read_result(ARGS, read_lock(ARGS.lock))
+        read_result()
 
 
 @pytest.mark.usefixtures("workspace")
-def test_summary_of_other_heads_than_asked_for_is_refused() -> None:
-    write_yaml("params.yaml", PARAMS | {"heads": ["fusion"]})
+def test_summary_of_other_heads_than_asked_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.RESULTS", RESULTS[1:])
     with pytest.raises(StoreError, match=r"holds heads \['fusion', 'zero_shot'\].*asks for"):
-        read_result(ARGS, read_lock(ARGS.lock))
+        read_result()
 
 
 @pytest.mark.usefixtures("workspace")
@@ -261,7 +267,7 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     git(workspace, "commit", "-qm", "first")
     base = git(workspace, "rev-parse", "HEAD")
     write_yaml("params.yaml", PARAMS | {"fusion": {"hidden": 256}})
-    result = read_result(ARGS, read_lock(ARGS.lock))
+    result = read_result()
     assert result.variant == "fusion.hidden=256"
     assert result.tags == {
         "mlflow.source.git.commit": base,
@@ -272,7 +278,7 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     git(workspace, "commit", "-qm", "second", "params.yaml")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", base)
     _entry.all_params.cache_clear()
-    result = read_result(ARGS, read_lock(ARGS.lock))
+    result = read_result()
     assert result.variant == "fusion.hidden=256"
     assert result.tags["moclip.git_dirty"] == "true"
     assert result.environment["changed_since_commit"] == ("code.py",)
@@ -289,7 +295,7 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
     monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(track, "write_bill", lambda *arguments: None)
-    monkeypatch.setattr(track, "log_model", lambda *arguments: None)
+    monkeypatch.setattr("moclip.tracking.registry.log_model", lambda *arguments: None)
     given = vars(ARGS) | {"cards": ARGS.report, "models": "models"}
     words = [word for name, path in given.items() for word in (f"--{name.replace('_', '-')}", str(path))]
     monkeypatch.setattr("sys.argv", ["track", *words])
@@ -324,7 +330,7 @@ def test_each_head_has_the_data_that_it_read() -> None:
     read = {"data/motion": "m.dir", "data/splits/split1.csv": "s", "models/clip/x.json": "c"}
     stages["train_fusion"]["deps"] += [{"path": path, "md5": digest} for path, digest in read.items()]
     write_yaml("dvc.lock", {"stages": stages})
-    result = read_result(ARGS, read_lock(ARGS.lock))
+    result = read_result()
     manifest = {"data/manifest.csv": item("data/manifest.csv")["md5"]}
     assert [child.data for child in result.children] == [manifest, manifest | read]
     assert result.data == manifest | read

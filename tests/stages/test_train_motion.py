@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.data.manifest import Video, write_classes, write_manifest, write_split
-from moclip.data.splits import Member
+from moclip.data.manifest import Video, write_classes, write_manifest
+from moclip.data.splits import Member, write_split
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
 from moclip.training.device import ON_CPU, Compute
@@ -41,12 +41,7 @@ def place(tmp_path: Path) -> Path:
     params["motion_net"].update(epochs=EPOCHS, batch_videos=4, eval_segments=2, select="test")
     params["motion"].update(accumulate="none", window_frames=None)
     yaml.dump(params, tmp_path / "params.yaml")
-    parts = {"train": TRAIN, "val": VAL, "test": TEST}
-    members = [
-        Member(video, label, name)
-        for name, part in parts.items()
-        for video, label in zip(part.ids, part.labels, strict=True)
-    ]
+    members = [*TRAIN.members, *VAL.members, *TEST.members]
     write_split(tmp_path / "split1.csv", members)
     write_classes(tmp_path / "classes.csv", ["down", "up"])
     write_manifest(tmp_path / "manifest.csv", [video_row(member) for member in members])

@@ -1,11 +1,15 @@
 """Videos made by real encoders, for tests of what reads them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from moclip.video.decode import stream_motion
+from moclip.video.vectors import MotionVectors
 
 WIDTH, HEIGHT = 176, 144
 
@@ -68,3 +72,9 @@ def encode_audio(path: Path) -> Path:
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path
+
+
+def read_motion(path: Path, *, fast: bool = True) -> MotionVectors:
+    """All motion vectors of a short video as one run."""
+    runs = [replace(run, records=run.records.copy()) for run in stream_motion(path, fast=fast, chunk_bytes=1 << 30)]
+    return runs[0]

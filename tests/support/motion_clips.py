@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from moclip.motion.features import Labelled
+from moclip.data.splits import Member, Split
 from moclip.motion.grid import MotionGrid
 from moclip.motion.store import MotionStore, write_store
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
-from moclip.video.decode import FrameState
+from moclip.video.vectors import FrameState
 from tests.support.imports import ROOT
 
 MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
 MOTION_NET: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["motion_net"]
 SEED = (0, "motion", 1)
 FRAMES = 9
+CLASSES = ("down", "up")
 
 
 def params(**changes: Any) -> MotionNetParams:
@@ -41,9 +42,11 @@ def write_clips(path: Path) -> MotionStore:
     return MotionStore.open(path)
 
 
-def part(start: int, end: int) -> Labelled:
-    pairs = [(f"{name}{i}", label) for i in range(start, end) for label, name in enumerate(("down", "up"))]
-    return Labelled([video for video, _ in pairs], [label for _, label in pairs])
+def part(name: str, start: int, end: int) -> Split:
+    members = [
+        Member(f"{way}{i}", label, name, f"g{way}{i}") for i in range(start, end) for label, way in enumerate(CLASSES)
+    ]
+    return Split(members, CLASSES)
 
 
-TRAIN, VAL, TEST = part(0, 8), part(8, 10), part(10, 12)
+TRAIN, VAL, TEST = part("train", 0, 8), part("val", 8, 10), part("test", 10, 12)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from moclip.base.errors import StoreError
-from moclip.tracking.record import Child, Result, record
+from moclip.tracking.record import record
+from moclip.tracking.result import Child, Result
 from moclip.tracking.store import store_at
 from tests.support.imports import ROOT
 from tools import pictures

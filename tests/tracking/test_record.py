@@ -10,9 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from moclip.base.errors import StoreError
 from moclip.params.flat import flatten
+from moclip.tracking import client as mlflow_client
 from moclip.tracking import record as track
-from moclip.tracking import store as mlflow_store
-from moclip.tracking.record import Child, Result, record, variant_name
+from moclip.tracking.record import record
+from moclip.tracking.result import EXPERIMENT_TAG, KIND_TAG, Child, Result, variant_name
 from moclip.tracking.store import ServerError, Store, store_at
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
@@ -50,7 +51,7 @@ def store(migrated: Path, tmp_path: Path) -> Store:
 def runs(store: Store, kind: str | None = None) -> list[track.Run]:
     client = track.MlflowClient(tracking_uri=store.uri)
     experiments = [e.experiment_id for e in client.search_experiments() if e.name != "Default"]
-    condition = f"tags.`{track.KIND_TAG}` = '{kind}'" if kind else ""
+    condition = f"tags.`{KIND_TAG}` = '{kind}'" if kind else ""
     return list(client.search_runs(experiments, condition)) if experiments else []
 
 
@@ -98,7 +99,7 @@ def test_same_key_is_recorded_once_and_other_keys_beside_it(store: Store) -> Non
 def test_known_result_is_found_under_every_experiment_that_came_to_it(store: Store) -> None:
     for name in ("macro-sham", "wedgy-myth", "wedgy-myth", None):
         record(result(dvc_experiment=name), store)
-    assert {run.data.tags[track.EXPERIMENT_TAG] for run in runs(store)} == {"macro-sham wedgy-myth"}
+    assert {run.data.tags[EXPERIMENT_TAG] for run in runs(store)} == {"macro-sham wedgy-myth"}
 
 
 @pytest.mark.parametrize("step", ["_create_child", "_log_artifacts"])
@@ -204,8 +205,8 @@ def test_deleted_database_is_filled_again(store: Store) -> None:
 
 
 def test_lock_that_never_comes_free_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_store, "LOCK_TIMEOUT_S", 0.05)
-    with mlflow_store.FileLock(store.lock), pytest.raises(StoreError, match=r"mlflow\.db\.lock: held by"):
+    monkeypatch.setattr(mlflow_client, "LOCK_TIMEOUT_S", 0.05)
+    with mlflow_client.FileLock(store.lock), pytest.raises(StoreError, match=r"mlflow\.db\.lock: held by"):
         record(result(), store)
 
 

@@ -27,8 +27,9 @@ from moclip.base.files import write_json
 from moclip.cli.main import main
 from moclip.predict.predictor import Predictor
 from moclip.tracking import registry as model_registry
-from moclip.tracking.record import Child, Result, record
-from moclip.tracking.registry import Logged, fetch_model, log_model, registered_name, selection_figure
+from moclip.tracking.record import record
+from moclip.tracking.registry import Logged, fetch_model, log_model, validation_score
+from moclip.tracking.result import Child, Result, registered_name
 from moclip.tracking.serving import Served, as_row
 from moclip.tracking.store import Store, store_at
 from tests.support.clips import encode, scrolling
@@ -130,14 +131,14 @@ def test_model_that_was_left_half_written_is_made_again(
     assert models_of(store, "torn") == [again.model_id] != [torn]
 
 
-def test_figure_is_the_mean_over_splits_of_the_epoch_kept() -> None:
+def test_score_is_the_mean_over_splits_of_the_epoch_kept() -> None:
     curves = [{"val_top1_pct": [(0, 70.0), (1, 50.0)]}, {"val_top1_pct": [(0, 30.0), (1, 40.0)]}]
     children = [Child("fusion", split, {}, curve) for split, curve in enumerate(curves, start=1)]
     children.append(Child("clip_probe", 1, {}, {"val_top1_pct": [(0, 99.0)]}))
     made = replace(result("k", 0.0), children=children)
-    assert selection_figure(made, "val") == 55.0
-    assert selection_figure(made, "last") == 45.0
-    assert selection_figure(replace(made, children=children[2:]), "val") is None
+    assert validation_score(made, "val") == 55.0
+    assert validation_score(made, "last") == 45.0
+    assert validation_score(replace(made, children=children[2:]), "val") is None
     assert registered_name("hmdb51") == "moclip-hmdb51"
 
 

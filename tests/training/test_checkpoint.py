@@ -1,3 +1,4 @@
+import os
 import pickle
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from moclip.base.files import temporary_name
 from moclip.training import checkpoint as module
 from moclip.training.checkpoint import checkpoint_in
 from tests.support.imports import ROOT
+from tests.support.processes import ended_process
 
 STATE: dict[str, Any] = {"weights": {"a": torch.arange(3.0)}, "history": [(0, 0.1, float("inf"))], "best": None}
 
@@ -31,10 +34,11 @@ def killed(directory: Path, state: dict[str, Any] = STATE) -> Path:
 
 def test_state_comes_back_after_an_error_and_goes_with_the_end(tmp_path: Path) -> None:
     path = killed(tmp_path)
-    (tmp_path / ".state.123.part.pt").write_bytes(b"torn")
+    left_over = tmp_path / temporary_name("state", ".pt").replace(f".{os.getpid()}.", f".{ended_process()}.")
+    left_over.write_bytes(b"torn")
     with checkpoint_in(tmp_path) as checkpoint:
         found = checkpoint.load()
-        assert not list(tmp_path.glob(".state.*")), "what a killed process was writing is cleared away"
+        assert not left_over.exists(), "what a killed process was writing is cleared away"
         assert found is not None
         assert torch.equal(found["weights"]["a"], STATE["weights"]["a"])
         assert {name: found[name] for name in ("history", "best")} == {

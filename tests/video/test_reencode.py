@@ -5,7 +5,8 @@ from moclip.base.errors import VideoError
 from moclip.motion import grid as motion
 from moclip.video import decode as video
 from moclip.video.reencode import reencode
-from tests.support.clips import encode, scrolling
+from moclip.video.vectors import FrameState
+from tests.support.clips import encode, read_motion, scrolling
 
 
 def test_the_recipe_gives_its_size_codec_and_key_frames(tmp_path):
@@ -13,15 +14,15 @@ def test_the_recipe_gives_its_size_codec_and_key_frames(tmp_path):
     assert reencode(source, tmp_path / "out.avi") == 30.0
     info = video.probe(tmp_path / "out.avi")
     assert (info.codec, info.width, info.height, info.frames) == ("mpeg4", 340, 256, 30)
-    vectors = video.read_motion(tmp_path / "out.avi")
-    assert np.flatnonzero(vectors.state == video.FrameState.KEY).tolist() == [0, 12, 24]
+    vectors = read_motion(tmp_path / "out.avi")
+    assert np.flatnonzero(vectors.state == FrameState.KEY).tolist() == [0, 12, 24]
     assert not vectors.future_frames.any()
 
 
 def test_content_keeps_its_motion_in_the_new_size(tmp_path):
     source = encode(tmp_path / "in.avi", scrolling(10, 4, -4, width=340, height=256))
     reencode(source, tmp_path / "out.avi")
-    grid = motion.rasterise(video.read_motion(tmp_path / "out.avi"), 16)
+    grid = motion.rasterise(video.stream_motion(tmp_path / "out.avi"), 16)
     inner = grid.mv[1:, 2:-2, 2:-2].reshape(-1, 2)
     assert np.median(inner, axis=0).tolist() == [8, -8]
 

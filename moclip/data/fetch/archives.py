@@ -6,11 +6,7 @@ hidden folder beside the target and move in when all of them are whole.
 """
 
 import re
-import shutil
 import stat
-import subprocess
-import tarfile
-import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -33,7 +29,6 @@ MAX_TOTAL_BYTES = 200 << 30
 MAX_RATIO = 200  # of what comes out to what went in; videos hardly shrink, lists do by 20
 _SMALL_BYTES = 16 << 20  # so much may come out of any archive: a ratio says little of a small one
 _RAR_MAGIC = b"Rar!\x1a\x07"
-_RAR_TOOLS = ("bsdtar", "unrar", "unar", "7z", "7zz")
 _NESTED = re.compile(r"\.(zip|rar|r\d\d|7z|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|cab|iso|jar)$", re.IGNORECASE)
 
 Choose = Callable[[str], PurePosixPath | None]
@@ -261,9 +256,7 @@ def _zip_kind(info: zipfile.ZipInfo) -> str:
     return "folder" if info.is_dir() else "file"
 
 
-_DAMAGE = (
-    *(zipfile.BadZipFile, rarfile.Error, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError),
-)
+_DAMAGE = (zipfile.BadZipFile, rarfile.Error, zlib.error, EOFError, RuntimeError, ValueError, OSError)
 
 
 @contextmanager
@@ -271,7 +264,7 @@ def _readable(archive: str, member: str | None = None) -> Iterator[None]:
     """Turn the many errors of a damaged archive into one that names it."""
     try:
         yield
-    except _DAMAGE as error:
+    except (*_DAMAGE, getattr(_libarchive(), "ArchiveError", OSError)) as error:
         where = archive if member is None else f"{archive}: member {member!r}"
         raise ArchiveError(
             f"{where}: cannot be read ({error}); it is damaged, cut short or of an unknown kind; "
@@ -280,7 +273,7 @@ def _readable(archive: str, member: str | None = None) -> Iterator[None]:
 
 
 class Rar:
-    """A RAR archive: the library rarfile reads its headers, and one of several readers unpacks, which are not trusted.
+    """A RAR archive: the library rarfile reads its headers; it, or libarchive, unpacks, and neither is trusted.
 
     Names, sizes and checksums are those of the headers; what comes out is held against them here, since libarchive
     does not check the sums of RAR members.
@@ -302,54 +295,17 @@ class Rar:
         ]
 
     def contents(self, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """Names and bytes: in one pass by libarchive or bsdtar, else member by member by unrar, unar or 7z."""
+        """Names and bytes: in one pass by libarchive, else member by member by unrar, unar or 7z."""
         with _readable(self.name):
-            if library := _libarchive():
-                yield from _by_libarchive(self._path, library, chosen)
-            elif tool := shutil.which("bsdtar"):
-                yield from _by_bsdtar(self._path, tool, chosen)
-            else:
-                yield from _by_rarfile(self._path, chosen)
+            library = _libarchive()
+            yield from _by_libarchive(self._path, library, chosen) if library else _by_rarfile(self._path, chosen)
 
 
 def _by_libarchive(path: Path, library: Any, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    with _translated(library), library.file_reader(str(path)) as reader:
+    with library.file_reader(str(path)) as reader:
         for member in reader:
             if member.pathname in chosen:
-                yield member.pathname, _libarchive_blocks(member, library)
-
-
-def _libarchive_blocks(member: Any, library: Any) -> Iterator[bytes]:
-    with _translated(library):
-        yield from member.get_blocks()
-
-
-@contextmanager
-def _translated(library: Any) -> Iterator[None]:
-    try:
-        yield
-    except library.ArchiveError as error:
-        raise OSError(f"libarchive: {error}") from error
-
-
-def _by_bsdtar(path: Path, tool: str, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """The tool turns the archive into a tar stream, and writes nothing itself."""
-    command = [tool, "-c", "-f", "-", "-P", "--format", "pax", f"@{path.resolve()}"]
-    with (
-        tempfile.TemporaryFile() as complaints,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as process,
-    ):
-        try:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
-                for member in tar:
-                    if member.name in chosen and (file := tar.extractfile(member)):
-                        yield member.name, _read_on(file)
-            process.communicate()  # the padding at the end
-        finally:
-            process.kill()  # no effect on one that has ended
-        if process.returncode:
-            complaints.seek(0)
-            raise OSError(complaints.read().decode(errors="replace").strip())
+                yield member.pathname, member.get_blocks()
 
 
 def _by_rarfile(path: Path, chosen: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -396,12 +352,14 @@ def require_rar(name: str) -> None:
     Raises:
         ArchiveError: nothing unpacks them; says what to install, and what needs no such thing.
     """
-    if _libarchive() is None and not any(map(shutil.which, _RAR_TOOLS)):
+    try:
+        if _libarchive() is None:
+            rarfile.tool_setup(bsdtar=False, force=True)  # to bsdtar, rarfile 4.5 gives arguments that it does not take
+    except rarfile.RarCannotExec as error:
         raise ArchiveError(
-            f"{name}: nothing here unpacks RAR; install bsdtar (package libarchive-tools or bsdtar), unrar or unar, or "
-            "libarchive with `pip install libarchive-c`; or set data.archive: thumos, the zip of the same videos, "
-            "which needs nothing"
-        )
+            f"{name}: nothing here unpacks RAR; install libarchive with `pip install libarchive-c`, or unrar or unar; "
+            "or set data.archive: thumos, the zip of the same videos, which needs nothing"
+        ) from error
 
 
 def _libarchive() -> Any:

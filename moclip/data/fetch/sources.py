@@ -10,10 +10,9 @@ from filelock import FileLock, Timeout
 
 from moclip.base.errors import DataError
 from moclip.base.files import remove
-from moclip.data.dataset import LIST_FILES, LISTS, VIDEOS, listed_videos
 from moclip.data.fetch.archives import Archive, ArchiveError, Zip, extract, open_archive, require_rar
 from moclip.data.fetch.transfer import Patience, RangeFile, Remote, download
-from moclip.data.splits import Listed
+from moclip.data.ucf101 import LIST_FILES, LISTS, VIDEOS, listed_videos
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +103,7 @@ def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) ->
 def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -> None:
     every = listed_videos(root)
     wanted = listed_videos(root, classes=source.classes, clips_per_class=source.clips_per_class)
-    missing = {stem: video for stem, video in wanted.items() if not _place(root / VIDEOS, video).is_file()}
+    missing = {stem: name for stem, name in wanted.items() if not (root / VIDEOS / name / f"{stem}.avi").is_file()}
     if not missing:
         return
     log.info("%s: %d of %d wanted videos are missing; bringing them", root, len(missing), len(wanted))
@@ -130,19 +129,19 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
     remove(path)  # its members are out and were checked; kept on any error, for it may be good and was long in coming
 
 
-def _take(archive: Archive, root: Path, every: Mapping[str, Listed], missing: Mapping[str, Listed]) -> None:
+def _take(archive: Archive, root: Path, every: Mapping[str, str], missing: Mapping[str, str]) -> None:
     """Extract the missing videos; all names of the archive are held against the lists before."""
     _check_names(archive, every, missing)
 
     def place(name: str) -> PurePosixPath | None:
-        video = missing.get(_listed_stem(name, spelled))
-        return None if video is None else PurePosixPath(video.class_name, f"{video.id}.avi")
+        stem = _listed_stem(name, spelled)
+        return PurePosixPath(missing[stem], f"{stem}.avi") if stem in missing else None
 
     spelled = {stem.casefold(): stem for stem in every}
     extract(archive, root / VIDEOS, place)
 
 
-def _check_names(archive: Archive, every: Mapping[str, Listed], missing: Mapping[str, Listed]) -> None:
+def _check_names(archive: Archive, every: Mapping[str, str], missing: Mapping[str, str]) -> None:
     spelled = {stem.casefold(): stem for stem in every}
     names = [entry.name for entry in archive.entries() if entry.kind == "file" and entry.name.lower().endswith(".avi")]
     stems = {name: _listed_stem(name, spelled) for name in names}
@@ -164,7 +163,3 @@ def _listed_stem(name: str, spelled: Mapping[str, str]) -> str:
     """The listed id of a member, whatever folder it lies in and whatever its capitals; empty where there is none."""
     path = PurePosixPath(name)
     return spelled.get(path.stem.casefold(), "") if path.suffix.lower() == ".avi" else ""
-
-
-def _place(base: Path, video: Listed) -> Path:
-    return base / video.class_name / f"{video.id}.avi"

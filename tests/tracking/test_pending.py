@@ -1,12 +1,12 @@
-"""Results that wait for a server: nothing is lost on the way, and nothing stays behind."""
+"""Pending results: nothing is lost on the way to the server, and nothing stays behind."""
 
 import math
 from pathlib import Path
 
 import pytest
 
-from moclip.tracking.outbox import deliver, keep
-from moclip.tracking.record import Child, Result
+from moclip.tracking.pending import deliver, is_empty, keep
+from moclip.tracking.result import Child, Result
 from moclip.tracking.store import ServerError
 from tests.tracking.test_record import result
 
@@ -27,9 +27,9 @@ def kept(tmp_path: Path) -> Result:
 
 
 def test_what_is_delivered_is_what_was_kept(kept: Result, tmp_path: Path) -> None:
-    outbox, delivered = tmp_path / "outbox", []
+    pending, delivered = tmp_path / "pending", []
     for _ in range(2):
-        keep(kept, outbox)
+        keep(kept, pending)
     (tmp_path / "report.md").write_text("# Another report")
 
     def take(one: Result) -> None:
@@ -38,7 +38,9 @@ def test_what_is_delivered_is_what_was_kept(kept: Result, tmp_path: Path) -> Non
         assert (figures / "gain.svg").read_text() == "<svg/>"
         delivered.append(one)
 
-    assert deliver(outbox, take) == 1
+    assert not is_empty(pending)
+    assert deliver(pending, take) == 1
+    assert is_empty(pending)
     (one,) = delivered
     for name in ("dataset", "key", "variant", "params", "tags", "summary", "dvc_experiment", "data", "environment"):
         assert getattr(one, name) == getattr(kept, name)
@@ -47,13 +49,13 @@ def test_what_is_delivered_is_what_was_kept(kept: Result, tmp_path: Path) -> Non
         == "[(0, nan), (1, 0.3333333333333333)]"
     )
     assert one.children[0].data == {"data/x": "0"}
-    assert deliver(outbox, take) == 0
+    assert deliver(pending, take) == 0
 
 
 def test_server_that_goes_down_meanwhile_leaves_the_rest(kept: Result, tmp_path: Path) -> None:
-    outbox, seen = tmp_path / "outbox", []
+    pending, seen = tmp_path / "pending", []
     for key in ("a", "b"):
-        keep(result(key), outbox)
+        keep(result(key), pending)
 
     def take(one: Result) -> None:
         if len(seen) == 1:
@@ -61,11 +63,11 @@ def test_server_that_goes_down_meanwhile_leaves_the_rest(kept: Result, tmp_path:
         seen.append(one.key)
 
     with pytest.raises(ServerError):
-        deliver(outbox, take)
-    assert deliver(outbox, lambda one: seen.append(one.key)) == 1
+        deliver(pending, take)
+    assert deliver(pending, lambda one: seen.append(one.key)) == 1
     assert seen == ["a", "b"]
 
 
 def test_nothing_kept_is_nothing_to_do(tmp_path: Path) -> None:
-    assert deliver(tmp_path / "outbox", pytest.fail) == 0
-    assert not (tmp_path / "outbox").exists()
+    assert deliver(tmp_path / "pending", pytest.fail) == 0
+    assert not (tmp_path / "pending").exists()

@@ -1,4 +1,4 @@
-"""Results that a tracking server could not take, kept with their artifacts until it is back."""
+"""Pending results: a tracking server could not take them, so they are kept with their artifacts until it is back."""
 
 import json
 import shutil
@@ -9,14 +9,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from moclip.base.files import atomic_path, read_json, remove
-from moclip.tracking.record import Child, Result
+from moclip.tracking.result import Child, Result
 
 _RESULT = "result.json"
 _ARTIFACTS = "artifacts"
 
 
 def keep(result: Result, directory: Path) -> Path:
-    """Keep a result under its key; one that is kept already is replaced."""
+    """Keep a result under its key, in place of an older one of that key; returns where."""
     place = directory / result.key
     with FileLock(_lock(directory)), atomic_path(place) as temporary:
         (temporary / _ARTIFACTS).mkdir(parents=True)
@@ -28,16 +28,25 @@ def keep(result: Result, directory: Path) -> Path:
     return place
 
 
+def is_empty(directory: Path) -> bool:
+    """Whether no result is kept."""
+    return not _places(directory)
+
+
 def deliver(directory: Path, record: Callable[[Result], object]) -> int:
-    """Record what is kept and forget it; how many there were. What `record` raises ends it, nothing is lost."""
-    if not directory.exists():
+    """Record each kept result, then remove it; returns how many. An error of `record` leaves the rest in place."""
+    if is_empty(directory):
         return 0
     with FileLock(_lock(directory)):
-        places = sorted(path.parent for path in directory.glob(f"[!.]*/{_RESULT}"))
+        places = _places(directory)
         for place in places:
             record(_read(place))
             remove(place)
     return len(places)
+
+
+def _places(directory: Path) -> list[Path]:
+    return sorted(path.parent for path in directory.glob(f"[!.]*/{_RESULT}"))
 
 
 def _read(place: Path) -> Result:

@@ -1,0 +1,48 @@
+"""What each video is, measured from its file: the rows of the manifest."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from moclip.base.errors import DataError
+from moclip.base.files import sha256_file
+from moclip.base.work import gather
+from moclip.data.dataset import Clip
+from moclip.data.manifest import Video
+from moclip.video.decode import probe
+
+
+def measure(clips: Iterable[Clip], root: Path, *, jobs: int | None = None) -> list[Video]:
+    """Hash and probe every video, in parallel over files; `jobs` None takes every core.
+
+    Raises:
+        DataError: lists every video that cannot be read, each with its reason.
+    """
+    tasks = sorted(clips, key=lambda clip: clip.id)
+    rule = f"of {len(tasks)} videos cannot be used; replace or remove them"
+    return gather(
+        tasks,
+        partial(_measure, root=root),
+        desc="measure",
+        unit="video",
+        refuse=lambda bad: DataError(f"{len(bad)} {rule}:\n" + "\n".join(bad)),
+        crashed=lambda clip: f"{clip.path}: its decoder crashes",
+        jobs=jobs,
+    )
+
+
+def _measure(clip: Clip, root: Path) -> Video:
+    info = probe(clip.path)
+    return Video(
+        id=clip.id,
+        class_name=clip.class_name,
+        group=clip.group,
+        path=clip.path.relative_to(root).as_posix(),
+        bytes=clip.path.stat().st_size,
+        sha256=sha256_file(clip.path),
+        codec=info.codec,
+        fps=round(info.fps, 6),
+        width=info.width,
+        height=info.height,
+        frames=info.frames,
+    )

@@ -1,0 +1,82 @@
+"""The door to MLflow: a client whose failures are messages, and the lock that the writers of a clone share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from moclip.base.errors import StoreError
+from moclip.tracking.store import ServerError, Store, first_line
+
+LOCK_TIMEOUT_S = 120
+# Often enough for a training of half a minute; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL overrides it.
+SAMPLE_S = 5.0
+
+
+def prepare(store: Store) -> None:
+    """Set up a fresh database, so that the UI can open it while results come in."""
+    with locked(store) as client:
+        client.search_experiments(max_results=1)
+
+
+@contextmanager
+def locked(store: Store) -> Iterator[MlflowClient]:
+    """A client for the one process of this clone that holds the store's lock.
+
+    The lock covers the set-up of a fresh database too, which fails where several processes begin it.
+
+    Raises:
+        StoreError: another process holds the lock for too long.
+        ServerError: the store is down or refuses what the block asks.
+    """
+    store.lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(store.lock, timeout=LOCK_TIMEOUT_S), connected(store) as client:
+            yield client
+    except Timeout as error:
+        raise StoreError(
+            f"{store.lock}: held by another process for {LOCK_TIMEOUT_S} s; end that one, then run `dvc repro track`"
+        ) from error
+
+
+@contextmanager
+def connected(store: Store) -> Iterator[MlflowClient]:
+    """A client of a store that is set up.
+
+    Raises:
+        ServerError: the store is down or refuses what the block asks.
+    """
+    try:
+        _connect(store.uri)
+        yield MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
+    except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
+        raise ServerError(
+            f"MLflow at {store.shown} failed ({first_line(error)}); all result files are safe: "
+            "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
+        ) from error
+
+
+def _connect(uri: str) -> None:
+    """Connect once to a database server: MLflow tries for 100 s before it says what is wrong."""
+    if not uri.startswith(("postgresql", "mysql", "mssql")):
+        return
+    url = make_url(uri)
+    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": "10"})
+    create_engine(url, poolclass=NullPool).connect().close()
+
+
+@contextmanager
+def machine_load(store: Store, run: str) -> Iterator[None]:
+    """Log the load of this machine as metrics of a run, from a thread, until the block ends."""
+    monitor = SystemMetricsMonitor(run, sampling_interval=SAMPLE_S, tracking_uri=store.uri)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()

@@ -1,0 +1,58 @@
+"""Show a result in MLflow: its runs, its model, and what a server could not take before."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moclip.tracking.lookup import shown_run
+from moclip.tracking.pending import deliver, is_empty, keep
+from moclip.tracking.result import Result
+from moclip.tracking.store import ServerError, Store
+
+if TYPE_CHECKING:
+    from moclip.tracking.record import Recorded
+
+log = logging.getLogger(__name__)
+
+
+def publish(result: Result, models: Path, store: Store, pending: Path) -> None:
+    """Make sure that MLflow shows a result once, with its model, and no live run of its trainings.
+
+    Args:
+        result: What to show.
+        models: The trained models.
+        store: Where to.
+        pending: Keeps the result if a server is down, and holds those that were kept before; they follow.
+
+    Raises:
+        StoreError: a database file fails, or a value or an artifact of the result cannot be stored.
+    """
+    if is_empty(pending) and (run := shown_run(result, store)):
+        log.info("MLflow: '%s', run %s already there in %s", result.variant, run, store.shown)
+        return
+    # Late: MLflow takes 3 s to import.
+    from moclip.tracking.registry import log_model
+
+    try:
+        recorded = _record(result, store)
+        log_model(result, recorded.run_id, models, store)
+        late = deliver(pending, lambda kept: _record(kept, store))
+    except ServerError as error:
+        if store.is_file:
+            raise
+        # An experiment that fails in its last stage would lose its results to a server's bad day.
+        log.warning("%s; kept in %s until the next `track` that reaches it", error, keep(result, pending))
+        return
+    done = "made" if recorded.created else "already there"
+    log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, done, store.shown)
+    if late:
+        log.info("MLflow: %d results recorded that had waited for the server", late)
+
+
+def _record(result: Result, store: Store) -> "Recorded":
+    from moclip.tracking.live import delete_ended
+    from moclip.tracking.record import record
+
+    recorded = record(result, store)
+    delete_ended(store, result.dataset, result.dvc_experiment)
+    return recorded

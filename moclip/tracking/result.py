@@ -1,0 +1,171 @@
+"""A result as MLflow shows it: one parent run, one child run for each head and split. Knows nothing of MLflow."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from moclip.base.errors import StoreError
+from moclip.base.files import read_json
+from moclip.training.history import columns, read_history
+
+KEY_TAG = "moclip.result"
+KIND_TAG = "moclip.kind"  # result, head or live
+COMPLETE_TAG = "moclip.complete"
+EXPERIMENT_TAG = "moclip.dvc_experiments"
+HEAD_TAG = "moclip.head"
+SPLIT_TAG = "moclip.split"
+VARIANT_TAG = "moclip.variant"
+CLONE_TAG = "moclip.clone"
+MODEL_TAG = "moclip.model_id"
+SERVED_HEAD = "fusion"
+ALIAS = "best"
+REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
+
+Point = tuple[int, float]
+Curves = Mapping[str, Sequence[Point]]
+
+
+@dataclass(frozen=True)
+class Child:
+    """One head on one split: final metrics, training curves as (epoch, value) points, digests of its data."""
+
+    head: str
+    split: int
+    metrics: Mapping[str, float]
+    curves: Curves = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one parent run shows; results with equal keys are the same result.
+
+    `data` maps the name of a data file to its digest, `environment` is JSON-able, `artifacts` are
+    files, and directories that keep their name.
+    """
+
+    dataset: str
+    key: str
+    variant: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    summary: Mapping[str, float]
+    children: Sequence[Child]
+    dvc_experiment: str | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Sequence[Path] = ()
+
+
+def experiment_name(dataset: str) -> str:
+    """The MLflow experiment that holds the runs of a data set."""
+    return f"moclip-{dataset}"
+
+
+def registered_name(dataset: str) -> str:
+    """The name that the models of a data set are registered under.
+
+    >>> registered_name("UCF101, 10 classes")
+    'moclip-ucf101-10-classes'
+    """
+    return "moclip-" + re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-")
+
+
+def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: int = 3) -> str:
+    """The parameters of a run that differ from the baseline, at most so many; `base` if none does.
+
+    >>> variant_name({"fusion.hidden": "256", "seed": "0"}, {"fusion.hidden": "64", "seed": "0"})
+    'fusion.hidden=256'
+    """
+    names = sorted(params.keys() | baseline.keys())
+    changed = [name for name in names if params.get(name) != baseline.get(name)]
+    shown = [f"{name}={_brief(params.get(name, 'absent'))}" for name in changed[:most]]
+    if len(changed) > most:
+        shown.append(f"{len(changed) - most} more")
+    return ", ".join(shown) or "base"
+
+
+def _brief(value: str, most: int = 40) -> str:
+    value = value.replace('"', "").replace(" ", "")
+    return value if len(value) <= most else value[: most - 1] + "…"
+
+
+def run_name(variant: str, head: str, split: int) -> str:
+    """Name of the run of one head on one split."""
+    return f"{variant} / {head} / split {split}"
+
+
+def head_tags(head: str, split: int) -> dict[str, str]:
+    """Tags of a run of one head on one split."""
+    return {HEAD_TAG: head, SPLIT_TAG: str(split)}
+
+
+def read_child(head: str, split: int, metrics: Path, history: Path, data: Mapping[str, str]) -> Child:
+    """One head on one split, from the files of its metrics (JSON) and its training (CSV).
+
+    Raises:
+        StoreError: a file is missing or broken, or the metrics lack one that every head has.
+    """
+    values = numbers(read_json(metrics))
+    if missing := [name for name in REQUIRED_METRICS if name not in values]:
+        raise StoreError(f"{metrics}: lacks the number '{missing[0]}'; run `dvc repro -f evaluate`")
+    return Child(head, split, values, read_curves(history), data)
+
+
+def read_curves(path: Path) -> dict[str, list[Point]]:
+    """One curve for each column beside `epoch`; a value that was undefined is NaN."""
+    history = read_history(path)
+    names = columns(history)[2:] if history else ()
+    curves = {name: [(epoch.epoch, epoch[name]) for epoch in history] for name in names}
+    return {"lr": [(epoch.epoch, epoch.lr) for epoch in history], **curves} if history else {}
+
+
+def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a metrics file under dotted names; words and nulls are no metrics.
+
+    >>> numbers({"top1_pct": 50.0, "interval": {"low_pct": 45.5, "method": "bootstrap"}})
+    {'top1_pct': 50.0, 'interval.low_pct': 45.5}
+    """
+    flat: dict[str, float] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def read_summary(path: Path, heads: Sequence[str], splits: Sequence[int]) -> Any:
+    """The summary of a result over its splits.
+
+    Raises:
+        StoreError: the file is missing or broken, or is of other heads or splits than these.
+    """
+    summary = read_json(path)
+    found = (sorted(summary["heads"]), sorted(summary["splits"]))
+    if found != (sorted(heads), sorted(splits)):
+        raise StoreError(
+            f"{path}: holds heads {found[0]} and splits {found[1]}, this run asks for "
+            f"{sorted(heads)} and {sorted(splits)}; run `dvc repro`"
+        )
+    return summary
+
+
+def summary_metrics(summary: Any) -> dict[str, float]:
+    """Means and spreads over the splits, as `fusion/top1_pct_mean`: the UI groups by the slash."""
+    return {
+        f"{head}/{metric}_{part}": values[part]
+        for head, metrics in summary["heads"].items()
+        for metric, values in metrics.items()
+        for part in ("mean", "std")
+        if isinstance(values.get(part), int | float)  # intervals are pairs: they stay in the summary
+    }
+
+
+def digest_tags(named: Mapping[str, Path], digests: Mapping[str, str]) -> dict[str, str]:
+    """Digests of what most comparisons filter by; a result that does without one has no tag for it."""
+    return {
+        f"moclip.digest.{name}": digests[path.as_posix()] for name, path in named.items() if path.as_posix() in digests
+    }

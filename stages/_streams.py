@@ -1,0 +1,107 @@
+"""The streams that a stage hands to heads, read from the files that dvc.yaml names."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moclip.base.files import read_json
+from moclip.data.facts import FactsByVideo, facts_of
+from moclip.data.manifest import read_classes, read_manifest
+from moclip.data.splits import read_split
+from moclip.heads.fitted import Account, ClassTexts, Stream, Videos
+from moclip.results.predictions import read_predictions
+from moclip.store.features import Features, read_features
+from stages._layout import cost_file, predicted, split_file
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files and directories of the streams; None where a stage has no such stream.
+
+    Attributes:
+        classes: Class names in index order.
+        splits: Directory of the splits.
+        clip: CLIP's image features.
+        texts: CLIP's features of the classes.
+        encoder: Facts of CLIP.
+        motion: Directory of the motion network's features, by split.
+        clip_predictions: Directory of the predictions of CLIP's head, whose logits are a stream.
+        motion_predictions: The same of motion's.
+        manifest: The videos.
+        containers: What their files give away.
+    """
+
+    classes: Path
+    splits: Path
+    clip: Path | None = None
+    texts: Path | None = None
+    encoder: Path | None = None
+    motion: Path | None = None
+    clip_predictions: Path | None = None
+    motion_predictions: Path | None = None
+    manifest: Path | None = None
+    containers: Path | None = None
+
+    def videos(self, split: int) -> Videos:
+        """The videos of a split with all streams that there are."""
+        return Videos(
+            read_split(split_file(self.splits, split, ".csv"), self.classes), dict(self._streams(split)), self._texts
+        )
+
+    def accounts(self, split: int) -> dict[str, Account | None]:
+        """What each stream costs, None where nobody knows: a CLIP of which only features were brought."""
+        return dict(self._accounts(split))
+
+    def _streams(self, split: int) -> Iterator[tuple[str, Stream]]:
+        if self._images is not None:
+            yield "clip", self._images
+        if self.motion is not None:
+            yield "motion", read_features(split_file(self.motion, split, ".npz"))
+        for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
+            if directory is not None:
+                yield name, _logits(directory, split)
+        if self.manifest is not None and self.containers is not None:
+            from moclip.video.container import read_container_table  # here: it brings the decoder
+
+            facts = facts_of(read_manifest(self.manifest), read_container_table(self.containers))
+            yield "container", FactsByVideo(facts)
+
+    def _accounts(self, split: int) -> Iterator[tuple[str, Account | None]]:
+        if self.encoder is not None:
+            facts = read_json(self.encoder)
+            known = {name: facts[name] for name in ("model", "parameters", "frame_macs")}
+            yield "clip", None if known["frame_macs"] is None else Account.of_clip(known)
+        if self.motion is not None:
+            yield "motion", Account.of_motion(read_json(split_file(self.motion, split, ".json")))
+        for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
+            if directory is not None:
+                file = cost_file(directory)
+                yield name, Account(**read_json(file)) if file.is_file() else None
+
+    @cached_property
+    def _images(self) -> Features | None:
+        return None if self.clip is None else read_features(self.clip)
+
+    @cached_property
+    def _texts(self) -> ClassTexts | None:
+        if self.texts is None or self.encoder is None:
+            return None
+        found, facts = read_features(self.texts), read_json(self.encoder)
+        return ClassTexts(found.of(read_classes(self.classes)), facts["logit_scale"]) if len(found.ids) else None
+
+
+def _logits(directory: Path, split: int) -> Features:
+    """Logits (n, k) of a head as a stream: those of the val and test videos."""
+    files = predicted(directory, split)
+    held_out = [read_predictions(files.val, may_be_empty=True), read_predictions(files.test)]
+    ids = np.concatenate([one.ids for one in held_out])
+    return Features(f"{directory} ({split})", ids, np.concatenate([one.logits for one in held_out]))
+
+
+def sources_of(args: Mapping[str, Any]) -> Sources:
+    """The sources among the arguments of a stage."""
+    return Sources(**{name: value for name, value in args.items() if name in Sources.__dataclass_fields__})

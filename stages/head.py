@@ -1,0 +1,82 @@
+"""Stage of a head, or of heads that always run together: fit each on every split, and write what it says."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from moclip.base.files import write_json
+from moclip.data.splits import Split
+from moclip.heads.fitted import Fitted, Resources, Videos, total
+from moclip.heads.registry import HEADS, module_of, sections, settings_of
+from moclip.params.run import Seed, Splits
+from stages._entry import arguments, run, section, work_directory
+from stages._layout import split_file
+from stages._live import Live
+from stages._predictions import predictions, write_account, write_split
+from stages._streams import Sources, sources_of
+from stages.dvc.code import HEAD_SCRIPT, running_code
+
+STREAMS = ("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers")
+
+
+def main() -> None:
+    args = arguments(
+        *("classes", "splits"),
+        optional=(*STREAMS, "fields", "network", "chosen"),
+        word_lists=("heads",),
+        path_lists=("model", "preds"),
+    )
+    sources = sources_of(vars(args))
+    with ExitStack() as kept:  # a split that is done keeps its state until all are: a kill costs no training
+        for head, model, preds in zip(args.heads, args.model, args.preds, strict=True):
+            choices = {}
+            for split in section("splits", Splits):
+                resources = resources_of(head, split, args.fields, args.network, kept)
+                fitted = fit_split(head, split, sources, resources)
+                fitted.save(model / f"split{split}")
+                write_predictions_of(fitted, sources.videos(split), preds, split)
+                choices[f"split{split}"] = fitted.choice
+            write_account(preds, account_of(fitted, sources, split))
+            if args.chosen:
+                write_json(args.chosen, choices)
+
+
+def fit_split(head: str, split: int, sources: Sources, resources: Resources | None) -> Fitted:
+    """Fit a head on one split; its epochs are shown live."""
+    spec, kind = HEADS[head], settings_of(head)
+    params = section(spec.section, kind) if spec.section and kind else None
+    seed = (section("seed", Seed), head, split)
+    shown = {"on_epoch": Live(head, split, params.epochs, sources.classes)} if params and spec.has_epochs else {}
+    fitted: Fitted = module_of(head).fit(sources.videos(split), params, seed, resources=resources, **shown)
+    return fitted
+
+
+def resources_of(head: str, split: int, fields: Path | None, network: Path | None, kept: ExitStack) -> Resources | None:
+    """What a fit may need beside features; None where the stage was given no motion."""
+    if fields is None or network is None:
+        return None
+    kinds: Mapping[str, Any] = sections()
+    own = {name: section(name, kinds[name]) for name in HEADS[head].also_reads}
+    return Resources(
+        own, fields, split_file(network, split, ""), work_directory(head), running_code(HEAD_SCRIPT, head), kept
+    )
+
+
+def write_predictions_of(fitted: Fitted, videos: Videos, preds: Path, split: int) -> None:
+    """Write logits of the held-out parts as the head sees them, and its epochs."""
+    seen = fitted.sees(videos)
+    parts: dict[str, Split] = {part: videos.split.part(part) for part in ("test", "val")}
+    test, val = (predictions(own, fitted.logits(seen.inputs(part))) for part, own in parts.items())
+    write_split(preds, split, test, val, fitted.history)
+
+
+def account_of(fitted: Fitted, sources: Sources, split: int) -> Any:
+    """What a head costs with its streams; None where no network runs, or one is unknown."""
+    own, accounts = fitted.cost(), sources.accounts(split)
+    below = [accounts.get(stream) for stream in fitted.streams]
+    return None if own is None or None in below else total(own, [one for one in below if one])
+
+
+if __name__ == "__main__":
+    run(main)
