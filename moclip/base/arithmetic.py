@@ -69,9 +69,15 @@ def apply(kernels: Kernels = "portable") -> Arithmetic:
     return chosen
 
 
-def threads() -> int:
-    """Threads that a sum may use in this process; processes over independent work use the other cores."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+def kernels_of(params: Path) -> Kernels:
+    """`compute.kernels` of a parameters file; `portable` where it cannot be read, which is refused elsewhere."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        value = YAML(typ="safe").load(params)["compute"]["kernels"]
+    except (OSError, YAMLError, KeyError, TypeError):
+        return "portable"
+    return "native" if value == "native" else "portable"
 
 
 def _has_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base import console
+from moclip.base.arithmetic import apply, kernels_of
 from moclip.cli import data as data_command
 from moclip.cli import doctor
 from moclip.cli import motion as motion_command
@@ -32,6 +33,7 @@ SCRIPTS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; a refusal is one message on stderr and status 1."""
+    apply(kernels_of(PLACES.params))
     return console.run(lambda: _run(sys.argv[1:] if argv is None else list(argv)), more="--verbose")
 
 

@@ -47,7 +47,8 @@ def _whole(*shape: int, step: int = 7, span: int = 19) -> Tensor:
     return (torch.arange(count).mul(step).remainder(span) - span // 2).float().reshape(shape)
 
 
-def _raw(tensor: Tensor) -> bytes:
+def _raw(tensor: Tensor | None) -> bytes:
+    assert tensor is not None
     return tensor.detach().contiguous().numpy().tobytes()
 
 

@@ -178,7 +178,9 @@ def _score(select: str, epoch: Epoch) -> tuple[float, float] | None:
 def _optimizer(parameters: Sequence[ScaledParameters], schedule: Schedule) -> torch.optim.Optimizer:
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[schedule.optimizer]
     groups = [{"params": part, "lr": schedule.lr * scale} for part, scale in parameters]
-    return kind(groups, lr=schedule.lr, betas=schedule.betas, eps=schedule.eps, weight_decay=schedule.weight_decay)
+    return kind(
+        groups, lr=schedule.lr, betas=schedule.betas, eps=schedule.eps, weight_decay=schedule.weight_decay, fused=True
+    )
 
 
 def _learning_rates(
