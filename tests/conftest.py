@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moclip.base.arithmetic import apply
-
-apply("portable")  # before anything loads NumPy
-
 import pytest
 
 from moclip.demo.dataset import write_demo

@@ -28,6 +28,7 @@ PLACES = doctor.Places(
 SCRIPTS = {
     "compare": "hold DVC experiments side by side, with paired differences",
     "ablate": "answer the questions of ablations.yaml by experiments, as a table",
+    "verify": "hold the finished run against a recorded one: the same bytes, or the same findings",
 }
 
 
