@@ -56,10 +56,10 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
     Raises:
         DataError: lists the videos that are missing or differ.
     """
-    from moclip.base.work import gather
+    from moclip.base.work import Work, gather
 
     tasks = [videos[stem] for stem in sorted(videos)]
-    found = gather(tasks, partial(_fault, root), desc="verify", unit="video", jobs=None)
+    found = gather(tasks, partial(_fault, root), Work("verify", "video"), jobs=None)
     faults = [fault for fault in found if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
 

@@ -101,11 +101,6 @@ def _accuracy(part: str, logits_of: Logits) -> dict[str, float]:
     return {f"{part}_loss": functional.cross_entropy(logits, labels).item(), f"{part}_top1_pct": 100 * hits}
 
 
-def log_epoch(epoch: Epoch) -> None:
-    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
-    log.debug("epoch %d: %s", epoch.epoch, ", ".join(f"{name} {value:.4f}" for name, value in epoch.values.items()))
-
-
 def fit(
     model: nn.Module,
     batches: Callable[[int], Iterable[Batch]],
