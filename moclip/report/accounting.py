@@ -13,41 +13,34 @@ def run_costs(costs: Mapping[str, Json], videos: Iterable[Video]) -> Json:
     """What the heads of a run and the networks of their streams cost by video.
 
     A head's `trainable_parameters` are its own, as the paper counts; `trained_in_all` adds the trained networks that it
-    builds on. A network that no head uses, or of which nobody knows how it is built, is null; a head on the latter
-    has no entry.
+    builds on. A network that no head of `costs` uses is null.
 
     Args:
-        costs: By head that runs a network, what it wrote: `trainable_parameters`, `trained_in_all`, `macs_per_video`,
-            and by name the networks of its `streams`.
+        costs: By head, as of `moclip.heads.fitted.Account`; a head without networks, or with one that nobody knows how
+            it is built, is not there.
         videos: Those of the manifest; there must be one or more.
     """
     sizes = [video.bytes for video in videos]
     networks = {name: network for cost in costs.values() for name, network in cost["streams"].items()}
     return {
-        "clip": _clip(networks.get("clip")),
-        "motion_net": _motion_net(networks.get("motion")),
+        "clip": _network(networks.get("clip"), "frame", ("model", "parameters")),
+        "motion_net": _network(networks.get("motion"), "input", ("arch", "parameters", "field", "inputs")),
         "video_bytes": {"mean": round(sum(sizes) / len(sizes)), "least": min(sizes), "most": max(sizes)},
-        "heads": {head: _head(cost) for head, cost in costs.items() if cost["macs_per_video"] is not None},
+        "heads": {
+            head: {
+                "trainable_parameters": cost["trainable_parameters"],
+                "trained_in_all": cost["trained_in_all"],
+                "gmac_per_video": _billions(cost["macs_per_video"]),
+            }
+            for head, cost in costs.items()
+        },
     }
 
 
-def _clip(network: Json | None) -> Json | None:
-    if network is None or network["frame_macs"] is None:
+def _network(facts: Json | None, unit: str, kept: Iterable[str]) -> Json | None:
+    if facts is None:
         return None
-    model, parameters = network["model"], network["parameters"]
-    return {"model": model, "parameters": parameters, "frame_gmac": _billions(network["frame_macs"])}
-
-
-def _motion_net(network: Json | None) -> Json | None:
-    if network is None:
-        return None
-    kept = {name: network[name] for name in ("arch", "parameters", "field", "inputs")}
-    return {**kept, "input_gmac": _billions(network["input_macs"])}
-
-
-def _head(cost: Json) -> Json:
-    kept = {name: cost[name] for name in ("trainable_parameters", "trained_in_all")}
-    return {**kept, "gmac_per_video": _billions(cost["macs_per_video"])}
+    return {**{name: facts[name] for name in kept}, f"{unit}_gmac": _billions(facts[f"{unit}_macs"])}
 
 
 def _billions(macs: int) -> float:
