@@ -82,8 +82,7 @@ def fit_logistic(
     Raises:
         DataError: fewer than two classes have a training video; or there are several C and nothing is held out.
     """
-    if len(np.unique(train.labels)) < 2:
-        raise DataError("the train part of this split has videos of fewer than two classes; nothing can be fitted")
+    check_learnable(train.labels)
     if len(c_values) > 1 and not len(val.labels):
         raise DataError(
             "c_values names several values to choose from, and this split has no validation part; raise "
@@ -96,6 +95,16 @@ def fit_logistic(
         if refit == "train_val":
             chosen = _fit(_joined(train, val), chosen.c, classes)
     return replace(chosen, trials=trials)
+
+
+def check_learnable(labels: np.ndarray) -> None:
+    """Hold the train part's labels (n,) against what a classifier needs.
+
+    Raises:
+        DataError: fewer than two classes have a training video.
+    """
+    if len(np.unique(labels)) < 2:
+        raise DataError("the train part of this split has videos of fewer than two classes; nothing can be fitted")
 
 
 def save_logistic(directory: Path, fitted: Logistic, config: dict[str, Any], **arrays: np.ndarray) -> None:
