@@ -68,6 +68,7 @@ def _vector() -> Bytes:
         yield _raw(result)
     yield _raw(functional.layer_norm(x, (257,)))
     yield _raw(functional.normalize(x, dim=1))
+    yield _raw((_whole(100_003) / 7).sum())  # long enough to be shared among threads
 
 
 def _gemm() -> Bytes:
@@ -104,16 +105,11 @@ def _adamw() -> Bytes:
 
 
 def _numpy() -> Bytes:
-    x = ((np.arange(10_007) * 7) % 101 - 50) / 8
-    for result in (
-        np.exp(x),
-        np.log(np.abs(x) + 1),
-        np.sin(x),
-        np.sqrt(np.abs(x)),
-        x.sum(),
-        x.astype(np.float32).mean(),
-    ):
-        yield np.asarray(result).tobytes()
+    for kind in (np.float32, np.float64):
+        x = (((np.arange(10_007) * 7) % 101 - 50) / 8).astype(kind)
+        for function in (np.exp, np.sin, np.cos, np.tanh, np.sum, np.mean):
+            yield np.asarray(function(x)).tobytes()
+        yield np.log(np.abs(x) + 1).tobytes()
 
 
 def _blas() -> Bytes:

@@ -385,6 +385,7 @@ def tried(
     return Outcome(status, capsys.readouterr().err, lost)
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("light")
 def test_nothing_is_lost_whatever_lies_at_the_output(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
