@@ -7,6 +7,7 @@ from pathlib import Path
 from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
+from moclip.predict.bundle import Pipeline
 from moclip.tracking.provenance import GitState, git_state, package_versions
 from moclip.tracking.publish import publish
 from moclip.tracking.result import Child, Result, digest_tags, read_child, read_summary, summary_metrics, variant_name
@@ -21,7 +22,7 @@ from stages.dvc.lock import Lock, read_lock
 def main() -> None:
     args = arguments(
         *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report"],
-        *["figures", "contact_sheet", "models", "cost_page", "costs"],
+        *["figures", "contact_sheet", "models", "classes", "texts", "encoder", "cost_page", "costs"],
         path_lists=("locks", "cards"),
     )
     lock = read_lock(*args.locks)
@@ -40,7 +41,8 @@ def main() -> None:
     )
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    publish(result, args.models, store, work_directory("unrecorded"))
+    models = Pipeline(args.models, args.classes, args.texts, args.encoder)
+    publish(result, models, store, work_directory("unrecorded"))
 
 
 def read_result(

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from moclip.heads.registry import HEADS
 from moclip.results.predictions import ClassRow, Outcomes
 from moclip.training.history import Epoch
 
-# Every head that is trained has its column, also where it did not run: a chart that misses one is not drawn at all.
-TRAINED = ("motion_only", "clip_probe", "motion_permuted", "fusion")
+# Every head with epochs has its column, also where it did not run: a chart that misses one is not drawn at all.
+TRAINED = tuple(head for head, spec in HEADS.items() if spec.has_epochs)
 ACCURACY = ("head", "top1_pct", "n_test")
 CURVES = ("epoch", *TRAINED)
 RECALL = ("class", "recall_pct", "n_test")
@@ -35,7 +36,7 @@ def curve_rows(histories: Mapping[str, Mapping[int, Sequence[Epoch]]], field: st
 
 def _mean_curve(of_splits: Sequence[Sequence[Epoch]], field: str) -> list[float]:
     epochs = zip(*of_splits, strict=True)
-    return [round(float(np.mean([getattr(epoch, field) for epoch in of_epoch])), 6) for of_epoch in epochs]
+    return [round(float(np.mean([epoch[field] for epoch in of_epoch])), 6) for of_epoch in epochs]
 
 
 def recall_rows(of_splits: Sequence[Sequence[ClassRow]]) -> list[tuple[str, float, int]]:

@@ -34,7 +34,7 @@ import moclip
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path
 from moclip.heads.registry import MAIN
-from moclip.predict.bundle import check_clip, open_parts, write_bundle
+from moclip.predict.bundle import Pipeline, check_clip, open_model, write_bundle
 from moclip.tracking.client import locked
 from moclip.tracking.provenance import package_versions
 from moclip.tracking.result import ALIAS, KEY_TAG, MODEL_TAG, Result, registered_name
@@ -81,7 +81,7 @@ def validation_score(result: Result, select: str) -> float | None:
     return None if math.isnan(score) else score
 
 
-def log_model(result: Result, run_id: str, models: Path, store: Store) -> Logged | None:
+def log_model(result: Result, run_id: str, models: Pipeline, store: Store) -> Logged | None:
     """Make sure that the fusion model of a recorded result is in MLflow once, and registered if it is the best.
 
     Args:
@@ -122,15 +122,15 @@ def _known_model(client: MlflowClient, run_id: str, key: str) -> str | None:
     return known
 
 
-def _save_model(client: MlflowClient, run_id: str, result: Result, models: Path, split: int) -> str | None:
+def _save_model(client: MlflowClient, run_id: str, result: Result, models: Pipeline, split: int) -> str | None:
     try:
-        parts = open_parts(models, split)
-        check_clip(parts)
+        files = open_model(models, split)
+        check_clip(files)
     except StoreError as error:
         log.warning("no model for MLflow: %s", error)
         return None
     with tempfile.TemporaryDirectory() as folder:
-        write_bundle(Path(folder) / "bundle", parts)
+        write_bundle(Path(folder) / "bundle", files)
         return _log(client, run_id, result, Path(folder))
 
 

@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from moclip.base.errors import StoreError
 from stages._entry import PARAMS_FILE, command
+from stages.dvc.lock import CODE
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def _input(item: tuple[str, Any]) -> str:
     path, state = item
     if path == PARAMS_FILE.name and isinstance(state, dict):
         return f"{', '.join(state)} changed"
-    if path.endswith(".py"):
+    if Path(path).parts[0] in (CODE, "moclip", "stages"):
         return "its code changed"
     return f"{path} is not there yet" if state == "deleted" else f"{path} changed"
 
