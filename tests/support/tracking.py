@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
-WAIT_S = 120
+WAIT_S = 60
 
 
 def until(condition: Callable[[], object], what: str, wait_s: float = WAIT_S) -> None:
@@ -130,12 +130,13 @@ def relay(port: int, url: str) -> Iterator[None]:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as server:
-                back = threading.Thread(target=_copy, args=(server, self.request))
+                back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
                 back.start()
                 _copy(self.request, server)
                 back.join()
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", port), Handler) as forwarder:
+        forwarder.daemon_threads, forwarder.block_on_close = True, False  # clients keep connections for later
         thread = threading.Thread(target=forwarder.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
