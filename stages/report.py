@@ -39,7 +39,8 @@ def main() -> None:
         *("summary", "gains", "results", "paper_costs", "dataset", "manifest", "audit", "contact_sheet"),
         *("accounting", "figures", "plots", "model_card", "data_card", "out"),
     )
-    heads, splits = list(section("heads", Heads)), list(section("splits", Splits))
+    heads: list[str] = section("heads", Heads)
+    splits: list[int] = list(section("splits", Splits))
     shown, params, videos = main_head(heads), all_params(), list(read_manifest(args.manifest).values())
     summary, audit, dataset = read_json(args.summary), read_json(args.audit), read_json(args.dataset)
     accounting = {"paper": read_json(args.paper_costs), "run": run_costs(read_costs(args.results, heads), videos)}

@@ -12,7 +12,8 @@ from stages._results import bootstrap_of_params, read_all_outcomes
 
 def main() -> None:
     args = arguments("dataset", "results", "gains", "headline", "out")
-    heads, splits = list(section("heads", Heads)), list(section("splits", Splits))
+    heads: list[str] = section("heads", Heads)
+    splits: list[int] = list(section("splits", Splits))
     outcomes, bootstrap = read_all_outcomes(args.results, heads, splits), bootstrap_of_params()
     results = {
         head: {k: Result(read_metrics(evaluated(args.results / head, k).metrics, head, k), own[k]) for k in splits}

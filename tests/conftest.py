@@ -1,14 +1,10 @@
 """Fixtures that several test files share: a small demo data set, made once, and PyTorch's global switches put back."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-# The networks here are tiny: more threads than one only wait for each other, the more so on a busy machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -54,14 +54,20 @@ def temporary_name(stem: str = "", suffix: str = "") -> str:
 
 def remove_left_overs(folder: Path) -> None:
     """Remove files and directories under a `temporary_name` whose owner has ended, or that are older than a day."""
-    import psutil  # late: it costs more time than all else here
-
     for path in folder.glob(".*.part*"):
         if owner := _OWNER.search(path.name):
             with suppress(FileNotFoundError):  # on another machine it may be finished meanwhile
                 is_old = time.time() - path.stat().st_mtime > _LEFT_OVER_S
-                if is_old or (owner[1] == _HOST and not psutil.pid_exists(int(owner[2]))):
+                if is_old or (owner[1] == _HOST and _has_ended(int(owner[2]))):
                     remove(path)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # sends nothing, only asks
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False
 
 
 def _flush(path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base import console
+from moclip.base.arithmetic import apply, kernels_of
+from moclip.cli.places import PLACES
 
 COMMANDS = {
     "preset": "list ready-made settings, or write one into params.yaml",
@@ -25,11 +27,13 @@ COMMANDS = {
 SCRIPTS = {
     "compare": "hold DVC experiments side by side, with paired differences",
     "ablate": "answer the questions of ablations.yaml by experiments, as a table",
+    "verify": "hold the finished run against a recorded one: the same bytes, or the same findings",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; a refusal is one message on stderr and status 1."""
+    apply(kernels_of(PLACES.params))
     return console.run(lambda: _run(sys.argv[1:] if argv is None else list(argv)), more="--verbose")
 
 

@@ -16,4 +16,4 @@ def fit(videos: Videos, params: HeadParams, seed: Seed, on_epoch: OnEpoch = igno
         DataError: as `moclip.heads.train.fit_mlp`.
         StoreError: the features lack a video; it is named.
     """
-    return fit_mlp(Source(read_examples(videos)), len(videos.split.classes), params, seed, on_epoch)
+    return fit_mlp(Source(read_examples(videos, "clip")), len(videos.split.classes), params, seed, on_epoch)

@@ -3,7 +3,6 @@
 Its motion features may differ from epoch to epoch; `moclip.heads.views` has both ways.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from moclip.heads.fitted import Resources, Seed, Videos
@@ -34,9 +33,8 @@ def fit(
         DataError: as `moclip.heads.train.fit_mlp`.
         StoreError: the features lack a video; it is named.
     """
-    names = videos.streams if params.inputs == "both" else (params.inputs,)
-    videos = replace(videos, streams={name: videos.streams[name] for name in names})
-    examples, classes = read_examples(videos), len(videos.split.classes)
+    names = ("clip", "motion") if params.inputs == "both" else (params.inputs,)
+    examples, classes = read_examples(videos, *names), len(videos.split.classes)
     if not (params.views or params.online):
         return fit_mlp(Source(examples), classes, params, seed, on_epoch)
     from moclip.heads.views import fit_augmented  # here: cached features need no second of the motion network's imports

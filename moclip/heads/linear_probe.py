@@ -12,7 +12,14 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler, normalize
 
 from moclip.heads.fitted import Cost, Fitted, Seed, Videos
-from moclip.heads.logistic import Labelled, Logistic, fit_logistic, load_logistic, save_logistic
+from moclip.heads.logistic import (
+    Labelled,
+    Logistic,
+    check_learnable,
+    fit_logistic,
+    load_logistic,
+    save_logistic,
+)
 from moclip.params.heads.linear_probe import LinearProbeParams
 
 
@@ -46,14 +53,14 @@ def fit(videos: Videos, params: LinearProbeParams, seed: Seed, **_: Any) -> Line
         StoreError: the features lack a video; it is named.
         DataError: as `moclip.heads.logistic.fit_logistic`.
     """
-    # scikit-learn scales no empty array, and without held-out groups the val part is one: it stays as it is.
-    inputs = {part: videos.inputs(part)["clip"] for part in ("train", "val")}
-    inputs |= {part: _unit(values) for part, values in inputs.items() if len(values)}
-    scaler = StandardScaler().fit(inputs["train"])
-    inputs |= {part: scaler.transform(values) for part, values in inputs.items() if len(values)}
-    train, val = (Labelled(values, videos.split.part(part).labels) for part, values in inputs.items())
+    parts = [videos.split.part(part) for part in ("train", "val")]
+    check_learnable(parts[0].labels)
+    inputs = [_unit(videos.streams["clip"].of(own.ids)) for own in parts]
+    scaler = StandardScaler().fit(inputs[0])
+    mean, scale = scaler.mean_, scaler.scale_
+    train, val = (Labelled((x - mean) / scale, own.labels) for own, x in zip(parts, inputs, strict=True))
     classifier = fit_logistic(train, val, params.c_values, len(videos.split.classes), refit=params.refit)
-    probe = LinearProbe(classifier, scaler.mean_, scaler.scale_)
+    probe = LinearProbe(classifier, mean, scale)
     probe.choice = classifier.record()
     return probe
 
@@ -69,5 +76,6 @@ def load(directory: Path) -> LinearProbe:
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
-    unit: np.ndarray = normalize(features.astype(np.float64))
+    exact = features.astype(np.float64)
+    unit: np.ndarray = normalize(exact) if len(exact) else exact  # scikit-learn refuses an empty part
     return unit

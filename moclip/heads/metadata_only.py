@@ -15,7 +15,14 @@ import numpy as np
 
 from moclip.data.facts import Facts
 from moclip.heads.fitted import Fitted, Seed, Videos
-from moclip.heads.logistic import Labelled, Logistic, fit_logistic, load_logistic, save_logistic
+from moclip.heads.logistic import (
+    Labelled,
+    Logistic,
+    check_learnable,
+    fit_logistic,
+    load_logistic,
+    save_logistic,
+)
 from moclip.params.heads.metadata_only import MetadataOnlyParams
 
 STREAM = "container"
@@ -85,6 +92,7 @@ def fit(videos: Videos, params: MetadataOnlyParams, seed: Seed, **_: Any) -> Met
     Raises:
         DataError: as `moclip.heads.logistic.fit_logistic`.
     """
+    check_learnable(videos.split.part("train").labels)
     facts = {part: videos.inputs(part)[STREAM] for part in ("train", "val")}
     encoding = Encoding.of(facts["train"])
     train, val = (Labelled(encoding.inputs(rows), videos.split.part(part).labels) for part, rows in facts.items())

@@ -36,7 +36,7 @@ def fit(videos: Videos, params: HeadParams, seed: Seed, on_epoch: OnEpoch = igno
         DataError: as `moclip.heads.train.fit_mlp`.
         StoreError: the features lack a video; it is named.
     """
-    source = Source(read_examples(permuted(videos, seed)))
+    source = Source(read_examples(permuted(videos, seed), "clip", "motion"))
     trained = fit_mlp(source, len(videos.split.classes), params, seed, on_epoch)
     fitted = Permuted(trained.head, seed)
     fitted.history = trained.history

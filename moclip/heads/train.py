@@ -41,22 +41,20 @@ class Examples:
     widths: Mapping[str, int]
 
 
-def read_examples(videos: Videos) -> dict[str, Examples]:
-    """The streams side by side, in the order of their names, for train, val and test.
+def read_examples(videos: Videos, *streams: str) -> dict[str, Examples]:
+    """These streams side by side, in the order of their names, for train, val and test.
 
     Raises:
         StoreError: a stream lacks a video; it is named.
     """
-    return {part: _examples(videos, part) for part in PARTS}
+    return {part: _examples(videos, part, sorted(streams)) for part in PARTS}
 
 
-def _examples(videos: Videos, part: str) -> Examples:
-    streams = dict(sorted(videos.inputs(part).items()))
-    inputs = concatenate([torch.from_numpy(values) for values in streams.values()])
-    labels = torch.from_numpy(videos.split.part(part).labels)
-    return Examples(
-        videos.split.part(part).ids, inputs, labels, {name: values.shape[1] for name, values in streams.items()}
-    )
+def _examples(videos: Videos, part: str, streams: Sequence[str]) -> Examples:
+    own = videos.split.part(part)
+    values = {name: torch.from_numpy(videos.streams[name].of(own.ids)) for name in streams}
+    widths = {name: features.shape[1] for name, features in values.items()}
+    return Examples(own.ids, concatenate(list(values.values())), torch.from_numpy(own.labels), widths)
 
 
 class Source:

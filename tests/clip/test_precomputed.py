@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stages.zero_shot import text_features
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json, sha256_file, write_json
 from moclip.clip.precomputed import IMAGES, META, load_precomputed, read_precomputed, save_precomputed
 from moclip.store.features import write_features
-from stages.zero_shot import text_features
 
 IDS = [f"v_A_g0{i}_c01" for i in range(1, 6)]
 FEAT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float16)

@@ -1,22 +1,26 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from moclip.base.errors import DataError
 from moclip.base.files import read_json
+from moclip.data.facts import FactsByVideo, facts_of
 from moclip.data.manifest import Video
 from moclip.data.splits import Member
-from moclip.heads.metadata_only import Encoding, facts_of, train_metadata_classifier
+from moclip.heads.fitted import Videos
+from moclip.heads.metadata_only import STREAM, Encoding, fit
 from moclip.params.heads.metadata_only import MetadataOnlyParams
 from moclip.video.container import Container
+from tests.support.streams import accuracy, split_of
 
 CLASSES = 6
 PARAMS = MetadataOnlyParams(c_values=[0.01, 1.0])
-Made = tuple[dict[str, Video], dict[str, Container], list[Member]]
+SEED = (0, "metadata_only", 1)
 
 
-def made(tag: Callable[[int, int], str], frames: Callable[[int, int], int] = lambda label, n: 60 + n % 7) -> Made:
+def made(tag: Callable[[int, int], str], frames: Callable[[int, int], int] = lambda label, n: 60 + n % 7) -> Videos:
     """Six classes of 40 videos each; `tag` and `frames` say what is planted, by class and number."""
     videos, containers, members = {}, {}, []
     for label in range(CLASSES):
@@ -26,7 +30,11 @@ def made(tag: Callable[[int, int], str], frames: Callable[[int, int], int] = lam
             videos[stem] = Video(stem, f"C{label}", stem, f"{stem}.avi", 9, "", "mpeg4", 25.0, 320, 240, length)
             containers[stem] = Container(tag(label, n), False, n % 2 == 0, 12)
             members.append(Member(stem, label, ("train", "train", "val", "test")[n % 4], f"g{n}"))
-    return videos, containers, members
+    return Videos(split_of(members, CLASSES), {STREAM: FactsByVideo(facts_of(videos, containers))})
+
+
+def reached(given: Videos) -> float:
+    return accuracy(fit(given, PARAMS, SEED), given)
 
 
 def test_nothing_planted_is_chance() -> None:
@@ -34,42 +42,20 @@ def test_nothing_planted_is_chance() -> None:
     random = np.random.default_rng(0)
     tags = random.choice(["xvid", "XVID", "DX50"], size=(CLASSES, 40))
     lengths = random.integers(30, 200, size=(CLASSES, 40))
-    hits = accuracy(made(lambda label, n: str(tags[label, n]), lambda label, n: int(lengths[label, n])))
+    hits = reached(made(lambda label, n: str(tags[label, n]), lambda label, n: int(lengths[label, n])))
     chance, n_test = 1 / CLASSES, 60
     assert abs(hits - chance) < 4 * (chance * (1 - chance) / n_test) ** 0.5
 
 
-def accuracy(given: Made) -> float:
-    videos, containers, members = given
-    facts = facts_of(videos, containers)
-    classifier = train_metadata_classifier(facts, members, PARAMS, CLASSES)
-    test = [member for member in members if member.part == "test"]
-    logs = classifier.log_probabilities([facts[member.id] for member in test], CLASSES)
-    return float((logs.argmax(axis=1) == np.array([member.label for member in test])).mean())
-
-
 def test_encoder_that_follows_the_class_is_read_off():
-    assert accuracy(made(lambda label, _: f"T{label}")) == 1.0
-    halves = accuracy(made(lambda label, _: f"T{label % 2}"))
+    assert reached(made(lambda label, _: f"T{label}")) == 1.0
+    halves = reached(made(lambda label, _: f"T{label % 2}"))
     assert 1 / CLASSES < halves <= 2 / CLASSES + 0.1, "two encoders tell two halves of the classes apart"
 
 
 def test_length_that_follows_the_class_is_read_off_though_it_is_no_straight_line():
     lengths = (50, 300, 100, 250, 150, 200)
-    assert accuracy(made(lambda label, n: "xvid", lambda label, n: lengths[label] + n % 5)) > 0.8
-
-
-def test_facts_are_those_of_the_file_and_no_bytes():
-    videos, containers, _ = made(lambda label, n: "xvid")
-    assert facts_of(videos, containers)["0_00"] == {
-        "encoder": "mpeg4/xvid",
-        "fps": "25.000",
-        "size": "320x240",
-        "b_frames": "False",
-        "audio": "True",
-        "frames": 60,
-        "gop_frames": 12,
-    }
+    assert reached(made(lambda label, n: "xvid", lambda label, n: lengths[label] + n % 5)) > 0.8
 
 
 def test_word_that_was_not_seen_leaves_its_inputs_at_zero():
@@ -88,16 +74,15 @@ def test_fact_that_is_the_same_everywhere_is_one_range():
 
 
 def test_encoding_is_saved_with_the_weights(tmp_path):
-    videos, containers, members = made(lambda label, _: f"T{label}")
-    train_metadata_classifier(facts_of(videos, containers), members, PARAMS, CLASSES).save(tmp_path / "m")
+    fit(made(lambda label, _: f"T{label}"), PARAMS, SEED).save(tmp_path / "m")
     config = read_json(tmp_path / "m/config.json")
     assert config["words"]["encoder"] == [f"mpeg4/T{label}" for label in range(CLASSES)]
     assert set(config["edges"]) == {"frames", "gop_frames"}
     assert config["c"] in PARAMS.c_values
 
 
-def test_video_without_container_facts_is_named():
-    videos, containers, _ = made(lambda label, n: "xvid")
-    del containers["3_07"]
-    with pytest.raises(DataError, match=r"3_07: no container facts \(1 of 240\); run `dvc repro audit`"):
-        facts_of(videos, containers)
+def test_without_a_train_part_nothing_can_be_fitted():
+    given = made(lambda label, n: "xvid")
+    held_out = [member for member in given.split.members if member.part != "train"]
+    with pytest.raises(DataError, match="fewer than two classes; nothing can be fitted"):
+        fit(replace(given, split=split_of(held_out, CLASSES)), PARAMS, SEED)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from moclip.base.errors import StoreError
 from moclip.heads.mlp import GatedSum, Head, concatenate, load_head
-from moclip.motion.net import trainable_parameters
+from moclip.training.flops import trainable_parameters
 from moclip.training.weights import load_model, save_model
 
 NORMALISATIONS = ("unit_standard", "unit", "standard", "none")

@@ -11,29 +11,29 @@ import torch
 from torch import Tensor
 
 from moclip.data.splits import Member
+from moclip.heads import fusion
+from moclip.heads.fitted import Videos
 from moclip.heads.mlp import concatenate
-from moclip.heads.train import Inputs, Part, head_logits, read_parts, train_head
-from moclip.heads.views import OnlineInputs, ViewInputs, view_features
+from moclip.heads.train import Examples, Source, fit_mlp, read_examples
+from moclip.heads.views import Drifted, OnlineSource, ViewSource, fit_online, view_features
 from moclip.motion.features import describe_videos
 from moclip.motion.grid import MotionGrid
-from moclip.motion.net import MotionNet
+from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore, write_store
-from moclip.params.heads.fusion import HeadParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.store.features import Features
 from moclip.training import checkpoint
 from moclip.training.history import Epoch
-from moclip.training.weights import save_model
+from moclip.training.weights import load_model
 from moclip.video.vectors import FrameState
-from tests.heads.test_train import PARAMS
-from tests.motion.test_train import params as net_params
+from tests.support.motion_clips import params as net_params
+from tests.support.streams import SEED, params, split_of
 
-SEED = (0, "fusion", 1)
 MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
 NET: MotionNetParams = net_params(batch_videos=5)
-HEAD = HeadParams(**{**PARAMS, "epochs": 3, "batch_videos": 4})
+HEAD = params(epochs=3, batch_videos=4)
 MEMBERS = [Member(f"v{i:02d}", i % 2, {0: "test", 1: "val"}.get((i // 2) % 5, "train"), f"g{i}") for i in range(20)]
 CLIP_WIDTH = 3
 
@@ -58,12 +58,17 @@ def net() -> MotionNet:
 
 
 @pytest.fixture
-def parts(net: MotionNet, sampler: FieldSampler) -> dict[str, Part]:
+def videos(net: MotionNet, sampler: FieldSampler) -> Videos:
     ids = [member.id for member in MEMBERS]
     clip = np.random.default_rng(1).normal(size=(len(ids), CLIP_WIDTH)).astype(np.float32)
     motion, _ = describe_videos(net, sampler, ids)
     streams = {name: Features(name, np.array(ids), values) for name, values in (("clip", clip), ("motion", motion))}
-    return read_parts(streams, MEMBERS)
+    return Videos(split_of(MEMBERS, 2), streams)
+
+
+@pytest.fixture
+def parts(videos: Videos) -> dict[str, Examples]:
+    return read_examples(videos, "clip", "motion")
 
 
 def state_of(net: MotionNet) -> dict[str, Tensor]:
@@ -76,21 +81,19 @@ def changed(before: dict[str, Tensor], net: MotionNet) -> set[str]:
     return {name for name, value in before.items() if not torch.equal(value, after[name])}
 
 
-def trained(inputs: Inputs, path: Path, **settings: Any) -> bytes:
+def trained(source: Source, path: Path, **settings: Any) -> bytes:
     """Bytes of the head that training leaves."""
-    head, _ = train_head(inputs.parts, 2, HEAD.model_copy(update=settings), SEED, inputs=inputs)
-    save_model(path, head, head.config())
+    fit_mlp(source, 2, HEAD.model_copy(update=settings), SEED).save(path)
     return (path / "model.safetensors").read_bytes()
 
 
-def views(net: MotionNet, sampler: FieldSampler, parts: dict[str, Part], work: Path, count: int) -> Tensor:
+def views(net: MotionNet, sampler: FieldSampler, parts: dict[str, Examples], work: Path, count: int) -> Tensor:
     return view_features(net, sampler, parts["train"].ids, SEED, views=count, work=work)
 
 
-def test_inputs_of_parts_are_what_training_takes_by_itself(parts, tmp_path):
-    head, _ = train_head(parts, 2, HEAD, SEED)
-    save_model(tmp_path / "plain", head, head.config())
-    assert trained(Inputs(parts), tmp_path / "given") == (tmp_path / "plain/model.safetensors").read_bytes()
+def test_inputs_of_parts_are_what_fusion_takes_by_itself(videos, parts, tmp_path):
+    fusion.fit(videos, HEAD, SEED).save(tmp_path / "plain")
+    assert trained(Source(parts), tmp_path / "given") == (tmp_path / "plain/model.safetensors").read_bytes()
 
 
 def test_views_differ_from_each_other_and_from_the_features_of_centres(net, sampler, parts, tmp_path):
@@ -130,12 +133,12 @@ def test_a_finished_view_is_kept_after_a_kill_and_the_bytes_are_the_same(net, sa
 def test_each_epoch_draws_a_view_of_each_video_and_leaves_clip_alone(parts):
     own = torch.arange(5.0)[:, None, None] * 100 + torch.arange(12.0)[:, None].expand(5, 12, 1)
     numbered = torch.cat([own.expand(5, 12, 95), torch.ones(5, 12, 1)], dim=2)  # of view v of video i: 100 v + i
-    inputs = ViewInputs(parts, numbered, SEED)
+    source = ViewSource(parts, numbered, SEED)
     batches = [torch.tensor([3, 1]), torch.tensor([11])]
 
     def drawn(epoch: int) -> list[int]:
         found = []
-        for chosen, values in zip(batches, inputs.of_epoch(epoch, batches), strict=True):
+        for chosen, values in zip(batches, source.of_epoch(epoch, batches), strict=True):
             torch.testing.assert_close(values[:, :CLIP_WIDTH], parts["train"].inputs[chosen, :CLIP_WIDTH])
             for i, value in zip(chosen.tolist(), values, strict=True):
                 matches = [
@@ -153,40 +156,40 @@ def test_each_epoch_draws_a_view_of_each_video_and_leaves_clip_alone(parts):
 def test_training_on_views_is_repeatable_and_their_number_matters(net, sampler, parts, tmp_path):
     three = views(net, sampler, parts, tmp_path / "w", 3)
     heads = [
-        trained(ViewInputs(parts, found, SEED), tmp_path / f"h{i}")
+        trained(ViewSource(parts, found, SEED), tmp_path / f"h{i}")
         for i, found in enumerate((three, three, three[:1], three[:2]))
     ]
     assert heads[0] == heads[1]
-    assert len({*heads, trained(Inputs(parts), tmp_path / "plain")}) == 4
+    assert len({*heads, trained(Source(parts), tmp_path / "plain")}) == 4
 
 
-def online(drift: bool) -> Callable[..., OnlineInputs]:
-    def make(net: MotionNet, sampler: FieldSampler, parts: dict[str, Part]) -> OnlineInputs:
-        return OnlineInputs(parts, net, sampler, SEED, drift=drift)
+def online(drift: bool) -> Callable[..., OnlineSource]:
+    def make(net: MotionNet, sampler: FieldSampler, parts: dict[str, Examples]) -> OnlineSource:
+        return OnlineSource(parts, net, sampler, SEED, drift=drift)
 
     return make
 
 
 def test_frozen_network_in_the_loop_keeps_every_parameter_and_buffer(net, sampler, parts, tmp_path):
     before = state_of(net)
-    inputs = online(False)(net, sampler, parts)
-    first = trained(inputs, tmp_path / "a")
+    source = online(False)(net, sampler, parts)
+    first = trained(source, tmp_path / "a")
     assert changed(before, net) == set()
-    assert torch.equal(inputs.held_out("test"), parts["test"].inputs)
+    assert torch.equal(source.held_out("test"), parts["test"].inputs)
     assert trained(online(False)(net, sampler, parts), tmp_path / "b") == first
-    assert trained(Inputs(parts), tmp_path / "plain") != first
+    assert trained(Source(parts), tmp_path / "plain") != first
 
 
 def test_drift_moves_the_running_statistics_and_nothing_else(net, sampler, parts, tmp_path):
     before, plain = state_of(net), parts["test"].inputs.clone()
-    inputs = online(True)(net, sampler, parts)
-    trained(inputs, tmp_path / "head", select="last")
+    source = online(True)(net, sampler, parts)
+    trained(source, tmp_path / "head", select="last")
     moved = changed(before, net)
     statistics = {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
     assert moved == statistics
     assert int(net.input_norm.num_batches_tracked) == 3 * HEAD.epochs
     assert not net.training
-    drifted = inputs.held_out("test")
+    drifted = source.held_out("test")
     features, _ = describe_videos(net, sampler, parts["test"].ids)
     torch.testing.assert_close(drifted[:, CLIP_WIDTH:], concatenate([torch.from_numpy(features)]))
     torch.testing.assert_close(drifted[:, :CLIP_WIDTH], plain[:, :CLIP_WIDTH])
@@ -197,21 +200,22 @@ def test_selection_brings_back_the_statistics_of_its_epoch(net, sampler, parts, 
     """Each epoch's validation is by the network of that moment; the kept epoch's statistics come back with its head."""
     seen: list[tuple[int, Tensor]] = []
 
-    class Watched(OnlineInputs):
+    class Watched(OnlineSource):
         def held_out(self, part: str) -> Tensor:
             found = super().held_out(part)
             seen.append((int(self.net.input_norm.num_batches_tracked), found))
             return found
 
-    inputs = Watched(parts, net, sampler, SEED, drift=True)
-    head, history = train_head(parts, 2, HEAD.model_copy(update={"epochs": 6}), SEED, inputs=inputs)
+    source = Watched(parts, net, sampler, SEED, drift=True)
+    fitted = fit_mlp(source, 2, HEAD.model_copy(update={"epochs": 6}), SEED)
     assert [batches for batches, _ in seen] == [3 * (epoch + 1) for epoch in range(6)]
     assert len({values.numpy().tobytes() for _, values in seen}) == 6
-    best = max(history, key=lambda epoch: (epoch.val_top1_pct, -epoch.val_loss)).epoch
-    assert int(net.input_norm.num_batches_tracked) == 3 * (best + 1)
-    logits = head_logits(head, inputs.held_out("val"))
-    hits = 100 * (logits.argmax(axis=1) == parts["val"].labels.numpy()).mean()
-    assert hits == pytest.approx(history[best].val_top1_pct)
+    best = max(fitted.history, key=lambda epoch: (epoch["val_top1_pct"], -epoch["val_loss"]))
+    assert int(net.input_norm.num_batches_tracked) == 3 * (best.epoch + 1)
+    with torch.inference_mode():
+        logits = fitted.head.eval()(source.held_out("val"))
+    hits = 100 * (logits.argmax(dim=1) == parts["val"].labels).float().mean().item()
+    assert hits == pytest.approx(best["val_top1_pct"])
 
 
 def test_drift_is_repeatable(sampler, parts, net, tmp_path):
@@ -230,16 +234,18 @@ def test_training_that_was_killed_goes_on_to_the_same_bytes(drift, net, sampler,
 
     def run(name: str, kill_after: int | None = None) -> tuple[bytes, dict[str, Tensor]]:
         net.load_state_dict(start)  # as a process does that reads it again
-        inputs = OnlineInputs(parts, net, sampler, SEED, drift=drift)
+        settings = HEAD.model_copy(
+            update={"epochs": 5, "online": True, "backbone_statistics": "drift" if drift else "frozen"}
+        )
 
         def stop(epoch: Epoch) -> None:
             if epoch.epoch == kill_after:
                 raise KeyboardInterrupt
 
         with checkpoint.checkpoint_in(tmp_path / "work") as kept:
-            head, history = train_head(parts, 2, HEAD.model_copy(update={"epochs": 5}), SEED, stop, inputs, kept)
-        save_model(tmp_path / name, head, head.config())
-        assert len(history) == 5
+            fitted = fit_online(parts, 2, settings, SEED, stop, net, sampler, kept)
+        fitted.save(tmp_path / name)
+        assert len(fitted.history) == 5
         return (tmp_path / name / "model.safetensors").read_bytes(), state_of(net)
 
     whole, statistics = run("whole")
@@ -249,3 +255,27 @@ def test_training_that_was_killed_goes_on_to_the_same_bytes(drift, net, sampler,
     resumed, again = run("resumed")
     assert resumed == whole
     assert all(torch.equal(value, again[name]) for name, value in statistics.items())
+
+
+def test_drifted_head_is_tested_with_the_network_that_it_was_selected_with(net, sampler, videos, parts, tmp_path):
+    settings = HEAD.model_copy(update={"online": True, "backbone_statistics": "drift"})
+    fitted = fit_online(parts, 2, settings, SEED, lambda epoch: None, net, sampler)
+    assert isinstance(fitted, Drifted)
+    seen = fitted.sees(videos)
+    for part in ("val", "test"):
+        own, _ = describe_videos(net, sampler, videos.split.part(part).ids)
+        np.testing.assert_allclose(seen.inputs(part)["motion"], own, rtol=1e-5, atol=1e-6)
+        assert not np.allclose(own, videos.inputs(part)["motion"], atol=1e-3)
+    np.testing.assert_array_equal(seen.inputs("train")["motion"], videos.inputs("train")["motion"])
+    assert seen.streams["clip"] is videos.streams["clip"]
+    fitted.save(tmp_path / "model")
+    again = load_motion_net(*load_model(tmp_path / "model/motion"))
+    assert changed(state_of(again), net) == set()
+    np.testing.assert_array_equal(
+        fusion.load(tmp_path / "model").logits(seen.inputs("test")), fitted.logits(seen.inputs("test"))
+    )
+
+
+def test_frozen_network_in_the_loop_leaves_what_a_head_sees(net, sampler, videos, parts):
+    fitted = fit_online(parts, 2, HEAD.model_copy(update={"online": True}), SEED, lambda epoch: None, net, sampler)
+    assert fitted.sees(videos) is videos

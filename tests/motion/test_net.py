@@ -14,8 +14,8 @@ from moclip.motion.net import (
     MotionNet,
     features_and_logits,
     load_motion_net,
-    trainable_parameters,
 )
+from moclip.training.flops import trainable_parameters
 from moclip.training.weights import load_model, save_model
 from tests.support.hub_server import hub_environment, serving
 from tests.support.imports import ROOT
