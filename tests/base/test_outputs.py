@@ -152,7 +152,11 @@ def options(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, s
 
 def test_every_option_that_names_an_output_is_known_here() -> None:
     """An option that is new belongs into one of the two lists: outputs are then put to all tests below."""
-    found = [*options(cli._parser(cli.COMMANDS), ""), *options(compare._parser(), "compare"), *options(ablate._parser(), "ablate")]
+    found = [
+        *options(cli._parser(cli.COMMANDS), ""),
+        *options(compare._parser(), "compare"),
+        *options(ablate._parser(), "ablate"),
+    ]
     assert set(found) == set(OUTPUTS) | OTHERS
 
 
