@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from moclip.base.files import write_text
-from moclip.results.metrics import Interval, accuracy_interval, bootstrap_means_pct, difference_interval
+from moclip.results.intervals import Interval, accuracy_interval, bootstrap_means_pct, difference_interval
 
 RESAMPLES = 1000
 CONCENTRATION = 2.0  # of the beta distribution: the correlation of clips in a group is 1 / (1 + concentration)

@@ -21,10 +21,11 @@ from ruamel.yaml import YAML
 
 from moclip.base.files import write_json, write_text
 from moclip.clip.encoder import save_encoder
+from moclip.heads.fitted import ClassTexts
 from moclip.heads.mlp import Head
 from moclip.motion.net import MotionNet
 from moclip.params.motion_net import MotionInput
-from moclip.predict.bundle import Parts, write_bundle
+from moclip.predict.bundle import ModelFiles, write_bundle
 from moclip.predict.predictor import Predictor
 from moclip.training.weights import save_model
 
@@ -71,8 +72,9 @@ def make_bundle(folder: Path, arch: str) -> Path:
         save_model(heads[name], head, head.config())
     texts = np.random.default_rng(0).normal(size=(CLASSES, width)).astype(np.float32)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    parts = Parts(SPLIT, [f"class{i}" for i in range(CLASSES)], clip, motion, heads, texts, 100.0, "middle", {})
-    write_bundle(folder / f"bundle-{arch}", parts)
+    classes = [f"class{i}" for i in range(CLASSES)]
+    files = ModelFiles(SPLIT, classes, clip, motion, heads, ClassTexts(texts, 100.0), "middle", "")
+    write_bundle(folder / f"bundle-{arch}", files)
     return folder / f"bundle-{arch}"
 
 

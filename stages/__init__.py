@@ -1,5 +1,7 @@
-"""The graph's scripts, one a stage. One thread in each process: a sum's bytes may not hang on the number of cores."""
+"""The graph's scripts, one a stage. Importing one chooses the kernels first, before NumPy and PyTorch are loaded."""
 
-import os
+from pathlib import Path
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+from moclip.base.arithmetic import apply, kernels_of
+
+apply(kernels_of(Path("params.yaml")))

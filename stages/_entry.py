@@ -122,7 +122,7 @@ def run(main: Callable[[], None]) -> None:
         log.warning("what this stage cost could not be kept: %s", error)
 
 
-def command(main: Callable[[], None]) -> None:
+def command(main: Callable[[], int | None]) -> None:
     """Run a script: what goes wrong is one message and an exit status, see `moclip.base.console`."""
     console.set_up_logging("%(name)s: %(message)s")
     if status := console.run(main, more="MOCLIP_VERBOSE=1"):

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from moclip.training.history import Epoch
-from moclip.training.loop import log_epoch
 from stages._entry import all_params, log
 
 AFTER_VARIABLE = "MOCLIP_LIVE_AFTER_S"
@@ -23,14 +22,14 @@ class Live:
     """A callback for each epoch: logs it and, once a training takes longer, shows it in MLflow.
 
     `MOCLIP_LIVE_AFTER_S` says after how many seconds (`inf`: never). A head that params.yaml does not list, but that is
-    trained for another one's sake, is not shown. `beside` is a file in the directory that holds the data set's facts.
     """
 
-    def __init__(self, head: str, split: int, epochs: int, beside: Path) -> None:
+    def __init__(self, head: str, split: int, epochs: int, data: Path) -> None:
+        """`data` is any file beside dataset.json, which names the data set."""
         training = {"head": head, "split": split, "epochs": epochs, "pid": os.getpid()}
         self._last = epochs - 1
         self._begin = time.monotonic() + float(os.environ.get(AFTER_VARIABLE) or AFTER_S)
-        self._unsent = _line({**training, "beside": beside.as_posix()})
+        self._unsent = _line({**training, "data": data.as_posix()})
         self._process: subprocess.Popen[bytes] | None = None
         self._given_up = head not in all_params()["heads"]
         self._warned = False
@@ -39,8 +38,8 @@ class Live:
         log_epoch(epoch)
         if self._given_up:
             return
-        values = {"lr": epoch.lr, **epoch.values}
-        self._unsent += _line({"epoch": epoch.epoch, "time_ms": time.time_ns() // 1_000_000, "values": values})
+        row = {"epoch": epoch.epoch, "time_ms": time.time_ns() // 1_000_000}
+        self._unsent += _line({**row, "values": {"lr": epoch.lr, **epoch.values}})
         try:
             self._show(over=epoch.epoch == self._last)
         except OSError as error:  # the follower is gone, or could not be started
@@ -67,10 +66,15 @@ class Live:
         self._warned = True
 
 
+def log_epoch(epoch: Epoch) -> None:
+    """One line per epoch, for who asks for details: the bar shows the last one to everybody."""
+    log.debug("epoch %d: %s", epoch.epoch, ", ".join(f"{name} {value:.4f}" for name, value in epoch.values.items()))
+
+
 def _start() -> subprocess.Popen[bytes]:
     """Start the follower in a session of its own: Ctrl-C reaches the training alone, which ends both.
 
-    The follower holds the store's lock while it tries to reach a server, so its tries are short and repeated.
+    The follower holds the store's lock while it tries to reach a server, so its tries are short; it repeats them.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.commands.follow"],

@@ -1,8 +1,7 @@
 """Stage `account`: what the networks of the paper cost, counted from the modules."""
 
-from moclip.report.paper_costs import paper_costs
-
 from moclip.base.files import write_json
+from moclip.report.paper_costs import paper_costs
 from stages._entry import arguments, log, run
 
 

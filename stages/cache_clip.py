@@ -53,7 +53,7 @@ def encode(
     encoder = load_encoder(model, Compute.of(hardware))
     texts = encoder.class_features([prompts.of(name) for name in names], clip.text_mean)
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
-    arithmetic = (encoder.compute.device.type, hardware.amp)
+    arithmetic = (encoder.compute.device.type, hardware.amp, hardware.kernels)
     digest = fingerprint(read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic)
     ids, images = image_features(
         encoder,

@@ -1,35 +1,29 @@
 """Stage `summarize`: figures and outcomes of the active heads and splits, to one summary and a table of gains."""
 
 from moclip.base.files import read_json, write_json
-from moclip.params.evaluate import EvaluateParams
-from moclip.params.run import Heads, Seed, Splits
+from moclip.heads.registry import CONTROL, MAIN, Heads, contrasts
+from moclip.params.run import Splits
 from moclip.results.gains import class_gains, write_class_gains
-from moclip.results.headline import headline
-from moclip.results.predictions import read_outcomes
-from moclip.results.summary import Bootstrap, Result, read_metrics, summarize
+from moclip.results.summary import Result, key_figures, read_metrics, summarize
 from stages._entry import arguments, run, section
 from stages._layout import evaluated
+from stages._results import bootstrap_of_params, read_all_outcomes
 
 
 def main() -> None:
     args = arguments("dataset", "results", "gains", "headline", "out")
-    evaluate, seed = section("evaluate", EvaluateParams), section("seed", Seed)
-    dataset = read_json(args.dataset)
-    results: dict[str, dict[int, Result]] = {
-        head: {
-            split: Result(read_metrics(files.metrics, head, split), read_outcomes(files.outcomes))
-            for split in section("splits", Splits)
-            for files in [evaluated(args.results / head, split)]
-        }
-        for head in section("heads", Heads)
+    heads: list[str] = section("heads", Heads)
+    splits: list[int] = list(section("splits", Splits))
+    outcomes, bootstrap = read_all_outcomes(args.results, heads, splits), bootstrap_of_params()
+    results = {
+        head: {k: Result(read_metrics(evaluated(args.results / head, k).metrics, head, k), own[k]) for k in splits}
+        for head, own in outcomes.items()
     }
-    bootstrap = Bootstrap(**evaluate.model_dump(), seed=seed)
-    fusion, probe = (
-        {split: result.outcomes for split, result in results.get(head, {}).items()} for head in ("fusion", "clip_probe")
-    )
-    write_class_gains(args.gains, class_gains(fusion, probe, bootstrap) if fusion and probe else [])
-    summary = summarize(dataset["name"], dataset["complete"], results, bootstrap)
-    write_json(args.headline, headline(summary))
+    both = MAIN in heads and CONTROL in heads
+    write_class_gains(args.gains, class_gains(outcomes[MAIN], outcomes[CONTROL], bootstrap) if both else [])
+    dataset = read_json(args.dataset)
+    summary = summarize(dataset["name"], dataset["complete"], results, bootstrap, contrasts(heads))
+    write_json(args.headline, key_figures(summary))
     write_json(args.out, summary)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
-from moclip.tracking.provenance import git_state, package_versions
+from moclip.predict.bundle import Pipeline
+from moclip.tracking.provenance import GitState, git_state, package_versions
 from moclip.tracking.publish import publish
 from moclip.tracking.result import Child, Result, digest_tags, read_child, read_summary, summary_metrics, variant_name
 from moclip.tracking.store import store_at
 from stages._entry import PARAMS_FILE, all_params, arguments, command, repository, section, work_directory
-from stages._layout import evaluated
+from stages._layout import evaluated, split_file
 from stages.dvc.baseline import baseline_params
 from stages.dvc.bill import write_bill
 from stages.dvc.lock import Lock, read_lock
@@ -21,55 +22,52 @@ from stages.dvc.lock import Lock, read_lock
 def main() -> None:
     args = arguments(
         *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report"],
-        *["figures", "contact_sheet", "models", "cost_page", "costs"],
+        *["figures", "contact_sheet", "models", "classes", "texts", "encoder", "cost_page", "costs"],
         path_lists=("locks", "cards"),
     )
     lock = read_lock(*args.locks)
     results = [args.results / head for head in section("heads", Heads)]
-    pages = [args.report, *args.cards]
-    inputs = {name: vars(args)[name] for name in ("manifest", "splits", "motion", "clip", "images")}
-    own, *others = args.locks  # these share a name, so they go with their folders
-    files = [
-        args.figures,
-        args.contact_sheet,
-        own,
-        *(lock.parent for lock in others),
-        PARAMS_FILE,
-        args.cost_page,
-        args.costs,
-    ]
-    result = read_result(lock, results, args.summary, pages, inputs, files)
+    pages = [lock.checked(path) for path in (args.report, *args.cards)]
+    result = read_result(
+        lock,
+        git_state(Path.cwd(), {*lock.outputs(), *(path.as_posix() for path in (*args.locks, PARAMS_FILE))}),
+        results,
+        args.summary,
+        {name: vars(args)[name] for name in ("manifest", "splits", "motion", "clip", "images")},
+        [
+            *[*pages, args.figures, args.contact_sheet, args.cost_page, args.costs, PARAMS_FILE],
+            *[args.locks[0], *(path.parent for path in args.locks[1:])],  # equal names do not go into one directory
+        ],
+    )
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    publish(result, args.models, store, work_directory("unrecorded"))
+    models = Pipeline(args.models, args.classes, args.texts, args.encoder)
+    publish(result, models, store, work_directory("unrecorded"))
 
 
 def read_result(
     lock: Lock,
+    git: GitState | None,
     results: Sequence[Path],
     summary_file: Path,
-    pages: Sequence[Path],
     inputs: Mapping[str, Path],
-    files: Sequence[Path],
+    artifacts: Sequence[Path],
 ) -> Result:
     """Read and check every input, so that nothing is created for a result that is torn.
 
     Args:
-        lock: The record of what the pipeline wrote.
+        lock: What DVC's lock files say.
+        git: The commit, and changes on top of it.
         results: A directory for each head.
         summary_file: The summary over heads and splits.
-        pages: Outputs of the pipeline that go into MLflow as they are, beside the summary.
         inputs: Data files and directories by name; `splits` is a directory with one file a split.
-        files: What else goes into MLflow.
+        artifacts: What goes into MLflow as it is, beside the summary.
     """
     splits = section("splits", Splits)
-    for path in (summary_file, *results, *pages):
-        lock.checked(path)
-    summary = read_summary(summary_file, [path.name for path in results], splits)
+    summary = read_summary(lock.checked(summary_file), [path.name for path in results], splits)
     children = [read_head(lock, path, split, inputs) for path in results for split in splits]
     data = {path: digest for child in children for path, digest in child.data.items()}
     params = flatten(all_params())
-    git = git_state(Path.cwd(), {*lock.outputs(), *(path.as_posix() for path in files)})
     return Result(
         dataset=summary["dataset"],
         key=lock.result_key(results),
@@ -85,12 +83,12 @@ def read_result(
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
         data=data,
         environment={"packages": package_versions(), "changed_since_commit": git.changed if git else []},
-        artifacts=[summary_file, *pages, *files],
+        artifacts=[summary_file, *artifacts],
     )
 
 
 def read_head(lock: Lock, results: Path, split: int, inputs: Mapping[str, Path]) -> Child:
-    read = {**inputs, "splits": inputs["splits"] / f"split{split}.csv"}
+    read = {**inputs, "splits": split_file(inputs["splits"], split, ".csv")}
     files = evaluated(results, split)
     return read_child(results.name, split, files.metrics, files.history, lock.read_for(results, read.values()))
 

@@ -1,6 +1,7 @@
 """Train the motion network on each split, side by side; keep its predictions, and its frozen features of all videos."""
 
 from moclip.base.parallel import cores
+from moclip.params.compute import ComputeParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Splits
 from stages._entry import arguments, run, section
@@ -15,8 +16,10 @@ def main() -> None:
         Task(split, args.classes, split_file(args.splits, split, ".csv"), args.motion)
         for split in section("splits", Splits)
     ]
-    # The large network needs the memory, or the accelerator, for itself.
-    alone = section("motion_net", MotionNetParams).arch != "small"
+    # The large network needs the memory, or the accelerator, for itself; native kernels take all cores.
+    alone = (
+        section("motion_net", MotionNetParams).arch != "small" or section("compute", ComputeParams).kernels == "native"
+    )
     side_by_side(train, tasks, 1 if alone else min(cores(), len(tasks)))
     for task in tasks:
         publish(task, args.model, args.features, args.preds)

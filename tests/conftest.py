@@ -1,14 +1,10 @@
 """Fixtures that several test files share: a small demo data set, made once, and PyTorch's global switches put back."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-# The networks here are tiny: more threads than one only wait for each other, the more so on a busy machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
@@ -20,6 +16,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
+
+
+# Costly and made once in a process: tests that share one run in the same.
+COSTLY = ("finished", "trained", "migrated")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Keep together what shares a costly fixture, or else a file, where several processes run the tests."""
+    for item in items:
+        shared = next((name for name in COSTLY if name in item.fixturenames), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")

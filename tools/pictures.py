@@ -21,6 +21,7 @@ from PIL import Image
 
 from moclip.base.errors import StoreError
 from moclip.base.progress import Progress
+from moclip.heads.registry import MAIN
 from moclip.report.contact_sheet import write_png
 from moclip.tracking.result import KIND_TAG
 from stages._entry import arguments, command, log
@@ -141,9 +142,9 @@ def choose(address: str) -> Chosen:
 def _child_with_curve(address: str, experiment: str, parents: Sequence[Any]) -> Any:
     for parent in parents:
         children = _runs(address, experiment, f"tags.`mlflow.parentRunId` = '{parent['info']['run_id']}'")
-        # The fusion head is what all is about; another one will do.
+        # The main head if it has one; another one will do.
         for child in sorted(
-            children, key=lambda child: ("/ fusion /" not in (name := child["info"]["run_name"]), name)
+            children, key=lambda child: (f"/ {MAIN} /" not in (name := child["info"]["run_name"]), name)
         ):
             if any(metric["key"] == "train_loss" for metric in child["data"].get("metrics", [])):
                 return child

@@ -55,21 +55,18 @@ def temporary_name(stem: str = "", suffix: str = "") -> str:
 def remove_left_overs(folder: Path) -> None:
     """Remove files and directories under a `temporary_name` whose owner has ended, or that are older than a day."""
     for path in folder.glob(".*.part*"):
-        with suppress(FileNotFoundError):  # its owner, on another machine, was faster
-            if (owner := _OWNER.search(path.name)) and (
-                _has_ended(owner[1], int(owner[2])) or time.time() - path.stat().st_mtime > _LEFT_OVER_S
-            ):
-                remove(path)
+        if owner := _OWNER.search(path.name):
+            with suppress(FileNotFoundError):  # on another machine it may be finished meanwhile
+                is_old = time.time() - path.stat().st_mtime > _LEFT_OVER_S
+                if is_old or (owner[1] == _HOST and _has_ended(int(owner[2]))):
+                    remove(path)
 
 
-def _has_ended(host: str, pid: int) -> bool:
-    """Whether a process is known to have ended: of another machine's nothing is known."""
+def _has_ended(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return host == _HOST
-    except OSError:  # it is someone else's
-        return False
+        os.kill(pid, 0)  # sends nothing, only asks
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return False
 
 

@@ -1,24 +1,8 @@
-"""What all written pages share: templates that refuse a missing value, and how a figure is put into words."""
+"""How a figure is put into words, and how words stand in a table, for pages and terminals alike."""
 
-from collections.abc import Mapping
-
-import jinja2
+from collections.abc import Collection, Mapping, Sequence
 
 NO_VALUE = "\N{EN DASH}"
-
-
-def environment() -> jinja2.Environment:
-    """The templates of the package, with the filters below."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("moclip"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown of our own values, no HTML of anyone else's
-    )
-    environment.filters.update(pct=pct, signed=signed, span=span, cell=cell, significance=significance)
-    return environment
 
 
 def cell(text: str) -> str:
@@ -47,3 +31,15 @@ def span(interval: Mapping[str, float] | None, with_sign: bool = False) -> str:
 def significance(significant: bool | None) -> str:
     """Whether a difference is one."""
     return {True: "significant", False: "not significant", None: "not known"}[significant]
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Columns of equal width, for a terminal; cells of the columns in `right` end together, others begin together."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +20,27 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-_CRASHED = "{}: the process that worked on it crashed".format
+
+@dataclass(frozen=True)
+class Work:
+    """What is shown of work on many items, and what is said of items that fail.
+
+    Attributes:
+        name: Heads the progress.
+        unit: What the progress counts, in the singular.
+        size: How many of these an item is.
+        counts: If results are numbers, what they count; the progress then shows how many there are a second.
+        refuse: Makes one error of the messages of all items that raised a `MoclipError`. Without it the first of these
+            ends the work, as any other error does.
+        crashed: The message for an item that ended its process.
+    """
+
+    name: str
+    unit: str
+    size: Callable[[Any], int] = lambda item: 1
+    counts: str = ""
+    refuse: Callable[[list[str]], MoclipError] | None = None
+    crashed: Callable[[Any], str] = "{}: the process that worked on it crashed".format
 
 
 class Finished(NamedTuple):
@@ -33,47 +54,35 @@ class _Failure(str):
     """Why an item failed; an outcome, so that the others go on."""
 
 
-def gather(
-    items: Sequence[T],
-    do: Callable[[T], R],
-    *,
-    desc: str,
-    unit: str,
-    size: Callable[[T], int] = lambda item: 1,
-    counts: str = "",
-    refuse: Callable[[list[str]], MoclipError] | None = None,
-    crashed: Callable[[T], str] = _CRASHED,
-    jobs: int | None = 1,
-) -> list[R]:
-    """Results of `do` in the order of the items, with a progress bar.
+def gather(items: Sequence[T], do: Callable[[T], R], work: Work, *, jobs: int | None = 1) -> list[R]:
+    """Results of `do` in the order of the items.
 
     Args:
         items: What there is to do.
         do: Gives an item's result. For several processes it is a function of a module, or a `partial` of one.
-        desc: Name of the work in its progress.
-        unit: What the progress counts, in the singular.
-        size: How many of these an item is.
-        counts: If results are numbers, what they count: the progress then shows how many there are a second.
-        refuse: Makes one error of the messages of all items for which `do` raised a `MoclipError`. Without it the
-            first of these ends the work, as any other error does.
-        crashed: The message for an item that ended its process.
+        work: What is shown, and how failures end.
         jobs: Processes: None for one a core; 1 works in this process, which a crash ends.
     """
     tasks = list(enumerate(items))
     found: dict[int, Any] = {}
-    failures: dict[int, Any] = {}
-    counted = 0
-    outcomes = spread(partial(_attempt, do, refuse is not None), tasks, jobs, lambda task: _Failure(crashed(task[1])))
-    with closing(outcomes), Progress(total=sum(map(size, items)), desc=desc, unit=unit, disable=not tasks) as bar:
+    failures: dict[int, str] = {}
+    counted, total = 0, sum(map(work.size, items))
+    attempt = partial(_attempt, do, work.refuse is not None)
+    outcomes = spread(attempt, tasks, jobs, lambda task: _Failure(work.crashed(task[1])))
+    with closing(outcomes), Progress(total=total, desc=work.name, unit=work.unit, disable=not tasks) as bar:
         for (index, item), outcome in outcomes:
-            (failures if isinstance(outcome, _Failure) else found)[index] = outcome
-            if counts:
+            if isinstance(outcome, _Failure):
+                failures[index] = outcome
+            else:
+                found[index] = outcome
+            if work.counts:
                 counted += found.get(index, 0)
-                bar.set_postfix_str(f"{counted / bar.seconds:.0f} {counts}/s, {len(failures)} bad", False)
-            bar.update(size(item))
+                bar.set_postfix_str(f"{counted / bar.seconds:.0f} {work.counts}/s, {len(failures)} bad", False)
+            bar.update(work.size(item))
     if failures:
-        raise (refuse or _refuse)([failures[index] for index in sorted(failures)])
-    return [found[index] for index in range(len(tasks))]
+        messages = [failures[index] for index in sorted(failures)]
+        raise work.refuse(messages) if work.refuse else MoclipError(messages[0])
+    return [found[index] for index, _ in tasks]
 
 
 def _attempt(do: Callable[[T], R], go_on: bool, task: tuple[int, T]) -> R | _Failure:
@@ -85,41 +94,31 @@ def _attempt(do: Callable[[T], R], go_on: bool, task: tuple[int, T]) -> R | _Fai
         return _Failure(error)
 
 
-def _refuse(messages: list[str]) -> MoclipError:
-    return MoclipError("\n".join(messages))
-
-
 def finish(
     items: Sequence[T],
     key: Callable[[T], str],
     do: Callable[[T, Path], int | None],
     shelf: Path,
+    work: Work,
     *,
-    desc: str,
-    unit: str,
-    is_finished: Callable[[T, Path], bool] = lambda item, file: file.exists(),
-    size: Callable[[T], int] = lambda item: 1,
-    counts: str = "",
-    refuse: Callable[[list[str]], MoclipError] | None = None,
-    crashed: Callable[[T], str] = _CRASHED,
     jobs: int | None = 1,
+    is_finished: Callable[[T, Path], bool] = lambda item, file: file.exists(),
 ) -> Finished:
     """Make the file of each item that has none yet; what was made stays, whatever happens to the others.
 
     Args:
         items: What there is to do.
-        key: Name of an item's file in `shelf`.
-        do: Makes an item's file, whole or not at all (`atomic_path` of `moclip.base.files`). It may return a number.
-        shelf: A directory that this process has to itself: what `alone_in` gives.
-        desc, unit, size, counts, refuse, crashed, jobs: As for `gather`.
+        key: Name of an item's file.
+        do: Makes an item's file, whole or not at all (`moclip.base.files.atomic_path`); returns what `work` counts.
+        shelf: Directory of the files, which this process has to itself: what `alone_in` gives.
+        work, jobs: As for `gather`.
         is_finished: Whether an item's file can be used as it is.
     """
     files = [shelf / key(item) for item in items]
     waiting = [item for item, file in zip(items, files, strict=True) if not is_finished(item, file)]
-    total = sum(map(size, items))
-    log.info("%d of %d %ss were finished before", total - sum(map(size, waiting)), total, unit)
-    make = partial(_make, key, do, shelf)
-    gather(waiting, make, desc=desc, unit=unit, size=size, counts=counts, refuse=refuse, crashed=crashed, jobs=jobs)
+    total = sum(map(work.size, items))
+    log.info("%d of %d %ss were finished before", total - sum(map(work.size, waiting)), total, work.unit)
+    gather(waiting, partial(_make, key, do, shelf), work, jobs=jobs)
     return Finished(files, len(waiting))
 
 
@@ -131,9 +130,7 @@ def _make(key: Callable[[T], str], do: Callable[[T, Path], R], shelf: Path, item
 def alone_in(directory: Path, doing: str) -> Iterator[Path]:
     """Make a directory, hold its lock, and remove what killed processes were writing there.
 
-    Args:
-        directory: Where one process at a time may work; others wait.
-        doing: What each of them does, such as "trains the same"; named in the message of one that waits.
+    While another process holds the lock, this one waits, and logs that the other is `doing` ("trains the same").
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / "lock")

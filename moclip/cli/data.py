@@ -3,11 +3,13 @@
 import argparse
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moclip.base.errors import DataError, ParamsError
+from moclip.cli.places import PLACES
 
 if TYPE_CHECKING:
     from moclip.data.manifest import Video
@@ -19,18 +21,18 @@ _SHOWN = 20
 _COMPARED = ("class_name", "group", "bytes", "sha256")
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, manifest: Path, splits: Path, params: Path) -> None:
-    """Declare the sub-commands and their arguments; the paths are defaults."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands and their arguments."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
     verify = actions.add_parser("verify", help="check every video against the manifest, or compare two manifests")
     verify.add_argument("--against", type=Path, help="another person's manifest, to compare this one with")
     look = actions.add_parser("audit", help="counts, lengths and encoders; warns where they give the class away")
     look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes to this new file")
-    look.add_argument("--splits", type=Path, default=splits, help="folder of splits")
+    look.add_argument("--splits", type=Path, default=PLACES.splits, help="folder of splits")
     for action in (verify, look):
-        action.add_argument("--manifest", type=Path, default=manifest)
+        action.add_argument("--manifest", type=Path, default=PLACES.manifest)
         action.add_argument("--root", type=Path, help="folder of the videos; default: data.root of the parameters")
-        action.add_argument("--params", type=Path, default=params)
+        action.add_argument("--params", type=Path, default=PLACES.params)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,11 +58,12 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
     Raises:
         DataError: lists the videos that are missing or differ.
     """
-    from moclip.base.work import gather
+    from moclip.base.progress import Progress
 
     tasks = [videos[stem] for stem in sorted(videos)]
-    found = gather(tasks, partial(_fault, root), desc="verify", unit="video", jobs=None)
-    faults = [fault for fault in found if fault]
+    with ThreadPoolExecutor() as pool:  # hashing cannot crash, and threads start at once
+        found = Progress(pool.map(partial(_fault, root), tasks), total=len(tasks), desc="verify", unit="video")
+        faults = [fault for fault in found if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
 
 
@@ -108,7 +111,6 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
     splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
-    root = root.resolve()  # workers may have been started in another directory
     containers = read_containers({stem: root / video.path for stem, video in videos.items()})
     found = audit(videos, containers, splits)
     print(found.parts.to_string(index=False))

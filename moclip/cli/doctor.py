@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from moclip.cli.places import PLACES, Places
+
 State = Literal["ok", "todo", "missing"]
 
 _NAMED = ("torch", "open_clip_torch", "av", "dvc", "mlflow")
@@ -40,25 +42,12 @@ class Finding:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where a repository keeps its things; `pipeline` is the command that prints the stages to run, as JSON."""
-
-    params: Path
-    manifest: Path
-    clip: Path
-    models: Path
-    report: Path
-    dvc_config: Path
-    pipeline: Sequence[str]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
-def run(args: argparse.Namespace, places: Places) -> int:
+def run(args: argparse.Namespace, places: Places = PLACES) -> int:
     """Print all findings; 1 if something is missing that the parameters need."""
     findings = examine(places)
     following = next_command(findings)
@@ -212,13 +201,13 @@ def _telemetry(dvc_config: Path) -> Finding:
 
 
 def _parameters(path: Path) -> Finding:
-    from moclip.params.registry import check_all
+    from moclip.heads.registry import check_params
 
     if not path.is_file():
         return Finding("parameters", "missing", f"no {path} here", "cd to the repository of moclip")
     faults = []
     try:
-        check_all(_read(path))
+        check_params(_read(path))
     except Exception as error:  # of YAML, of its types, or of our rules
         faults = str(error).splitlines()
     if faults:
@@ -277,12 +266,10 @@ def _clip(places: Places) -> Finding:
 
 def _heads(places: Places) -> Finding:
     params = _read(places.params)
-    kinds = [head for head in params["heads"] if head not in ("zero_shot", "score_average")]  # these have no weights
-    folders = {"motion_only": "motion"}  # the head of the motion network is part of it
-    wanted = [(kind, split) for kind in kinds for split in params["splits"]]
-    there = [pair for pair in wanted if (places.models / folders.get(pair[0], pair[0]) / f"split{pair[1]}").is_dir()]
+    wanted = [(head, split) for head in params["heads"] for split in params["splits"]]
+    there = [pair for pair in wanted if (places.predictions / pair[0] / f"split{pair[1]}.npz").is_file()]
     state: State = "ok" if len(there) == len(wanted) else "todo"
-    return Finding("heads", state, f"{len(there)} of {len(wanted)} are trained")
+    return Finding("heads", state, f"{len(there)} of {len(wanted)} have predictions")
 
 
 def _report(path: Path) -> Finding:

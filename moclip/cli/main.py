@@ -1,51 +1,53 @@
-"""The command `moclip`: what a person does beside the pipeline. Each command imports what it needs, when it runs."""
+"""The command `moclip`: what a person does beside the pipeline. A command's module is imported when it is asked for."""
 
 import argparse
+import importlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from moclip.base import console
-from moclip.cli import data as data_command
-from moclip.cli import doctor
-from moclip.cli import motion as motion_command
-from moclip.cli import predict as predict_command
+from moclip.base.arithmetic import apply, kernels_of
+from moclip.cli.places import PLACES
 
-PLACES = doctor.Places(
-    params=Path("params.yaml"),
-    manifest=Path("data/manifest.csv"),
-    clip=Path("models/clip"),
-    models=Path("models"),
-    report=Path("reports/report.md"),
-    dvc_config=Path(".dvc/config"),
-    pipeline=(sys.executable, "-m", "stages.dvc.state"),
-)
+COMMANDS = {
+    "preset": "list ready-made settings, or write one into params.yaml",
+    "results": "print the table of the last run",
+    "motion": "write or draw the motion of videos",
+    "data": "check the videos against their manifest, or say what they look like",
+    "predict": "classify videos",
+    "bundle": "copy a trained model into one directory",
+    "export": "write motion network and head as ONNX",
+    "doctor": "what is there, what is missing, what comes next",
+}
 
-# Commands that need DVC: scripts of the repository in the working directory, by the words that describe them.
+# Commands that need DVC: scripts of the repository in the working directory.
 SCRIPTS = {
     "compare": "hold DVC experiments side by side, with paired differences",
     "ablate": "answer the questions of ablations.yaml by experiments, as a table",
+    "verify": "hold the finished run against a recorded one: the same bytes, or the same findings",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; a refusal is one message on stderr and status 1."""
+    apply(kernels_of(PLACES.params))
     return console.run(lambda: _run(sys.argv[1:] if argv is None else list(argv)), more="--verbose")
 
 
 def _run(words: list[str]) -> int:
-    script = next((word for word in words if not word.startswith("-")), None)
-    if script in SCRIPTS:
-        words.remove(script)
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name in SCRIPTS:
+        words.remove(name)
         args, words = _Parser(add_help=False, allow_abbrev=False).parse_known_args(words)
     else:
-        args = _parser().parse_args(words)
+        args = _parser([name]).parse_args(words)
     if hasattr(args, "verbosity"):
         console.choose(args.verbosity)
-    if script in SCRIPTS:
-        return _script(script, words)
+    if name in SCRIPTS:
+        return _script(name, words)
     console.set_up_logging("%(message)s")
     status: int = args.run(args)
     return status
@@ -62,71 +64,22 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
+    """All commands, with the arguments of those that are asked for: the others' modules are not imported."""
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    preset = commands.add_parser("preset", help="list ready-made settings, or write one into params.yaml")
-    preset.add_argument("name", nargs="?", help="preset to write; without one, all are listed")
-    preset.add_argument("--directory", type=Path, default=Path("presets"), help="where presets lie")
-    preset.add_argument("--params", type=Path, default=Path("params.yaml"), help="file to write into")
-    preset.set_defaults(run=_preset)
-    results = commands.add_parser("results", help="print the table of the last run")
-    results.add_argument("summary", type=Path, nargs="?", default=Path("reports/summary.json"))
-    results.add_argument("--report", type=Path, default=Path("reports/report.md"), help="named below the table")
-    results.add_argument("--costs", type=Path, default=Path("reports/cost.json"), help="what it cost, if that is known")
-    results.set_defaults(run=_results)
-    motion_command.add_arguments(motion := commands.add_parser("motion", help="write or draw the motion of videos"))
-    motion.set_defaults(run=motion_command.run)
-    data = commands.add_parser("data", help="check the videos against their manifest, or say what they look like")
-    data_command.add_arguments(
-        data, manifest=Path("data/manifest.csv"), splits=Path("data/splits"), params=Path("params.yaml")
-    )
-    data.set_defaults(run=data_command.run)
-    predict_command.add_predict_arguments(predict := commands.add_parser("predict", help="classify videos"), "models")
-    predict.set_defaults(run=predict_command.run_predict)
-    predict_command.add_bundle_arguments(
-        bundle := commands.add_parser("bundle", help="copy a trained model into one directory"), "models"
-    )
-    bundle.set_defaults(run=predict_command.run_bundle)
-    predict_command.add_export_arguments(
-        export := commands.add_parser("export", help="write motion network and head as ONNX"), "models"
-    )
-    export.set_defaults(run=predict_command.run_export)
-    for name, purpose in SCRIPTS.items():
-        commands.add_parser(name, help=purpose)
-    doctor.add_arguments(doc := commands.add_parser("doctor", help="what is there, what is missing, what comes next"))
-    doc.set_defaults(run=lambda args: doctor.run(args, PLACES))
+    for name, purpose in (COMMANDS | SCRIPTS).items():
+        own = commands.add_parser(name, help=purpose)
+        if name in COMMANDS and name in asked:
+            command = importlib.import_module(f"moclip.cli.{name}")
+            command.add_arguments(own)
+            own.set_defaults(run=command.run)
     return parser
 
 
 def _script(name: str, words: Sequence[str]) -> int:
-    if not Path("stages", f"{name}.py").is_file():
-        print(f"error: stages/{name}.py: not here; run `moclip {name}` at the top of the repository", file=sys.stderr)
+    script = Path("stages", "commands", f"{name}.py")
+    if not script.is_file():
+        print(f"error: {script}: not here; run `moclip {name}` at the top of the repository", file=sys.stderr)
         return 1
-    return subprocess.run([sys.executable, "-m", f"stages.{name}", *words], check=False).returncode
-
-
-def _preset(args: argparse.Namespace) -> int:
-    from moclip.heads.registry import check_params
-    from moclip.params.presets import apply_preset, list_presets
-
-    if args.name is None:
-        for name, purpose in list_presets(args.directory).items():
-            print(f"{name:10} {purpose}")
-        return 0
-    apply_preset(args.name, args.directory, args.params, check_params)
-    print(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")
-    return 0
-
-
-def _results(args: argparse.Namespace) -> int:
-    from moclip.base.files import read_json, sha256_file
-    from moclip.report.cost import cost_line
-    from moclip.results.summary import text_table
-
-    print(text_table(read_json(args.summary)))
-    print(f"\nreport: {args.report}")
-    costs = read_json(args.costs) if args.costs.exists() else None
-    if costs and costs["summary_sha256"] == sha256_file(args.summary):  # of another result, it says nothing here
-        print(cost_line(costs))
-    return 0
+    return subprocess.run([sys.executable, "-m", f"stages.commands.{name}", *words], check=False).returncode

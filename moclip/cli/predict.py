@@ -1,67 +1,38 @@
-"""`moclip predict`, `moclip bundle` and `moclip export`: a trained model answers, or goes somewhere else."""
+"""`moclip predict`: a trained model says what videos show."""
 
 import argparse
 import csv
 import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import MoclipError
+from moclip.cli import model
 
 if TYPE_CHECKING:
     from moclip.predict.predictor import Prediction
 
-_MLFLOW = ("models:/", "runs:/")
 CSV_COLUMNS = ("video", "head", "rank", "class", "probability", "decode_ms", "motion_ms", "clip_ms", "head_ms")
 
 
-def add_predict_arguments(parser: argparse.ArgumentParser, model: str) -> None:
-    """Declare the arguments of `moclip predict`."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    from moclip.heads.registry import MAIN, servable
+
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files")
-    _add_model(parser, model)
-    parser.add_argument("--head", default="fusion", help="fusion, clip_probe, motion_only or zero_shot")
-    parser.add_argument("--top", type=_positive, default=5, help="classes to show")
+    model.add_arguments(parser)
+    parser.add_argument("--head", default=MAIN, help=f"one of {', '.join(servable())} (default {MAIN})")
+    parser.add_argument("--top", type=model.positive, default=5, help="classes to show")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object a line, one for each video")
     form.add_argument("--csv", action="store_true", help="print one row for each video, head and class")
 
 
-def add_bundle_arguments(parser: argparse.ArgumentParser, model: str) -> None:
-    """Declare the arguments of `moclip bundle`."""
-    _add_model(parser, model)
-    parser.add_argument("--out", type=Path, required=True, help="directory to make")
-
-
-def add_export_arguments(parser: argparse.ArgumentParser, model: str) -> None:
-    """Declare the arguments of `moclip export`."""
-    add_bundle_arguments(parser, model)
-    parser.add_argument("--head", default="fusion", help="fusion or clip_probe")
-
-
-def _add_model(parser: argparse.ArgumentParser, model: str) -> None:
-    parser.add_argument(
-        "--model",
-        default=model,
-        metavar="PATH_OR_URI",
-        help="the pipeline's models, a bundle, or an MLflow model such as models:/moclip-demo@best",
-    )
-    parser.add_argument("--split", type=_positive, help="which of the pipeline's models (default 1)")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def run_predict(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Answer for every video; one that fails is reported, the others are still answered, and the status is 1."""
     from moclip.predict.predictor import Predictor
 
-    predictor = Predictor.load(_folder(args.model), args.split, args.head)
+    predictor = Predictor.load(model.source_of(args.model), args.split, args.head)
     rows = csv.writer(sys.stdout, lineterminator="\n")
     if args.csv:
         rows.writerow(CSV_COLUMNS)
@@ -83,40 +54,6 @@ def run_predict(args: argparse.Namespace) -> int:
     if failed and len(args.videos) > 1:
         print(f"error: {failed} of {len(args.videos)} videos have no answer", file=sys.stderr)
     return 1 if failed else 0
-
-
-def run_bundle(args: argparse.Namespace) -> int:
-    """Copy one model into a directory of its own."""
-    from moclip.base.outputs import claim_directory
-    from moclip.predict.bundle import MANIFEST, open_parts, write_bundle
-
-    claim_directory(args.out, MANIFEST)  # before a model comes from MLflow
-    write_bundle(args.out, open_parts(_folder(args.model), args.split))
-    print(f"{args.out} holds the model; `moclip predict VIDEO --model {args.out}` asks it")
-    return 0
-
-
-def run_export(args: argparse.Namespace) -> int:
-    """Write ONNX files, after ONNX Runtime has given what PyTorch gives."""
-    from moclip.base.outputs import claim_directory
-    from moclip.predict.onnx import META, export
-
-    claim_directory(args.out, META)  # before a model comes from MLflow
-    deviations = export(_folder(args.model), args.split, args.head, args.out)
-    for name, deviation in deviations.items():
-        print(f"{args.out / name}: at most {deviation:.1e} from PyTorch")
-    return 0
-
-
-def _folder(model: str) -> Path:
-    """The directory that a path or an MLflow URI stands for."""
-    if not model.startswith(_MLFLOW):
-        return Path(model)
-    from moclip.tracking.registry import fetch_model
-    from moclip.tracking.store import store_at
-
-    store = store_at(Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI"))
-    return fetch_model(model, store.uri, Path.cwd() / ".work" / "mlflow_models")
 
 
 def _rows(answer: "Prediction", most: int) -> list[list[Any]]:

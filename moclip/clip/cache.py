@@ -12,7 +12,7 @@ import numpy as np
 
 from moclip.base.errors import DataError, MoclipError
 from moclip.base.random import stream
-from moclip.base.work import alone_in, finish
+from moclip.base.work import Work, alone_in, finish
 from moclip.clip.encoder import Encoder, unit
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
@@ -63,16 +63,9 @@ def image_features(
         values = np.concatenate([encoder.images(batch) for batch in batches])
         write_features(chunk, [video.id for video in parts[number]], _averaged(values, len(pictures[0])))
 
+    clip = Work("CLIP", "image", size=lambda number: sum(len(frames[video.id]) for video in parts[number]))
     with alone_in(work, "encodes the same") as shelf:
-        chunks = finish(
-            range(len(parts)),
-            "chunk-{:05d}.npz".format,
-            encode,
-            shelf,
-            desc="CLIP",
-            unit="image",
-            size=lambda number: sum(len(frames[video.id]) for video in parts[number]),
-        )
+        chunks = finish(range(len(parts)), "chunk-{:05d}.npz".format, encode, shelf, clip)
     found = [
         read_features(chunk).of([video.id for video in part]) for chunk, part in zip(chunks.files, parts, strict=True)
     ]

@@ -23,7 +23,7 @@ MAX_LOGIT_SCALE = 100.0  # CLIP's own bound
 CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 64,
-        "vision_cfg": {"image_size": IMAGE_PX, "layers": [1, 1, 1, 1], "width": 16, "patch_size": 32},
+        "vision_cfg": {"image_size": IMAGE_PX, "layers": [1, 1, 1, 1], "width": 8, "patch_size": 32},
         "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1},
     },
     "preprocess_cfg": {

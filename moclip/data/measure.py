@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moclip.base.errors import DataError
 from moclip.base.files import sha256_file
-from moclip.base.work import gather
+from moclip.base.work import Work, gather
 from moclip.data.dataset import Clip
 from moclip.data.manifest import Video
 from moclip.video.decode import probe
@@ -20,15 +20,13 @@ def measure(clips: Iterable[Clip], root: Path, *, jobs: int | None = None) -> li
     """
     tasks = sorted(clips, key=lambda clip: clip.id)
     rule = f"of {len(tasks)} videos cannot be used; replace or remove them"
-    return gather(
-        tasks,
-        partial(_measure, root=root),
-        desc="measure",
-        unit="video",
+    work = Work(
+        "measure",
+        "video",
         refuse=lambda bad: DataError(f"{len(bad)} {rule}:\n" + "\n".join(bad)),
         crashed=lambda clip: f"{clip.path}: its decoder crashes",
-        jobs=jobs,
     )
+    return gather(tasks, partial(_measure, root=root), work, jobs=jobs)
 
 
 def _measure(clip: Clip, root: Path) -> Video:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from moclip.base.files import atomic_path, write_text
-from moclip.base.work import gather
+from moclip.base.work import Work, gather
 from moclip.demo.render import Picture, draw_clip, draw_style, render
 from moclip.demo.spec import APPEARANCES, PAIRS, SPLITS, DemoSpec, classes
 from moclip.video.write import encode
@@ -39,14 +39,8 @@ def write_demo(out: Path, spec: DemoSpec, *, jobs: int | None = None) -> None:
         jobs: Processes, None for one a core; the bytes do not depend on it.
     """
     shares = [(name, group) for name in classes() for group in range(1, spec.groups + 1)]
-    gather(
-        shares,
-        partial(_write_group, out, spec),
-        desc="demo videos",
-        unit="video",
-        size=lambda _: spec.clips_per_group,
-        jobs=jobs,
-    )
+    work = Work("demo videos", "video", size=lambda _: spec.clips_per_group)
+    gather(shares, partial(_write_group, out, spec), work, jobs=jobs)
     _write_lists(out / LISTS, spec)
 
 

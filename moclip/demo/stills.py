@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from moclip.base.work import gather
+from moclip.base.work import Work, gather
 from moclip.demo.render import Picture, draw_clip, draw_style, dress
 from moclip.demo.spec import APPEARANCES, PAIRS, Appearance
 
@@ -39,8 +39,8 @@ def captioned_stills(
     """
     numbers = range(count)
     batches = [numbers[start : start + PER_BACKGROUND] for start in range(0, count, PER_BACKGROUND)]
-    draw = partial(_batch, seed=seed, size_px=size_px)
-    drawn = gather(batches, draw, desc="stills", unit="still", size=len, jobs=jobs)
+    work = Work("stills", "still", size=len)
+    drawn = gather(batches, partial(_batch, seed=seed, size_px=size_px), work, jobs=jobs)
     return np.concatenate([images for images, _ in drawn]), [caption for _, words in drawn for caption in words]
 
 

@@ -21,6 +21,7 @@ from moclip.heads.selection import Trial, best, record, trial
 WEIGHTS = "model.npz"
 CONFIG = "config.json"
 MAX_ITERATIONS = 2000
+MOST_NEWTON_UNKNOWNS = 5000
 # A class without a training video has no chance; float32 has no logarithm of that, but one of its smallest number.
 LOG_OF_NO_CHANCE = float(np.log(np.finfo(np.float32).tiny))
 
@@ -87,8 +88,7 @@ def fit_logistic(
             "c_values names several values to choose from, and this split has no validation part; raise "
             "data.val_groups, bring more groups, or leave one value"
         )
-    # Sums of several threads depend on their number, and these problems are small.
-    with threadpool_limits(1):
+    with threadpool_limits(1):  # these problems are too small for two
         fits = {c: _fit(train, c, classes) for c in c_values}
         trials = [trial(c, fits[c].log_probabilities(val.inputs), val.labels) for c in c_values if len(val.labels)]
         chosen = fits[best(trials).setting if trials else c_values[0]]
@@ -147,7 +147,10 @@ def _joined(first: Labelled, second: Labelled) -> Labelled:
 
 
 def _fit(part: Labelled, c: float, classes: int) -> Logistic:
-    model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(part.inputs, part.labels)
+    unknowns = (part.inputs.shape[1] + 1) * len(np.unique(part.labels))
+    # lbfgs amplifies last digits: one of them moves weights by percents. Newton's method does not, but costs more.
+    solver = "newton-cholesky" if unknowns <= MOST_NEWTON_UNKNOWNS else "lbfgs"
+    model = LogisticRegression(C=c, solver=solver, max_iter=MAX_ITERATIONS).fit(part.inputs, part.labels)
     if (steps := int(model.n_iter_.max())) >= MAX_ITERATIONS:
         log.warning("C %g: not converged after %d iterations", c, steps)
     weights, offsets = model.coef_, model.intercept_

@@ -38,6 +38,8 @@ class HeadSpec:
         rivals: Heads that its accuracy is held against. `MAIN` is held against every other head.
         is_motion_control: Whether `MAIN` minus this head is what the video's own motion adds.
         is_servable: Whether it answers for a video by itself, with its own weights and those of its streams.
+        is_of_stream: Whether it has no weights of its own: it is the answer of its one stream, of CLIP by the class
+            texts, of the motion network by its own classifier.
     """
 
     title: str
@@ -53,10 +55,14 @@ class HeadSpec:
     rivals: tuple[str, ...] = ()
     is_motion_control: bool = False
     is_servable: bool = False
+    is_of_stream: bool = False
 
 
 MAIN = "fusion"
 """The head that the project is about."""
+
+CONTROL = "clip_probe"
+"""The head that `MAIN` is held against first, and class by class: the same on CLIP features alone."""
 
 HEADS: Mapping[str, HeadSpec] = {
     "zero_shot": HeadSpec(
@@ -66,6 +72,7 @@ HEADS: Mapping[str, HeadSpec] = {
         module="moclip.heads.zero_shot",
         streams=(CLIP,),
         is_servable=True,
+        is_of_stream=True,
     ),
     "motion_only": HeadSpec(
         title="motion alone",
@@ -77,6 +84,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net",),
         has_epochs=True,
         is_servable=True,
+        is_of_stream=True,
     ),
     "metadata_only": HeadSpec(
         title="metadata alone",
@@ -174,6 +182,11 @@ def main_head(heads: Iterable[str]) -> str:
 def in_order(heads: Iterable[str]) -> list[str]:
     """Heads in the order of all tables."""
     return sorted(heads, key=list(HEADS).index)
+
+
+def servable() -> list[str]:
+    """Heads that answer for a video by themselves, in the order of all tables."""
+    return [head for head, spec in HEADS.items() if spec.is_servable]
 
 
 def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:

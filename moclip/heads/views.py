@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from moclip.base.files import fingerprint, sha256_bytes, sha256_file
 from moclip.base.random import stream, torch_stream
-from moclip.base.work import alone_in, finish
+from moclip.base.work import Work, alone_in, finish
 from moclip.data.splits import PARTS
 from moclip.heads.fitted import Resources, Seed, Videos
 from moclip.heads.mlp import Head, concatenate
@@ -73,7 +73,7 @@ def view_features(
         write_features(file, ids, torch.cat(list(parts)).numpy())
 
     with alone_in(work, "computes the same") as shelf:
-        done = finish(range(views), "view-{:03d}.npz".format, compute, shelf, desc="views", unit="view")
+        done = finish(range(views), "view-{:03d}.npz".format, compute, shelf, Work("views", "view"))
     return torch.from_numpy(np.stack([read_features(file).of(ids) for file in done.files]))
 
 

@@ -77,7 +77,7 @@ def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
     full_px = full_speed_px(np.moveaxis(fields, 1, 0))
     with writing_file(out, "mp4", [path]) as temporary, video.decoding(path) as (fps, frames):
         pictures = (
-            draw(frame.to_ndarray(format="rgb24"), field, grid, full_px)
+            np.asarray(draw(frame.to_ndarray(format="rgb24"), field, grid, full_px))
             for frame, field in zip(frames, fields, strict=True)
         )
         write_mp4(temporary, pictures, fps)

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from moclip.base.errors import ParamsError, VideoError
 from moclip.base.files import atomic_path, fingerprint, sha256_file, temporary_name
 from moclip.base.progress import Progress
-from moclip.base.work import alone_in, finish
+from moclip.base.work import Work, alone_in, finish
 from moclip.motion.grid import CELL_SIZES_PX, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import MotionStore, write_store
 from moclip.video import decode as video
@@ -103,20 +103,16 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
     """
     _check_request(videos, jobs)
     made_by = {**asdict(options), **video.versions()}
+    motion = Work(
+        "motion",
+        "video",
+        counts="frames",
+        refuse=lambda bad: VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad)),
+        crashed=lambda item: f"{item.path}: its decoder crashes. Leave it out of the lists.",
+    )
+    keep = partial(_keep_grid, options=options)
     with alone_in(work / fingerprint(made_by), "extracts the same") as shelf:
-        grids = finish(
-            videos,
-            _file_name,
-            partial(_keep_grid, options=options),
-            shelf,
-            desc="motion",
-            unit="video",
-            is_finished=_is_finished,
-            counts="frames",
-            refuse=lambda bad: VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad)),
-            crashed=lambda item: f"{item.path}: its decoder crashes. Leave it out of the lists.",
-            jobs=jobs,
-        )
+        grids = finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
         kept = Progress(zip(videos, grids.files, strict=True), total=len(videos), desc="store", unit="video")
         write_store(out, ((item.id, _read(file)) for item, file in kept), made_by)
     counts = MotionStore.open(out).meta["counts"]

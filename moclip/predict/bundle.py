@@ -1,11 +1,11 @@
-"""The parts of one trained model: where the pipeline leaves them, and the same together in one directory.
+"""The files of one trained model: where the pipeline leaves them, and the same together in one directory.
 
 A bundle is a directory that can be moved or sent: safetensors and JSON, no pickle, nothing outside it.
 
     bundle.json         format, split, classes in index order, logit scale, SHA-256 of every other file
     clip/               the frozen CLIP, as the stage clip_model writes it
     motion/             the motion network, with what it was made for
-    heads/<head>/       the trained heads that there are
+    heads/<head>/       the servable heads with weights of their own that there are
     texts.safetensors   one unit vector per class, where CLIP's text features exist
 """
 
@@ -22,19 +22,37 @@ from safetensors.numpy import load_file, save
 from moclip.base.errors import StoreError
 from moclip.base.files import read_json, sha256_file
 from moclip.base.outputs import write_manifest, writing_directory
+from moclip.data.manifest import read_classes
+from moclip.heads.fitted import ClassTexts
+from moclip.heads.registry import CLIP, HEADS, MOTION, servable
 from moclip.store.features import read_features
 
 FORMAT = "moclip-bundle"
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 TEXTS = "texts.safetensors"
-
-TRAINED_HEADS = ("clip_probe", "fusion")
-"""Heads with weights of their own that take the features of one video."""
+HEAD_FOLDERS = "heads"
 
 
 @dataclass(frozen=True)
-class Parts:
+class Pipeline:
+    """Where a pipeline keeps what its models consist of.
+
+    Attributes:
+        models: Directory of the trained models: `clip`, and for each network and head a folder with one a split.
+        classes: File of class names.
+        texts: CLIP's text features of the classes.
+        encoder: Facts of CLIP: the logits' scale, and which frame of a video it saw.
+    """
+
+    models: Path
+    classes: Path
+    texts: Path
+    encoder: Path
+
+
+@dataclass(frozen=True)
+class ModelFiles:
     """One model: what its files are, and what is small enough to be read at once.
 
     Attributes:
@@ -42,11 +60,10 @@ class Parts:
         classes: Names in index order.
         clip: Directory of the frozen CLIP.
         motion: Directory of the motion network.
-        heads: Directories of the trained heads that are there, by name.
-        texts: Unit text features (k, d) float32, or None where there are none.
-        logit_scale: CLIP's inverse temperature.
+        heads: Directories of the servable heads with weights of their own that are there, by name.
+        texts: Text features (k, d) float32, or None where there are none.
         frame: The rule by which CLIP saw a frame of each video, as of `clip.frame`.
-        remedies: By part (`clip`, `motion` or a head's name), what to do where it is missing.
+        remedy: What to do where something is missing.
     """
 
     split: int
@@ -54,10 +71,9 @@ class Parts:
     clip: Path
     motion: Path
     heads: dict[str, Path]
-    texts: np.ndarray | None
-    logit_scale: float
+    texts: ClassTexts | None
     frame: str
-    remedies: dict[str, str]
+    remedy: str
 
     @property
     def folders(self) -> list[Path]:
@@ -65,88 +81,85 @@ class Parts:
         return [self.clip, self.motion, *self.heads.values()]
 
 
-def open_parts(source: Path, split: int | None = None) -> Parts:
-    """The model at `source`: a bundle, or the folder `models` of a pipeline's repository.
+def open_model(source: Path | Pipeline, split: int | None = None) -> ModelFiles:
+    """The model at `source`: a bundle, or one of a pipeline.
 
     Args:
-        source: Directory.
+        source: Directory of a bundle, or a pipeline, whose directory of models may be a bundle as well.
         split: Which model of a pipeline; None is 1. Of a bundle, whose one model is taken, it is checked where given.
 
     Raises:
-        StoreError: it is neither, a part is missing (with the command that makes it), or a file was changed.
+        StoreError: it is neither, a part is missing (with what to do about it), or a file was changed.
     """
-    if (source / MANIFEST).is_file():
-        return _of_bundle(source, split)
-    if source.is_dir() and (source / "motion").is_dir():
+    folder = source.models if isinstance(source, Pipeline) else source
+    if (folder / MANIFEST).is_file():
+        return _of_bundle(folder, split)
+    if isinstance(source, Pipeline) and (folder / MOTION).is_dir():
         return _of_pipeline(source, 1 if split is None else split)
     raise StoreError(
-        f"{source}: holds neither a bundle ({MANIFEST}) nor the pipeline's models; run `dvc repro` in the repository, "
+        f"{folder}: holds neither a bundle ({MANIFEST}) nor the pipeline's models; run `dvc repro` in the repository, "
         "or name a bundle (made by `moclip bundle`) or an MLflow model (models:/NAME@best)"
     )
 
 
-def _of_pipeline(models: Path, split: int) -> Parts:
-    """Where `dvc.yaml` puts what belongs to one model; a test holds the two together."""
-    data = models.parent / "data"
-    texts_file, scale_file = data / "clip" / "texts.npz", data / "clip" / "scale.json"
-    motion = models / "motion" / f"split{split}"
+def _of_pipeline(source: Pipeline, split: int) -> ModelFiles:
+    """One model by the names that `dvc.yaml` and the stages give its files; a test holds the two together."""
+    remedy = "run `dvc repro`"
+    name = f"split{split}"
+    motion = source.models / MOTION / name
     if not motion.is_dir():
-        raise StoreError(f"{motion}: no motion network of split {split}; run `dvc repro train_motion@{split}`")
-    classes_file = data / "classes.csv"
-    if not classes_file.is_file():
-        raise StoreError(f"{classes_file}: missing; run `dvc repro download`")
-    from moclip.data.manifest import read_classes  # brings pandas, which a bundle does without
-
-    heads = {name: models / name / f"split{split}" for name in TRAINED_HEADS}
-    classes = read_classes(classes_file)
-    texts, scale, frame = None, 1.0, "middle"
-    if texts_file.is_file() and scale_file.is_file():
-        found = read_features(texts_file)
-        texts = found.of(classes) if len(found.ids) else None
-        facts = read_json(scale_file)
-        scale, frame = float(facts["logit_scale"]), str(facts["frame"])
-    return Parts(
+        raise StoreError(f"{motion}: no motion network of split {split}; {remedy}")
+    if not source.classes.is_file():
+        raise StoreError(f"{source.classes}: missing; {remedy}")
+    classes = read_classes(source.classes)
+    facts = read_json(source.encoder) if source.encoder.is_file() else None
+    return ModelFiles(
         split=split,
         classes=classes,
-        clip=models / "clip",
+        clip=source.models / CLIP,
         motion=motion,
-        heads={name: path for name, path in heads.items() if path.is_dir()},
-        texts=texts,
-        logit_scale=scale,
-        frame=frame,
-        remedies={
-            "clip": "run `dvc repro clip_model`",
-            "motion": f"run `dvc repro train_motion@{split}`",
-            "zero_shot": "run `dvc repro cache_clip`",
-            "clip_probe": "run `dvc repro clip_probe`",
-            "fusion": "run `dvc repro train_fusion`",
-        },
+        heads={head: path for head in with_weights() if (path := source.models / head / name).is_dir()},
+        texts=_class_texts(source.texts, classes, facts),
+        frame=str(facts["frame"]) if facts else "middle",
+        remedy=remedy,
     )
 
 
-def write_bundle(out: Path, parts: Parts) -> None:
+def _class_texts(path: Path, classes: Sequence[str], facts: dict[str, Any] | None) -> ClassTexts | None:
+    if facts is None or not path.is_file():
+        return None
+    found = read_features(path)
+    return ClassTexts(found.of(classes), float(facts["logit_scale"])) if len(found.ids) else None
+
+
+def with_weights() -> list[str]:
+    """Servable heads that have a directory of their own."""
+    return [head for head in servable() if not HEADS[head].is_of_stream]
+
+
+def write_bundle(out: Path, files: ModelFiles) -> None:
     """Copy a model into one directory, as a whole or not at all.
 
     Raises:
         StoreError: a part is missing.
         OutputError: `out` is there and no unchanged bundle, overlaps with a part, or cannot be written.
     """
-    check_clip(parts)
-    with writing_directory(out, MANIFEST, parts.folders) as temporary:
-        _copy(parts.clip, temporary / "clip")
-        _copy(parts.motion, temporary / "motion")
-        for name, path in parts.heads.items():
-            _copy(path, temporary / "heads" / name)
-        if parts.texts is not None:
-            (temporary / TEXTS).write_bytes(save({"texts": np.ascontiguousarray(parts.texts)}))
+    check_clip(files)
+    with writing_directory(out, MANIFEST, files.folders) as temporary:
+        _copy(files.clip, temporary / CLIP)
+        _copy(files.motion, temporary / MOTION)
+        for name, path in files.heads.items():
+            _copy(path, temporary / HEAD_FOLDERS / name)
+        if files.texts is not None:
+            (temporary / TEXTS).write_bytes(save({"texts": np.ascontiguousarray(files.texts.features)}))
         facts = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "split": parts.split,
-            "classes": list(parts.classes),
-            "heads": sorted(parts.heads),
-            "logit_scale": parts.logit_scale,
-            "frame": parts.frame,
+            "split": files.split,
+            "classes": list(files.classes),
+            "heads": sorted(files.heads),
+            "logit_scale": files.texts and files.texts.logit_scale,
+            "frame": files.frame,
         }
         write_manifest(temporary, MANIFEST, facts)
 
@@ -159,7 +172,7 @@ def _copy(folder: Path, to: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def _of_bundle(folder: Path, split: int | None) -> Parts:
+def _of_bundle(folder: Path, split: int | None) -> ModelFiles:
     facts = _read_manifest(folder)
     if split not in (None, facts["split"]):
         raise StoreError(f"{folder}: is a model of split {facts['split']}, not {split}; give --split {facts['split']}")
@@ -168,17 +181,15 @@ def _of_bundle(folder: Path, split: int | None) -> Parts:
         path = folder / name
         if not path.is_file() or (not name.startswith("clip/") and sha256_file(path) != digest):
             raise StoreError(f"{path}: missing or changed since the bundle was written; copy the bundle again")
-    remedy = "make the bundle again with `moclip bundle` after `dvc repro`"
-    return Parts(
+    return ModelFiles(
         split=facts["split"],
         classes=facts["classes"],
-        clip=folder / "clip",
-        motion=folder / "motion",
-        heads={name: folder / "heads" / name for name in facts["heads"]},
-        texts=_read_texts(folder / TEXTS),
-        logit_scale=facts["logit_scale"],
+        clip=folder / CLIP,
+        motion=folder / MOTION,
+        heads={name: folder / HEAD_FOLDERS / name for name in facts["heads"]},
+        texts=_read_texts(folder / TEXTS, facts["logit_scale"]),
         frame=facts["frame"],
-        remedies=dict.fromkeys(("clip", "motion", "zero_shot", *TRAINED_HEADS), remedy),
+        remedy="make the bundle again with `moclip bundle` after `dvc repro`",
     )
 
 
@@ -192,28 +203,32 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _read_texts(path: Path) -> np.ndarray | None:
-    if not path.is_file():
+def _read_texts(path: Path, logit_scale: float | None) -> ClassTexts | None:
+    if not path.is_file() or logit_scale is None:
         return None
     try:
-        texts: np.ndarray = load_file(path)["texts"]
+        return ClassTexts(load_file(path)["texts"], logit_scale)
     except (SafetensorError, KeyError) as error:
         raise StoreError(f"{path}: cannot be read as text features ({error}); copy the bundle again") from error
-    return texts
 
 
-def check_clip(parts: Parts) -> None:
+def check_clip(files: ModelFiles) -> None:
     """Refuse a model whose CLIP cannot see a new video.
 
     Raises:
         StoreError: there is no CLIP, or features that somebody had stand in its place.
     """
-    meta = parts.clip / "meta.json"
+    meta = files.clip / "meta.json"
     if not meta.is_file():
-        raise StoreError(f"{parts.clip}: no CLIP model; {parts.remedies['clip']}")
+        raise StoreError(f"{files.clip}: no CLIP model; {files.remedy}")
     if "precomputed" in read_json(meta):
         raise StoreError(
-            f"{parts.clip}: the CLIP features were brought ready-made (clip.precomputed), so there is no encoder that "
+            f"{files.clip}: the CLIP features were brought ready-made (clip.precomputed), so there is no encoder that "
             "could see a new video; set clip.model and clip.pretrained or clip.checkpoint and run `dvc repro`, or ask "
-            "the motion stream alone (--head motion_only)"
+            f"the motion stream alone ({without_clip()})"
         )
+
+
+def without_clip() -> str:
+    """The options that ask a head which does without CLIP."""
+    return " or ".join(f"--head {head}" for head in servable() if CLIP not in HEADS[head].streams)

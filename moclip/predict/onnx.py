@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from moclip.base.errors import MoclipError, ParamsError, StoreError
 from moclip.base.outputs import write_manifest, writing_directory
-from moclip.heads.mlp import Head, concatenate, load_head
+from moclip.heads.mlp import Head, concatenate
+from moclip.heads.train import Mlp
 from moclip.motion.grid import grid_shape
 from moclip.motion.net import MotionNet
-from moclip.predict.bundle import TRAINED_HEADS, open_parts
-from moclip.predict.predictor import load_motion
-from moclip.training.weights import load_model
+from moclip.predict.bundle import Pipeline, open_model, with_weights
+from moclip.predict.predictor import load_head, load_motion
 
 TOLERANCE = 1e-4
 """Largest absolute difference between PyTorch and ONNX Runtime, in units of the output, that is let through."""
@@ -41,7 +41,7 @@ FIELD_PX = 10.0  # displacements that are compared: some of them beyond `bound_p
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ModelInput:
     """One input of a model: its shape without the batch, and mean and deviation of the values it gets."""
 
     shape: tuple[int, ...]
@@ -73,13 +73,13 @@ class _HeadOnStreams(nn.Module):
         return logits
 
 
-def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, float]:
+def export(source: Path | Pipeline, split: int | None, head: str, out: Path) -> dict[str, float]:
     """Write the motion network and a head of a trained model as ONNX, as a whole or not at all.
 
     Args:
-        source: The pipeline's models, or a bundle.
+        source: A bundle, or a pipeline.
         split: Which of the pipeline's models.
-        head: A trained head on cached features.
+        head: An MLP on features.
         out: Directory to make.
 
     Returns:
@@ -95,30 +95,29 @@ def export(source: Path, split: int | None, head: str, out: Path) -> dict[str, f
             importlib.import_module(name)
         except ImportError as error:
             raise MoclipError(f"{name} is not installed; `pip install 'moclip[export]'` brings it") from error
-    if head not in TRAINED_HEADS:
-        raise ParamsError(f"head must be one of {list(TRAINED_HEADS)}, which have weights of their own; got '{head}'")
-    parts = open_parts(source, split)
-    if head not in parts.heads:
-        raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
-    with writing_directory(out, META, parts.folders) as temporary:
-        motion = load_motion(parts)
-        trained = load_head(*load_model(parts.heads[head]))
-        widths = stream_inputs(trained)
+    if head not in with_weights():
+        raise ParamsError(f"head must be one of {with_weights()}, which have weights of their own; got '{head}'")
+    files = open_model(source, split)
+    fitted = load_head(files, head)
+    if not isinstance(fitted, Mlp):
+        raise ParamsError(f"head '{head}': only an MLP can be written as ONNX; ask it by `moclip predict`")
+    with writing_directory(out, META, files.folders) as temporary:
+        motion, widths = load_motion(files), stream_inputs(fitted.head)
         made_for = motion.made_for
         shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
         deviations = {
             MOTION: write_onnx(
                 temporary / MOTION,
                 _MotionOutputs(motion.net),
-                {"fields": Inputs(shape, 0.0, FIELD_PX)},
+                {"fields": ModelInput(shape, 0.0, FIELD_PX)},
                 ("features", "logits"),
             ),
-            HEAD: write_onnx(temporary / HEAD, _HeadOnStreams(trained), widths, ("logits",)),
+            HEAD: write_onnx(temporary / HEAD, _HeadOnStreams(fitted.head), widths, ("logits",)),
         }
         facts: dict[str, Any] = {
-            "split": parts.split,
+            "split": files.split,
             "head": head,
-            "classes": list(parts.classes),
+            "classes": list(files.classes),
             "input": made_for.model_dump(),
             "encoding": motion.net.encoding,
             "bound_px": motion.net.bound_px,
@@ -135,17 +134,17 @@ def field_shape(input_px: int | None, cell_px: int, segments: int) -> tuple[int,
     return (segments, 2, *side)
 
 
-def stream_inputs(head: Head) -> dict[str, Inputs]:
+def stream_inputs(head: Head) -> dict[str, ModelInput]:
     """Each stream that a head takes, like those that it was trained on.
 
     Unlike ones would be divided by the small deviations of the training part, and compare numbers that never come up.
     """
     sizes = list(head.widths.values())
     like = zip(head.widths, sizes, head.mean.split(sizes), head.scale.split(sizes), strict=True)
-    return {name: Inputs((size,), centre, spread) for name, size, centre, spread in like}
+    return {name: ModelInput((size,), centre, spread) for name, size, centre, spread in like}
 
 
-def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, Inputs], outputs: Sequence[str]) -> float:
+def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, ModelInput], outputs: Sequence[str]) -> float:
     """Write a model with a dynamic batch, and hold it against PyTorch.
 
     Args:
@@ -187,7 +186,7 @@ def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, Inputs], outpu
     return deviation
 
 
-def draw(inputs: Mapping[str, Inputs], count: int) -> list[Tensor]:
+def draw(inputs: Mapping[str, ModelInput], count: int) -> list[Tensor]:
     """Random inputs (count, ...), the same at every call."""
     generator = torch.Generator().manual_seed(count)
     return [one.centre + one.spread * torch.randn(count, *one.shape, generator=generator) for one in inputs.values()]

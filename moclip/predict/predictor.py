@@ -1,12 +1,12 @@
 """What a trained model says of a new video, from Python in two lines.
 
     from moclip.predict.predictor import Predictor
-    answer = Predictor.load("models", split=1).predict("VIDEO.avi")
+    answer = Predictor.load("my_model").predict("VIDEO.avi")
 
 `answer.top()` is a list of (class, probability), `answer.logits` has the logits of every head, `answer.ms` the time by
 part. Every step is the pipeline's own function, so that a video of the test list gets the logits of the pipeline.
 
-Axes: k class.
+Axes: d feature, k class.
 """
 
 import time
@@ -17,29 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from scipy.special import softmax
 
 from moclip.base.errors import ParamsError, StoreError, VideoError
-from moclip.heads.mlp import Head, concatenate, load_head
-from moclip.heads.train import head_logits
-from moclip.heads.zero_shot import zero_shot_logits
+from moclip.data.splits import Split
+from moclip.heads.fitted import Fitted, Videos
+from moclip.heads.motion_only import MotionOnly
+from moclip.heads.motion_only import load as load_network
+from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, in_order, module_of, servable
 from moclip.motion.extract import MotionOptions, read_grid
 from moclip.motion.features import SEED_NAME, describe_held_out
 from moclip.motion.grid import MotionGrid
-from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
-from moclip.params.motion_net import MotionInput
-from moclip.params.section import validated
-from moclip.predict.bundle import TRAINED_HEADS, Parts, check_clip, open_parts
-from moclip.training.weights import load_model
+from moclip.predict.bundle import ModelFiles, Pipeline, check_clip, open_model, without_clip
 from moclip.video.decode import Middle, decoding
 
 if TYPE_CHECKING:
     from moclip.clip.encoder import Encoder
-
-SERVABLE = ("zero_shot", "motion_only", "clip_probe", "fusion")
-"""Heads that can answer for a new video; the controls that are no models, or need a whole split, cannot."""
 
 SECONDS_TO_MS = 1000.0
 
@@ -70,9 +65,9 @@ class Prediction:
     def top(self, most: int = 5, head: str | None = None) -> list[tuple[str, float]]:
         """Class names and probabilities (softmax of the logits), the likeliest first; of `head`, or the asked one."""
         logits = self.logits[head or self.head].astype(np.float64)
-        odds = np.exp(logits - logits.max())
+        probabilities = softmax(logits)
         order = np.argsort(-logits, kind="stable")[:most]
-        return [(self.classes[i], float(odds[i] / odds.sum())) for i in order]
+        return [(self.classes[i], float(probabilities[i])) for i in order]
 
     def as_dict(self, most: int = 5) -> dict[str, Any]:
         """The same as JSON-able values."""
@@ -107,67 +102,55 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded model; `load` makes one. One may answer for any number of videos."""
+    """A loaded model; `load` makes one. One may answer for any number of videos.
+
+    Attributes:
+        head: The head that is asked.
+        split: The split that the model is of.
+        classes: Names in index order.
+        heads: The head that is asked, and those on one of its streams alone, in the order of all tables.
+        motion: The motion network, where a head needs it.
+        encoder: CLIP, where a head needs it.
+    """
 
     head: str
     split: int
     classes: Sequence[str]
-    motion: "MotionStream | None"
+    heads: Mapping[str, Fitted]
+    motion: MotionOnly | None
     encoder: "Encoder | None"
-    heads: Mapping[str, Head]
-    texts: np.ndarray | None
-    logit_scale: float
 
     @classmethod
-    def load(cls, source: str | Path, split: int | None = None, head: str = "fusion") -> "Predictor":
+    def load(cls, source: str | Path | Pipeline, split: int | None = None, head: str = MAIN) -> "Predictor":
         """Load a model.
 
         Args:
-            source: The folder `models` of a repository in which the pipeline ran, or a bundle (`moclip bundle`).
-                For an MLflow model see `moclip.tracking.registry.fetch_model`.
+            source: A bundle (`moclip bundle`), or a pipeline that ran. For an MLflow model see
+                `moclip.tracking.registry.fetch_model`.
             split: Which of the pipeline's models, 1 unless given; a bundle holds one.
-            head: One of `SERVABLE`. A head on motion alone loads no CLIP, one on CLIP alone no motion network.
+            head: A servable one. A head on motion alone loads no CLIP, one on CLIP alone no motion network.
 
         Raises:
             ParamsError: `head` cannot answer for a new video.
-            StoreError: a part is missing, with the command that makes it, or torn.
+            StoreError: a part is missing, with what to do about it, or torn.
         """
-        if head not in SERVABLE:
-            raise ParamsError(f"head must be one of {list(SERVABLE)}, which need no more than a video; got '{head}'")
-        return cls.of_parts(open_parts(Path(source), split), head)
-
-    @classmethod
-    def of_parts(cls, parts: Parts, head: str) -> "Predictor":
-        """Load the parts that `head` needs, and the heads on each of its streams alone."""
-        if head in TRAINED_HEADS and head not in parts.heads:
-            raise StoreError(f"no head '{head}' of split {parts.split}; {parts.remedies[head]}")
-        if head == "fusion" and (parts.heads[head] / "motion").is_dir():
+        if head not in servable():
+            raise ParamsError(f"head must be one of {servable()}, which need no more than a video; got '{head}'")
+        files = open_model(Path(source) if isinstance(source, str) else source, split)
+        heads = load_heads(files, head)
+        streams = heads[head].streams
+        if CLIP in streams and files.frame != "middle":
             raise StoreError(
-                f"{parts.heads[head]}: fusion was trained with a motion network whose statistics drifted "
-                "(fusion.backbone_statistics: drift), which answers for no other head; choose --head motion_only or "
-                "clip_probe, or train with frozen statistics"
+                f"CLIP saw frames by clip.frame: {files.frame} when this model was made, and a new video is answered "
+                f"for by its middle frame alone; take {without_clip()}, or set clip.frame: middle and run `dvc repro`"
             )
-        if head != "motion_only" and parts.frame != "middle":
-            raise StoreError(
-                f"CLIP saw frames by clip.frame: {parts.frame} when this model was made, and a new video is answered "
-                "for by its middle frame alone; take --head motion_only, or set clip.frame: middle and run `dvc repro`"
-            )
-        if head == "zero_shot" and parts.texts is None:
-            raise StoreError(f"no text features of the classes, which zero_shot needs; {parts.remedies[head]}")
-        trained = {name: load_head(*load_model(path)) for name, path in parts.heads.items()}
-        streams = streams_of(head, trained)
-        heads = {name: one for name, one in trained.items() if name == head or _is_one_of(streams, one)}
-        motion = load_motion(parts) if "motion" in streams else None
-        check_classes(parts, motion, heads)
         return cls(
             head=head,
-            split=parts.split,
-            classes=parts.classes,
-            motion=motion,
-            encoder=load_clip(parts) if "clip" in streams else None,
+            split=files.split,
+            classes=files.classes,
             heads=heads,
-            texts=parts.texts,
-            logit_scale=parts.logit_scale,
+            motion=_motion_of(heads) or load_motion(files) if MOTION in streams else None,
+            encoder=load_clip(files) if CLIP in streams else None,
         )
 
     def predict(self, video: str | Path) -> Prediction:
@@ -175,59 +158,52 @@ class Predictor:
 
         Raises:
             VideoError: it cannot be read, or its codec has no motion vectors; with the reason and a remedy.
+            StoreError: a head is of another number of classes than there are names.
         """
         path, timed = Path(video), Stopwatch()
         if not path.is_file():
             raise VideoError(f"{path}: no such file. Check the name and the folder.")
         middle = Middle() if self.encoder else None
         with timed("decode"):
-            grid = self.motion.read(path, middle) if self.motion else None
+            grid = read_motion(self.motion, path, middle) if self.motion else None
             frames = _count_frames(path, middle) if grid is None else len(grid.mv)
             picture = middle.picture(path, frames) if middle else None
-        seen: dict[str, torch.Tensor] = {}
-        logits: dict[str, np.ndarray] = {}
+        seen: dict[str, np.ndarray] = {}
         if self.motion and grid is not None:
             with timed("motion"):
-                seen["motion"], logits["motion_only"] = self.motion.see(path.stem, grid)
+                seen[MOTION] = motion_features(self.motion, path.stem, grid)
         if self.encoder and picture is not None:
             with timed("clip"):
-                seen["clip"] = torch.from_numpy(self.encoder.images([picture]))
+                seen[CLIP] = self.encoder.images([picture])
         with timed("head"):
-            logits |= self._answer(seen)
-        logits = {name: logits[name][0] for name in SERVABLE if name in logits}
-        if unsound := [name for name, values in logits.items() if not np.isfinite(values).all()]:
-            raise VideoError(f"{path}: logits of {unsound[0]} are not finite; the model does not fit this video")
+            logits = {name: self._answer(name, path, seen) for name in self.heads}
         ms = {part: round(SECONDS_TO_MS * seconds, 3) for part, seconds in timed.seconds.items()}
         return Prediction(str(video), frames, self.head, self.split, self.classes, logits, ms)
 
-    def _answer(self, seen: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-        """Logits (1, k) of every head that takes features (1, d) of what was seen."""
-        logits: dict[str, np.ndarray] = {}
-        if "clip" in seen and self.texts is not None:
-            logits["zero_shot"] = zero_shot_logits(seen["clip"].numpy(), self.texts, self.logit_scale)
-        for name, head in self.heads.items():
-            logits[name] = head_logits(head, concatenate([seen[stream] for stream in head.widths]))
+    def _answer(self, head: str, path: Path, seen: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Logits (k,) of a head that takes features (1, d) of what was seen."""
+        logits: np.ndarray = self.heads[head].logits(seen)[0]
+        if len(logits) != len(self.classes):
+            raise StoreError(
+                f"head {head}: {len(logits)} classes, but there are {len(self.classes)} names; run `dvc repro`"
+            )
+        if not np.isfinite(logits).all():
+            raise VideoError(f"{path}: logits of {head} are not finite; the model does not fit this video")
         return logits
 
 
-@dataclass(frozen=True)
-class MotionStream:
-    """The frozen motion network, and how a video becomes what it takes."""
+def read_motion(network: MotionOnly, path: Path, middle: Middle | None) -> MotionGrid:
+    """A video's motion in the form that the network was made for; `middle` keeps a picture on the way."""
+    motion = network.made_for.motion
+    return read_grid(path, MotionOptions(motion.cell_px, motion.reference, motion.source), middle=middle)
 
-    net: MotionNet
-    made_for: MotionInput
 
-    def read(self, path: Path, middle: Middle | None) -> MotionGrid:
-        """The video's motion; `middle` keeps a picture on the way."""
-        motion = self.made_for.motion
-        return read_grid(path, MotionOptions(motion.cell_px, motion.reference, motion.source), middle=middle)
-
-    def see(self, name: str, grid: MotionGrid) -> tuple[torch.Tensor, np.ndarray]:
-        """Features (1, d) and logits (1, k); the name decides a coin of the paper's ten crops, as in the pipeline."""
-        sampler = FieldSampler(OneClip(grid), self.made_for.motion, self.made_for.motion_net)
-        seed = (self.made_for.seed, SEED_NAME, self.made_for.split)
-        features, logits = describe_held_out(self.net, sampler, [name], seed)
-        return torch.from_numpy(features), logits
+def motion_features(network: MotionOnly, name: str, grid: MotionGrid) -> np.ndarray:
+    """Features (1, d) of a video; its name decides a coin of the paper's ten crops, as in the pipeline."""
+    made_for = network.made_for
+    sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
+    features, _ = describe_held_out(network.net, sampler, [name], (made_for.seed, SEED_NAME, made_for.split))
+    return features
 
 
 def _count_frames(path: Path, middle: Middle | None) -> int:
@@ -236,52 +212,79 @@ def _count_frames(path: Path, middle: Middle | None) -> int:
         return sum(1 for _ in frames)
 
 
-def streams_of(head: str, trained: Mapping[str, Head]) -> tuple[str, ...]:
-    """What a head sees: `clip`, `motion` or both, in the order in which it takes them."""
-    if head in trained:
-        return tuple(trained[head].widths)
-    return ("motion",) if head == "motion_only" else ("clip",)
+def load_heads(files: ModelFiles, asked: str) -> dict[str, Fitted]:
+    """The head that is asked, and of those on one of its streams alone the ones that are there.
+
+    Raises:
+        StoreError: the head is not there, is torn, or sees motion by a network that answers for no other head.
+    """
+    if asked in files.heads and (files.heads[asked] / MOTION).is_dir():
+        raise StoreError(
+            f"{files.heads[asked]}: {asked} was trained with a motion network whose statistics drifted "
+            f"({HEADS[asked].section}.backbone_statistics: drift), which answers for no other head; choose another "
+            "head, or train with frozen statistics"
+        )
+    found = {asked: load_head(files, asked)}
+    streams = set(found[asked].streams)
+    for head in servable():
+        if head != asked and streams & set(HEADS[head].streams) and is_there(files, head):
+            fitted = load_head(files, head)
+            if len(fitted.streams) == 1 and set(fitted.streams) <= streams:
+                found[head] = fitted
+    return {head: found[head] for head in in_order(found)}
 
 
-def _is_one_of(streams: Sequence[str], head: Head) -> bool:
-    """The head sees one of these streams alone."""
-    return len(head.widths) == 1 and set(head.widths) <= set(streams)
+def is_there(files: ModelFiles, head: str) -> bool:
+    """Whether a model has a head: its own directory, or what its stream needs to answer by itself."""
+    if not HEADS[head].is_of_stream:
+        return head in files.heads
+    return files.motion.is_dir() if MOTION in HEADS[head].streams else files.texts is not None
 
 
-def load_motion(parts: Parts) -> MotionStream:
+def load_head(files: ModelFiles, head: str) -> Fitted:
+    """A head, of its own directory or of its stream.
+
+    Raises:
+        StoreError: it is not there, or torn.
+    """
+    if not HEADS[head].is_of_stream:
+        return _of_own_weights(files, head)
+    return load_motion(files) if MOTION in HEADS[head].streams else _of_class_texts(files, head)
+
+
+def _of_own_weights(files: ModelFiles, head: str) -> Fitted:
+    if head not in files.heads:
+        raise StoreError(f"no head '{head}' of split {files.split}; {files.remedy}")
+    fitted: Fitted = module_of(head).load(files.heads[head])
+    return fitted
+
+
+def _of_class_texts(files: ModelFiles, head: str) -> Fitted:
+    if files.texts is None:
+        raise StoreError(f"no text features of the classes, which {head} needs; {files.remedy}")
+    videos = Videos(Split((), files.classes), {}, files.texts)
+    fitted: Fitted = module_of(head).fit(videos, None, (0, head, files.split))
+    return fitted
+
+
+def load_motion(files: ModelFiles) -> MotionOnly:
     """The motion network with what it was made for.
 
     Raises:
         StoreError: it is missing, torn, or was saved before that was kept beside the weights.
     """
-    if not parts.motion.is_dir():
-        raise StoreError(f"{parts.motion}: no motion network; {parts.remedies['motion']}")
-    config, state = load_model(parts.motion)
-    made_for = config.pop("input", None)
-    if made_for is None:
-        raise StoreError(f"{parts.motion}: does not say how its input was made; {parts.remedies['motion']} again")
-    return MotionStream(load_motion_net(config, state), validated("input", MotionInput, made_for))
+    if not files.motion.is_dir():
+        raise StoreError(f"{files.motion}: no motion network; {files.remedy}")
+    return load_network(files.motion)
 
 
-def load_clip(parts: Parts) -> "Encoder":
+def _motion_of(heads: Mapping[str, Fitted]) -> MotionOnly | None:
+    return next((fitted for fitted in heads.values() if isinstance(fitted, MotionOnly)), None)
+
+
+def load_clip(files: ModelFiles) -> "Encoder":
     """CLIP's encoder; imported here, because open_clip takes seconds and a head on motion alone needs none of it."""
-    check_clip(parts)
+    check_clip(files)
     from moclip.clip.encoder import load_encoder
 
-    return load_encoder(parts.clip)
-
-
-def check_classes(parts: Parts, motion: MotionStream | None, heads: Mapping[str, Head]) -> None:
-    """Refuse parts that do not belong together.
-
-    Raises:
-        StoreError: a head, the motion network or the text features are of another number of classes.
-    """
-    sizes = {f"head {name}": int(head.config()["classes"]) for name, head in heads.items()}
-    if motion is not None:
-        sizes["motion network"] = motion.net.classifier.out_features
-    if parts.texts is not None:
-        sizes["text features"] = len(parts.texts)
-    for name, size in sizes.items():
-        if size != len(parts.classes):
-            raise StoreError(f"{name}: {size} classes, but there are {len(parts.classes)} names; run `dvc repro`")
+    return load_encoder(files.clip)

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moclip.base.markdown import environment
 from moclip.data.manifest import Video
-from moclip.heads.registry import HEADS
+from moclip.heads.registry import CLIP, CONTROL, HEADS, in_order
 from moclip.report.papers import PAPER
-from moclip.report.verdict import data_title, is_tested, leaks
+from moclip.report.render import render
+from moclip.report.verdict import data_title, epochs_kept, is_tested, leaks, motion_adds
 
 Json = Mapping[str, Any]
 MIB = 2**20
@@ -27,28 +27,29 @@ def model_card(summary: Json, params: Json, accounting: Json, audit: Json, datas
         audit: As of `moclip.data.audit.Audit.summary`.
         dataset: What was chosen of the data set, as the stage `download` writes it.
     """
-    heads = [head for head in HEADS if head in summary["heads"]]
-    return (
-        environment()
-        .get_template("model_card.md.j2")
-        .render(
-            summary=summary,
-            params=params,
-            run=accounting["run"],
-            audit=audit,
-            dataset=dataset,
-            title=data_title(dict(summary)),
-            official=is_tested(dict(summary)),
-            heads=heads,
-            names=HEADS,
-            n_test={head: sum(summary["heads"][head]["n_test"].values()) for head in heads},
-            n_groups=sum(summary["heads"][heads[0]]["n_groups"].values()),
-            absent=[head for head in HEADS if head not in heads],
-            leaks=leaks(heads, dict(params)),
-            train=_parts(audit, summary["splits"], "train"),
-            val=_parts(audit, summary["splits"], "val"),
-            paper=PAPER,
-        )
+    heads = in_order(summary["heads"])
+    return render(
+        "model_card.md.j2",
+        summary=summary,
+        params=params,
+        run=accounting["run"],
+        audit=audit,
+        dataset=dataset,
+        title=data_title(dict(summary)),
+        official=is_tested(dict(summary)),
+        heads=heads,
+        names=HEADS,
+        control=CONTROL,
+        motion_adds=motion_adds(dict(summary)),
+        sees_clip=any(CLIP in HEADS[head].streams for head in heads),
+        n_test={head: sum(summary["heads"][head]["n_test"].values()) for head in heads},
+        n_groups=sum(summary["heads"][heads[0]]["n_groups"].values()),
+        absent=[head for head in HEADS if head not in heads],
+        epochs_kept=epochs_kept(heads, dict(params)),
+        leaks=leaks(heads, dict(params)),
+        train=_parts(audit, summary["splits"], "train"),
+        val=_parts(audit, summary["splits"], "val"),
+        paper=PAPER,
     )
 
 
@@ -56,23 +57,21 @@ def data_card(dataset: Json, params: Json, audit: Json, videos: Iterable[Video])
     """The data card as Markdown; `videos` are the manifest's, the rest is as for `model_card`."""
     videos = list(videos)
     sizes = Counter(f"{video.width} x {video.height}" for video in videos)
-    return (
-        environment()
-        .get_template("data_card.md.j2")
-        .render(
-            dataset=dataset,
-            params=params,
-            audit=audit,
-            title=data_title({"dataset": dataset["name"], "complete": dataset["complete"]}),
-            mib=sum(video.bytes for video in videos) / MIB,
-            minutes=sum(video.frames / video.fps for video in videos) / 60,
-            frames=sum(video.frames for video in videos),
-            sizes=sizes.most_common(),
-            codecs=Counter(video.codec for video in videos).most_common(),
-            fps=Counter(f"{video.fps:g}" for video in videos).most_common(),
-            least=min(Counter(video.class_name for video in videos).values()),
-            most=max(Counter(video.class_name for video in videos).values()),
-        )
+    per_class = Counter(video.class_name for video in videos).values()
+    return render(
+        "data_card.md.j2",
+        dataset=dataset,
+        params=params,
+        audit=audit,
+        title=data_title({"dataset": dataset["name"], "complete": dataset["complete"]}),
+        mib=sum(video.bytes for video in videos) / MIB,
+        minutes=sum(video.frames / video.fps for video in videos) / 60,
+        frames=sum(video.frames for video in videos),
+        sizes=sizes.most_common(),
+        codecs=Counter(video.codec for video in videos).most_common(),
+        fps=Counter(f"{video.fps:g}" for video in videos).most_common(),
+        least=min(per_class),
+        most=max(per_class),
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from moclip.base.markdown import environment
 from moclip.base.meter import Cost
+from moclip.report.render import render
 
 Json = dict[str, Any]
 
@@ -50,7 +50,7 @@ def _machine(cost: Cost) -> str:
 
 def cost_page(summary: Mapping[str, Any]) -> str:
     """The table of `cost_summary` as Markdown."""
-    return environment().get_template("cost.md.j2").render(cost=summary)
+    return render("cost.md.j2", cost=summary)
 
 
 def cost_line(summary: Mapping[str, Any]) -> str:

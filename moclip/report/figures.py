@@ -1,7 +1,7 @@
 """The report's charts as SVG: values in, one file out, equal bytes for equal values.
 
 Text is stored as outlines and the page is white, so a chart looks the same in every viewer and on
-a dark page. Colours are of Okabe and Ito's palette, which colour-blind readers can tell apart.
+a dark page.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,17 +19,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from moclip.base.files import atomic_path
+from moclip.base.markdown import signed
+from moclip.heads.registry import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION
 from moclip.results.gains import ClassGain
 from moclip.training.history import Epoch
 
 WIDTH_IN = 8.0  # 768 px as browsers scale SVG: the text column of a code host
-BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, GREY, BLACK = (
-    "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#767676", "#000000",
-)  # fmt: skip
-HEAD_COLOURS = {
-    "zero_shot": SKY, "motion_only": ORANGE, "metadata_only": GREY, "clip_probe": BLUE, "linear_probe": PURPLE,
-    "score_average": VERMILLION, "motion_permuted": BLACK, "fusion": GREEN,
-}  # fmt: skip
 _FAMILY_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, GREY)
 _SPLIT_LINES = ("-", "--", ":")
 _STYLE = {
@@ -52,8 +47,8 @@ _STYLE = {
 class AccuracyBar:
     """One head: mean top-1 over splits, its interval where there is one, and each split's value."""
 
-    head: str
     title: str
+    colour: str
     mean_pct: float
     interval_pct: tuple[float, float] | None
     per_split_pct: Sequence[float]
@@ -78,8 +73,7 @@ def accuracy_chart(path: Path, bars: Sequence[AccuracyBar], chance_pct: float) -
 
 
 def _accuracy_row(axes: Axes, row: int, bar: AccuracyBar) -> None:
-    colour = HEAD_COLOURS.get(bar.head, GREY)
-    axes.barh(row, bar.mean_pct, height=0.5, color=colour, alpha=0.75)
+    axes.barh(row, bar.mean_pct, height=0.5, color=bar.colour, alpha=0.75)
     offsets = np.linspace(-0.14, 0.14, len(bar.per_split_pct)) if len(bar.per_split_pct) > 1 else [0]
     axes.scatter(
         bar.per_split_pct, row + np.asarray(offsets), s=22, facecolor="white", edgecolor="black",
@@ -94,10 +88,10 @@ def _accuracy_row(axes: Axes, row: int, bar: AccuracyBar) -> None:
     axes.text(max(right, *bar.per_split_pct) + 1.5, row, f"{bar.mean_pct:.1f}", va="center")
 
 
-def gain_chart(path: Path, gains: Sequence[ClassGain], most: int = 15) -> None:
+def gain_chart(path: Path, gains: Sequence[ClassGain], axis: str, most: int = 15) -> None:
     """Gain in recall by class in points, sorted, with intervals; pale where not significant.
 
-    With many classes, the ends of the order are shown.
+    With many classes, the ends of the order are shown. `axis` says whose recall is held against whose.
     """
     shown = gains if len(gains) <= 2 * most else [*gains[:most], *gains[-most:]]
     with _chart(path, height_in=1.3 + 0.27 * len(shown)) as figure:
@@ -111,13 +105,13 @@ def gain_chart(path: Path, gains: Sequence[ClassGain], most: int = 15) -> None:
         reach = max(high - low, 1.0)
         axes.set_xlim(low - 0.03 * reach, high + 0.03 * reach)
         for row, gain in zip(rows, shown, strict=True):  # in a column of their own, clear of the intervals
-            axes.annotate(_signed(gain.gain_points), (1.0, row), xycoords=("axes fraction", "data"), fontsize=9,
+            axes.annotate(signed(gain.gain_points), (1.0, row), xycoords=("axes fraction", "data"), fontsize=9,
                           xytext=(44, 0), textcoords="offset points", ha="right", va="center")  # fmt: skip
         axes.set_yticks(rows, [f"{gain.name} ({gain.n})" for gain in shown], fontsize=9)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         axes.grid(axis="x")
-        axes.set_xlabel("recall of fusion minus recall of the CLIP probe, in points (in brackets: test videos)")
+        axes.set_xlabel(f"{axis}, in points (in brackets: test videos)")
         kinds = [("significant", 0.9), ("not significant", _PALE)]
         figure.legend([Rectangle((0, 0), 1, 1, color=GREY, alpha=alpha) for _, alpha in kinds],
                       [kind for kind, _ in kinds], loc="outside lower center", ncols=2, fontsize=9)  # fmt: skip
@@ -127,10 +121,6 @@ def gain_chart(path: Path, gains: Sequence[ClassGain], most: int = 15) -> None:
 
 
 _PALE = 0.35
-
-
-def _signed(value: float) -> str:
-    return "0.0" if round(value, 1) == 0 else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _gain_row(axes: Axes, row: int, gain: ClassGain) -> None:
@@ -144,8 +134,8 @@ def _gain_row(axes: Axes, row: int, gain: ClassGain) -> None:
 class CostPoint:
     """One head: multiply-adds of a video in 10^9, mean top-1, its interval where there is one."""
 
-    head: str
     title: str
+    colour: str
     gmac: float
     top1_pct: float
     interval_pct: tuple[float, float] | None
@@ -157,10 +147,9 @@ def cost_chart(path: Path, points: Sequence[CostPoint]) -> None:
         axes = figure.subplots()
         axes.set_xscale("log")
         for point in points:
-            colour = HEAD_COLOURS.get(point.head, GREY)
             if point.interval_pct:
-                axes.plot([point.gmac] * 2, point.interval_pct, color=colour, linewidth=2, alpha=0.6)
-            axes.plot(point.gmac, point.top1_pct, "o", color=colour, markersize=8, markeredgecolor="white")
+                axes.plot([point.gmac] * 2, point.interval_pct, color=point.colour, linewidth=2, alpha=0.6)
+            axes.plot(point.gmac, point.top1_pct, "o", color=point.colour, markersize=8, markeredgecolor="white")
         least, most = min(p.gmac for p in points), max(p.gmac for p in points)
         room = max((most / least) ** 0.55, 1.6)  # on both sides, for the labels
         axes.set_xlim(least / room, most * room)
@@ -176,9 +165,9 @@ def cost_chart(path: Path, points: Sequence[CostPoint]) -> None:
 
 def _label_points(axes: Axes, points: Sequence[CostPoint]) -> None:
     """Name each point: to its left where another stands near on its right; labels of one side keep apart."""
-    crowded = {p.head for p in points if any(1.05 < other.gmac / p.gmac < 2.5 for other in points)}
+    crowded = {p.title for p in points if any(1.05 < other.gmac / p.gmac < 2.5 for other in points)}
     for left in (True, False):
-        side = [p for p in points if (p.head in crowded) == left]
+        side = [p for p in points if (p.title in crowded) == left]
         for point, y in zip(side, _apart([p.top1_pct for p in side], 5.0), strict=True):
             axes.annotate(
                 f"{point.title} {point.top1_pct:.1f}", (point.gmac, point.top1_pct),

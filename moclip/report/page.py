@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moclip.base.markdown import environment
-from moclip.heads.registry import HEADS, main_head
+from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN, in_order, main_head
 from moclip.params.flat import leaves
 from moclip.report.figures import (
     AccuracyBar,
@@ -23,20 +22,23 @@ from moclip.report.figures import (
     gain_chart,
 )
 from moclip.report.papers import CLAIMS, PAPER
+from moclip.report.render import render
 from moclip.report.verdict import (
     RULES,
     data_title,
     departures,
-    headline,
+    epochs_kept,
+    in_one_sentence,
     is_tested,
     judge,
     leaks,
+    motion_adds,
     nearest_protocol,
     plain,
 )
 from moclip.results.gains import ClassGain
 from moclip.results.predictions import Outcomes
-from moclip.results.summary import Json
+from moclip.results.summary import Json, difference_name
 from moclip.training.history import Epoch, optimism_points
 
 CONFUSION_ROWS = 12
@@ -45,11 +47,11 @@ _OTHER = "any other"
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ReportData:
     """All that a report is made of.
 
     summary: as of `moclip.results.summary.summarize`; params: all parameters, nested;
-    gains: of fusion over the CLIP probe, as of `moclip.results.gains`, none without both;
+    gains: of `MAIN` over `CONTROL`, as of `moclip.results.gains`, none without both;
     accounting: as the stage `account` writes it; outcomes: by split, of the `main_head`;
     histories: by head, then split, of the heads that are trained;
     audit: as of `moclip.data.audit.Audit.summary`;
@@ -74,27 +76,28 @@ def trained(by_split: Mapping[int, Sequence[Epoch]]) -> bool:
     return any(by_split.values())
 
 
-def draw(inputs: Inputs, directory: Path) -> dict[str, str]:
+def draw(data: ReportData, directory: Path) -> dict[str, str]:
     """Draw every chart that the results allow into `directory`; returns file names by chart."""
     drawn = {"accuracy": "accuracy.svg"}
-    summary = inputs.summary
+    summary = data.summary
     accuracy_chart(directory / drawn["accuracy"], _bars(summary), 100.0 / summary["n_classes"])
-    if inputs.gains:
+    if data.gains:
         drawn["gain"] = "gain.svg"
-        gain_chart(directory / drawn["gain"], inputs.gains)
-    if confusion := worst_confusions(list(inputs.outcomes.values())):
+        axis = f"recall of {HEADS[MAIN].title} minus recall of the {HEADS[CONTROL].title}"
+        gain_chart(directory / drawn["gain"], data.gains, axis)
+    if confusion := worst_confusions(list(data.outcomes.values())):
         drawn["confusion"] = "confusion.svg"
         confusion_chart(directory / drawn["confusion"], *confusion)
-    if inputs.histories:
+    if data.histories:
         drawn["curves"] = "curves.svg"
-        titled = {HEADS[head][0]: inputs.histories[head] for head in _ordered(inputs.histories)}
+        titled = {HEADS[head].title: data.histories[head] for head in in_order(data.histories)}
         curves_chart(directory / drawn["curves"], titled)
-    if points := _cost_points(summary, inputs.accounting["run"]):
+    if points := _cost_points(summary, data.accounting["run"]):
         drawn["cost"] = "cost.svg"
         cost_chart(directory / drawn["cost"], points)
-    if several_encoders(inputs.audit):
+    if several_encoders(data.audit):
         drawn["encoders"] = "encoders.svg"
-        encoder_chart(directory / drawn["encoders"], inputs.audit["encoders"])
+        encoder_chart(directory / drawn["encoders"], data.audit["encoders"])
     return drawn
 
 
@@ -103,52 +106,53 @@ def several_encoders(audit: Json) -> bool:
     return len({family for row in audit["encoders"].values() for family, count in row.items() if count}) > 1
 
 
-def render(inputs: Inputs, figures: Mapping[str, str]) -> str:
+def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
     """The report as Markdown; `figures` are addresses by chart, relative to the report."""
-    summary, heads = inputs.summary, _ordered(inputs.summary["heads"])
+    summary, heads = data.summary, in_order(data.summary["heads"])
     counts = summary["heads"][heads[0]]
     intervals = [summary["heads"][head]["top1_interval_pct"]["mean"] for head in heads]
-    claims = judge(summary, inputs.params, inputs.accounting)
-    return (
-        environment()
-        .get_template("report.md.j2")
-        .render(
-            summary=summary,
-            title=data_title(summary),
-            tested=is_tested(summary),
-            headline=headline(claims, summary),
-            claims=claims,
-            rules=RULES,
-            departures=departures(inputs.params) if inputs.params["data"]["source"] == "ucf101" else [],
-            leaks=leaks(heads, inputs.params),
-            optimism=optimism_by_head(inputs.histories),
-            heads=heads,
-            absent=[head for head in HEADS if head not in heads],
-            names=HEADS,
-            counts=counts,
-            n_videos=sum(counts["n_test"].values()),
-            no_interval=None in intervals,
-            differences=difference_rows(summary),
-            motion_adds=motion_adds(summary),
-            decomposition=decomposition(summary),
-            confusions=frequent_confusions(list(inputs.outcomes.values()), 5),
-            gains=inputs.gains,
-            gained=gained(inputs.gains),
-            chance_nll=math.log(summary["n_classes"]),
-            main=main_head(heads),
-            paper_costs=inputs.accounting["paper"],
-            nearest=nearest_protocol(_cost_claim(), inputs.accounting["paper"]["protocols"]),
-            cost_claim=_cost_claim(),
-            run_costs=inputs.accounting["run"],
-            audit=inputs.audit,
-            contact_sheet=inputs.contact_sheet,
-            select={name: inputs.params[name]["select"] for name in ("motion_net", "fusion")},
-            figures=figures,
-            params=[(key, plain(value)) for key, value in leaves(_that_matter(inputs.params))],
-            digests=sorted(inputs.digests.items()),
-            versions=sorted(inputs.versions.items()),
-            paper=PAPER,
-        )
+    claims = judge(summary, data.params, data.accounting)
+    outcomes = list(data.outcomes.values())
+    return render(
+        "report.md.j2",
+        summary=summary,
+        title=data_title(summary),
+        tested=is_tested(summary),
+        verdict=in_one_sentence(claims, summary),
+        claims=claims,
+        rules=RULES,
+        departures=departures(data.params) if data.params["data"]["source"] == "ucf101" else [],
+        leaks=leaks(heads, data.params),
+        optimism=optimism_by_head(data.histories),
+        heads=heads,
+        absent=[head for head in HEADS if head not in heads],
+        names=HEADS,
+        main=MAIN,
+        control=CONTROL,
+        shown=main_head(heads),
+        counts=counts,
+        n_videos=sum(counts["n_test"].values()),
+        no_interval=None in intervals,
+        differences=difference_rows(summary),
+        motion_adds=motion_adds(summary),
+        decomposition=decomposition(summary),
+        confusions=frequent_confusions(outcomes, 5),
+        gains=data.gains,
+        gained=gained(data.gains),
+        chance_nll=math.log(summary["n_classes"]),
+        paper_costs=data.accounting["paper"],
+        nearest=nearest_protocol(_cost_claim(), data.accounting["paper"]["protocols"]),
+        cost_claim=_cost_claim(),
+        run_costs=data.accounting["run"],
+        sees_clip=any(CLIP in HEADS[head].streams for head in heads),
+        audit=data.audit,
+        contact_sheet=data.contact_sheet,
+        epochs_kept=epochs_kept(heads, data.params),
+        figures=figures,
+        params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
+        digests=sorted(data.digests.items()),
+        versions=sorted(data.versions.items()),
+        paper=PAPER,
     )
 
 
@@ -162,7 +166,7 @@ def optimism_by_head(histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> 
     Heads that were not so chosen are left out, and those of which nothing was held out to compare with.
     """
     found = {}
-    for head in _ordered(histories):
+    for head in in_order(histories):
         by_split = {split: optimism_points(history) for split, history in sorted(histories[head].items())}
         known = {str(split): points for split, points in by_split.items() if points is not None}
         if known:
@@ -214,30 +218,36 @@ def _split_columns(table: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _bars(summary: Json) -> list[AccuracyBar]:
-    bars = []
-    for head in _ordered(summary["heads"]):
-        top1 = summary["heads"][head]["top1_pct"]
-        ends = summary["heads"][head]["top1_interval_pct"]["mean"]
-        interval = (ends["low"], ends["high"]) if ends else None
-        per_split = list(top1["per_split"].values())
-        bars.append(AccuracyBar(head, HEADS[head][0], top1["mean"], interval, per_split))
-    return bars
+    return [
+        AccuracyBar(
+            title=HEADS[head].title,
+            colour=HEADS[head].colour,
+            mean_pct=summary["heads"][head]["top1_pct"]["mean"],
+            interval_pct=_interval(summary, head),
+            per_split_pct=list(summary["heads"][head]["top1_pct"]["per_split"].values()),
+        )
+        for head in in_order(summary["heads"])
+    ]
 
 
 def _cost_points(summary: Json, costs: Json) -> list[CostPoint]:
     """Heads whose multiply-adds are known; one that runs no network has no place on a logarithmic axis."""
-    points = []
-    for bar in _bars(summary):
-        if cost := costs["heads"].get(bar.head):
-            points.append(CostPoint(bar.head, bar.title, cost["gmac_per_video"], bar.mean_pct, bar.interval_pct))
-    return points
+    return [
+        CostPoint(
+            title=HEADS[head].title,
+            colour=HEADS[head].colour,
+            gmac=costs["heads"][head]["gmac_per_video"],
+            top1_pct=summary["heads"][head]["top1_pct"]["mean"],
+            interval_pct=_interval(summary, head),
+        )
+        for head in in_order(summary["heads"])
+        if head in costs["heads"]
+    ]
 
 
-def motion_adds(summary: Json) -> list[Json]:
-    """Fusion over the heads that have no motion of the video itself: what motion adds over each of them."""
-    rivals = ("clip_probe", "linear_probe", "motion_permuted")
-    found = [(other, summary["differences"].get(f"fusion_minus_{other}")) for other in rivals]
-    return [{"other": other, **difference} for other, difference in found if difference]
+def _interval(summary: Json, head: str) -> tuple[float, float] | None:
+    ends = summary["heads"][head]["top1_interval_pct"]["mean"]
+    return (ends["low"], ends["high"]) if ends else None
 
 
 def gained(gains: Sequence[ClassGain]) -> dict[str, int]:
@@ -247,31 +257,25 @@ def gained(gains: Sequence[ClassGain]) -> dict[str, int]:
 
 
 def difference_rows(summary: Json) -> list[Json]:
-    """Rows of the paired table: fusion over its best rival first, probe over zero-shot last."""
+    """Rows of the paired table: `MAIN` over its best rival first, the other heads over theirs last."""
     rows = []
     for key, value in summary["differences"].items():
         head, other = key.split("_minus_")
         rows.append({"head": head, "other": other, "best_other": False, **value})
-    rows.sort(key=lambda row: (row["head"] != "fusion", row["mean"], row["other"]))
-    if rows and rows[0]["head"] == "fusion":
+    rows.sort(key=lambda row: (row["head"] != MAIN, row["mean"], row["other"]))
+    if rows and rows[0]["head"] == MAIN:
         rows[0]["best_other"] = True
     return rows
 
 
-def decomposition(summary: Json) -> dict[str, float] | None:
-    """Fusion's gain over zero-shot in points: what supervision gives, and what motion gives."""
-    if not {"zero_shot", "clip_probe", "fusion"} <= set(summary["heads"]):
+def decomposition(summary: Json) -> Json | None:
+    """What `MAIN` gains over the rival of its control, in points: what supervision gives, and what motion gives."""
+    base = HEADS[CONTROL].rivals[0]
+    if not {base, CONTROL, MAIN} <= set(summary["heads"]):
         return None
-    differences = summary["differences"]
-    return {
-        "total": differences["fusion_minus_zero_shot"]["mean"],
-        "supervision": differences["clip_probe_minus_zero_shot"]["mean"],
-        "motion": differences["fusion_minus_clip_probe"]["mean"],
-    }
-
-
-def _ordered(heads: Mapping[str, Any]) -> list[str]:
-    return [head for head in HEADS if head in heads]
+    pairs = {"total": (MAIN, base), "supervision": (CONTROL, base), "motion": (MAIN, CONTROL)}
+    points = {name: summary["differences"][difference_name(*pair)]["mean"] for name, pair in pairs.items()}
+    return {"base": base, **points}
 
 
 def _that_matter(params: Json) -> Json:

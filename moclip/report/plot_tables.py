@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from moclip.heads.registry import HEADS
 from moclip.results.predictions import ClassRow, Outcomes
 from moclip.training.history import Epoch
 
-# Every head that is trained has its column, also where it did not run: a chart that misses one is not drawn at all.
-TRAINED = ("motion_only", "clip_probe", "motion_permuted", "fusion")
+# Every head with epochs has its column, also where it did not run: a chart that misses one is not drawn at all.
+TRAINED = tuple(head for head, spec in HEADS.items() if spec.has_epochs)
 ACCURACY = ("head", "top1_pct", "n_test")
 CURVES = ("epoch", *TRAINED)
 RECALL = ("class", "recall_pct", "n_test")

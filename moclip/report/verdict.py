@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from moclip.heads.registry import HEADS, MAIN
 from moclip.params.flat import leaves
 from moclip.report.papers import CLAIMS, SETTINGS, Claim
-from moclip.results.summary import Json
+from moclip.results.summary import Json, difference_name
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
 KINDS = (REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE)
@@ -62,17 +63,23 @@ def judge(summary: Json, params: Json, accounting: Json) -> list[Judged]:
     return judged
 
 
-# Whose choice of an epoch moves a head's accuracy.
-_CHOOSERS = {
-    "motion_only": ("motion_net",),
-    "clip_probe": ("fusion",),
-    **dict.fromkeys(("score_average", "motion_permuted", "fusion"), ("motion_net", "fusion")),
-}
-
-
 def leaks(heads: Iterable[str], params: Json) -> list[str]:
     """Those of the heads whose epochs, or whose motion network's, were chosen on the test list."""
-    return [head for head in heads if any(params[by]["select"] == "test" for by in _CHOOSERS.get(head, ()))]
+    return [head for head in heads if any(params[by]["select"] == "test" for by in HEADS[head].chosen_by)]
+
+
+def epochs_kept(heads: Iterable[str], params: Json) -> list[tuple[str, str]]:
+    """By which rule an epoch was kept, and of what, for each section that the heads' epochs rest on."""
+    words = {"motion_net": "the motion network", HEADS[MAIN].section: "the heads"}
+    sections = dict.fromkeys(by for head in heads for by in HEADS[head].chosen_by)
+    return [(params[by]["select"], words.get(by, f"`{by}`")) for by in sections]
+
+
+def motion_adds(summary: Json) -> list[Json]:
+    """`MAIN` over the heads that have no motion of the video itself: what motion adds over each of them."""
+    controls = [head for head, spec in HEADS.items() if spec.is_motion_control]
+    found = [(other, summary["differences"].get(difference_name(MAIN, other))) for other in controls]
+    return [{"other": other, **difference} for other, difference in found if difference]
 
 
 def is_tested(summary: Json) -> bool:
@@ -89,7 +96,7 @@ def data_title(summary: Json) -> str:
     return name if summary["complete"] else f"a part of {name}"
 
 
-def headline(judged: list[Judged], summary: Json) -> str:
+def in_one_sentence(judged: list[Judged], summary: Json) -> str:
     """The verdict in a sentence or two: accuracies, then the claims that need no data."""
     accuracies = [row.verdict for row in judged if row.claim.head]
     others = [row.verdict for row in judged if not row.claim.head]

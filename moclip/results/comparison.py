@@ -1,4 +1,4 @@
-"""Two or more results side by side: parameters that differ, accuracies, paired differences. Values in, text out."""
+"""Two or more results side by side: parameters that differ, accuracies, paired differences. Values in, values out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from moclip.base.errors import DataError
-from moclip.base.markdown import NO_VALUE, environment, pct, signed, significance, span
-from moclip.results.metrics import Metrics, paired_hits
+from moclip.base.markdown import significance
+from moclip.results.intervals import Bootstrap, is_significant, paired_hits
+from moclip.results.metrics import Metrics
 from moclip.results.predictions import Outcomes
-from moclip.results.summary import Bootstrap, is_significant
 
 COLUMNS = (
     *("head", "variant", "splits", "n_test", "top1_pct", "top5_pct", "mean_class_pct"),
@@ -30,7 +30,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedHead:
     """One head of one variant, on the splits that all variants with this head have in common.
 
     `difference` is top-1 minus that of the baseline in points, None for the baseline itself and for
@@ -70,7 +70,7 @@ class Comparison:
     baseline: str
     variants: tuple[str, ...]
     params: Mapping[str, Mapping[str, str]]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedHead, ...]
     notes: tuple[str, ...]
     bootstrap: Bootstrap
 
@@ -103,7 +103,7 @@ def differing(variants: Sequence[Variant]) -> dict[str, dict[str, str]]:
     return {key: values for key, values in table.items() if len(set(values.values())) > 1}
 
 
-def _rows(head: str, baseline: Variant, variants: Sequence[Variant], bootstrap: Bootstrap) -> Iterator[Row]:
+def _rows(head: str, baseline: Variant, variants: Sequence[Variant], bootstrap: Bootstrap) -> Iterator[ComparedHead]:
     having = [variant for variant in variants if head in variant.outcomes]
     splits = sorted(set.intersection(*(set(variant.outcomes[head]) for variant in having)))
     if not splits:
@@ -113,7 +113,7 @@ def _rows(head: str, baseline: Variant, variants: Sequence[Variant], bootstrap: 
         if variant is not baseline and baseline in having:
             difference, interval = _difference(variant, baseline, head, splits, bootstrap)
         metrics = [variant.metrics[head][split] for split in splits]
-        yield Row(
+        yield ComparedHead(
             head=head,
             variant=variant.name,
             splits=tuple(splits),
@@ -160,48 +160,3 @@ def _gaps(heads: Sequence[str], variants: Sequence[Variant]) -> Iterator[str]:
             if lacking := sorted(every - set(variant.outcomes[head])):
                 words = f"split{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))}"
                 yield f"{head}: {words} not run in {variant.name}, left out of all"
-
-
-def as_text(comparison: Comparison) -> str:
-    """The comparison as plain tables for a terminal."""
-    blocks = [_heading(comparison)]
-    if comparison.params:
-        cells = [["parameter", *comparison.variants]]
-        cells += [[key, *values.values()] for key, values in comparison.params.items()]
-        blocks.append(_aligned(cells, right=0))
-    if comparison.rows:
-        header = ["head", "variant", "top-1 %", "top-5 %", "mean class %", "test videos", "difference", "interval", ""]
-        blocks.append(_aligned([header, *map(_cells, comparison.rows)], right=2))
-    blocks += ["\n".join(comparison.notes)] if comparison.notes else []
-    return "\n\n".join(blocks)
-
-
-def _heading(comparison: Comparison) -> str:
-    differ = "" if comparison.params else "; no parameter differs"
-    level = comparison.bootstrap.confidence_pct
-    return f"against {comparison.baseline}, in points of top-1, {level:g} % intervals over groups{differ}"
-
-
-def _cells(row: Row) -> list[str]:
-    difference = NO_VALUE if row.difference is None else signed(row.difference)
-    shares = [pct(row.top1_pct), pct(row.top5_pct), pct(row.mean_class_pct)]
-    interval = span(row.interval, with_sign=True)
-    return [row.head, row.variant, *shares, str(row.n_test), difference, interval, row.verdict]
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: int) -> str:
-    """Columns of equal width; from the column `right` on, figures stand to the right if `right` is over 0."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    last = len(widths) - 1
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right and right <= column < last else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def as_markdown(comparison: Comparison) -> str:
-    """The comparison as a page."""
-    return environment().get_template("compare.md.j2").render(c=comparison)

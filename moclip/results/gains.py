@@ -9,9 +9,8 @@ import numpy as np
 from scipy.stats import false_discovery_control, permutation_test
 
 from moclip.base.tables import plain_cell, read_rows, write_rows
-from moclip.results.metrics import group_sums, paired_hits
+from moclip.results.intervals import Bootstrap, group_sums, paired_hits
 from moclip.results.predictions import Outcomes
-from moclip.results.summary import Bootstrap
 
 FLIPS = 9999  # random sign flips, where the groups of a class allow more than that
 

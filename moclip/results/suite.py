@@ -4,8 +4,9 @@ Values in, values out: what runs the experiments, and where their files lie, is 
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,15 @@ from ruamel.yaml import YAML, YAMLError
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.base.files import fingerprint
-from moclip.base.markdown import environment
 from moclip.params.flat import flatten
-from moclip.params.registry import check_all
-from moclip.params.run import Head
 from moclip.params.section import Section, validated
-from moclip.results.metrics import paired_hits
+from moclip.results.intervals import Bootstrap, is_significant, paired_hits
 from moclip.results.predictions import Outcomes
-from moclip.results.summary import Bootstrap, Json, is_significant, over_seeds, sample_std
+from moclip.results.summary import Json, sample_std
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BASE = "base"
+Check = Callable[[Mapping[str, Any]], None]
 
 
 class Variant(Section):
@@ -34,27 +33,37 @@ class Variant(Section):
     name: str = Field(pattern=NAME_PATTERN, max_length=40)
     topic: str = Field(min_length=1)
     question: str = Field(min_length=1)
-    head: Head = "fusion"
-    against: Head | None = Field(default=None, description="Head of the base; null for the same head.")
+    head: str
+    against: str | None = Field(default=None, description="Head of the base; null for the same head.")
     set: dict[str, Any] = Field(default={}, description="Parameters by dotted name; none for a head of the base.")
 
     @property
-    def rival(self) -> Head:
+    def rival(self) -> str:
         """The head of the base that this variant is held against."""
         return self.against or self.head
 
 
-def read_suite(path: Path) -> list[Variant]:
+def read_suite(path: Path, heads: Collection[str], main: str) -> list[Variant]:
     """Read the variants of a suite, in the file's order.
 
+    Args:
+        path: The file.
+        heads: Every head that there is.
+        main: The head that answers where a variant names none.
+
     Raises:
-        ParamsError: the file is unreadable, a variant breaks a rule, or a name stands twice.
+        ParamsError: the file is unreadable, a variant breaks a rule or names an unknown head, or a name stands twice.
     """
     try:
         content = YAML(typ="safe", pure=True).load(path)
     except (OSError, YAMLError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from error
+    if isinstance(content, list):
+        content = [{"head": main, **entry} if isinstance(entry, dict) else entry for entry in content]
     variants = validated(str(path), list[Variant], content)
+    for name, head in ((variant.name, head) for variant in variants for head in (variant.head, variant.rival)):
+        if head not in heads:
+            raise ParamsError(f"{path}: variant '{name}': '{head}' is no head; known: {', '.join(heads)}")
     names = [variant.name for variant in variants]
     if twice := sorted({name for name in [*names, BASE] if [*names, BASE].count(name) > 1}):
         raise ParamsError(f"{path}: variant '{twice[0]}' stands twice (the base itself is '{BASE}')")
@@ -79,13 +88,17 @@ class Job:
 
     variant: str
     seed: int
-    heads: tuple[Head, ...]
+    heads: tuple[str, ...]
     changes: Mapping[str, Any]
     name: str
 
 
 def plan(
-    variants: Sequence[Variant], params: Mapping[str, Any], seeds: Sequence[int], code: str
+    variants: Sequence[Variant],
+    params: Mapping[str, Any],
+    seeds: Sequence[int],
+    code: str,
+    check: Check,
 ) -> tuple[list[Job], list[Job]]:
     """The experiments that answer `variants`: those of the base, which come first, and the others.
 
@@ -93,14 +106,22 @@ def plan(
     A job's name holds a digest of all parameters and of `code`, so that a finished experiment is
     known again, and only while it would come out the same.
 
+    Args:
+        variants: The questions.
+        params: Parameters of the base.
+        seeds: With which each experiment runs.
+        code: Stands for all that an experiment rests on beside its parameters.
+        check: Refuses a whole set of parameters that breaks a rule, by a `ParamsError`.
+
     Raises:
         ParamsError: a change names an unknown parameter or breaks a rule; the variant is named.
     """
     rivals = {variant.rival for variant in variants} | {v.head for v in variants if not needs_run(v, params)}
     heads = [*params["heads"], *sorted(rivals - set(params["heads"]))]
-    base = [_job(BASE, seed, heads, {}, params, code) for seed in seeds]
+    job = partial(_job, params=params, code=code, check=check)
+    base = [job(BASE, seed, heads, {}) for seed in seeds]
     others = [
-        _job(variant.name, seed, [variant.head], variant.set, params, code)
+        job(variant.name, seed, [variant.head], variant.set)
         for variant in variants
         if needs_run(variant, params)
         for seed in seeds
@@ -114,7 +135,13 @@ def needs_run(variant: Variant, params: Mapping[str, Any]) -> bool:
 
 
 def _job(
-    variant: str, seed: int, heads: Sequence[Head], values: Mapping[str, Any], params: Mapping[str, Any], code: str
+    variant: str,
+    seed: int,
+    heads: Sequence[str],
+    values: Mapping[str, Any],
+    params: Mapping[str, Any],
+    code: str,
+    check: Check,
 ) -> Job:
     values = {**values, "heads": list(heads), "seed": seed}
     changes = {name: value for name, value in values.items() if _get(params, name, variant) != value}
@@ -123,7 +150,7 @@ def _job(
         section, _, key = name.rpartition(".")
         (whole[section] if section else whole)[key] = value
     try:
-        check_all(whole)
+        check(whole)
     except ParamsError as error:
         raise ParamsError(f"variant '{variant}': {error}") from error
     return Job(variant, seed, tuple(heads), changes, f"ablate-{variant}-s{seed}-{fingerprint(whole, code)}")
@@ -139,7 +166,7 @@ def _get(params: Mapping[str, Any], name: str, variant: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Cost:
+class HeadCost:
     """What a head costs: parameters that were trained, multiply-adds of one video in billions."""
 
     trainable_parameters: int
@@ -152,7 +179,7 @@ class Run:
 
     summary: Json
     outcomes: Mapping[str, Mapping[int, Outcomes]]
-    costs: Mapping[str, Cost]
+    costs: Mapping[str, HeadCost]
 
     def top1_pct(self, head: str) -> float:
         """Top-1 of a head, mean over splits."""
@@ -160,7 +187,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Row:
+class Answer:
     """The answer to one question; accuracies in percent, differences in percentage points.
 
     `top1_std_pct` is the sample standard deviation over seeds (None for one seed), each seed being
@@ -176,7 +203,7 @@ class Row:
     top1_std_pct: float | None
     delta_points: float
     interval: Mapping[str, float] | None
-    cost: Cost | None
+    cost: HeadCost | None
 
     @property
     def significant(self) -> bool | None:
@@ -184,7 +211,7 @@ class Row:
         return is_significant(self.interval)
 
     @property
-    def answer(self) -> str:
+    def verdict(self) -> str:
         """The question's answer in words, from the difference and its interval alone."""
         if not self.change:
             return "is the base itself"
@@ -198,7 +225,7 @@ class Row:
 
 def answer(
     variant: Variant, params: Mapping[str, Any], base: Sequence[Run], own: Sequence[Run], bootstrap: Bootstrap
-) -> Row:
+) -> Answer:
     """Hold a variant's runs against the base's, seed by seed, on the videos that both tested.
 
     Args:
@@ -215,7 +242,7 @@ def answer(
     seconds = [run.outcomes[variant.rival] for run in base]
     per_seed = [run.top1_pct(variant.head) for run in own]
     values, groups = _differences(firsts, seconds)
-    return Row(
+    return Answer(
         variant,
         _change(variant, params),
         n_test=sum(len(value) for value in values.values()),
@@ -264,55 +291,18 @@ def _change(variant: Variant, params: Mapping[str, Any]) -> str:
     return ", ".join(changed)
 
 
-def by_topic(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows under their topics, both in order of appearance."""
-    topics: dict[str, list[Row]] = {}
-    for row in rows:
-        topics.setdefault(row.variant.topic, []).append(row)
-    return topics
-
-
 CSV_COLUMNS = (
     "variant", "topic", "question", "change", "head", "against", "n_test", "seeds", "top1_pct", "top1_std_pct",
     "delta_points", "low_points", "high_points", "significant", "trainable_parameters", "gmac_per_video", "answer",
 )  # fmt: skip
 
 
-def csv_row(row: Row) -> tuple[Any, ...]:
+def csv_row(row: Answer) -> tuple[Any, ...]:
     """Values of `CSV_COLUMNS`; what there is none of is empty."""
     variant, cost, ends = row.variant, row.cost, row.interval or {}
     values = (
         variant.name, variant.topic, variant.question, row.change, variant.head, variant.rival, row.n_test, row.seeds,
         row.top1_pct, row.top1_std_pct, row.delta_points, ends.get("low"), ends.get("high"), row.significant,
-        cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.answer,
+        cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.verdict,
     )  # fmt: skip
     return tuple("" if value is None else value for value in values)
-
-
-def markdown(rows: Sequence[Row], base: Mapping[int, Run], suite: str, bootstrap: Bootstrap) -> str:
-    """The table as Markdown, by topic.
-
-    Args:
-        rows: The answers.
-        base: The base's runs by seed.
-        suite: Name of the suite's file.
-        bootstrap: How the intervals were made.
-    """
-    first = next(iter(base.values()))
-    intervals = sum(row.significant is not None for row in rows)
-    text: str = (
-        environment()
-        .get_template("ablations.md.j2")
-        .render(
-            dataset=first.summary["dataset"],
-            suite=suite,
-            base=", ".join(f"{head} {first.top1_pct(head):.1f} %" for head in first.outcomes),
-            seeds=len(base),
-            spreads=over_seeds({seed: run.summary for seed, run in base.items()})["heads"] if len(base) > 1 else {},
-            confidence=f"{bootstrap.confidence_pct:g}",
-            intervals=intervals,
-            chance=f"{intervals * (1 - bootstrap.confidence_pct / 100):.1f}",
-            topics=by_topic(rows),
-        )
-    )
-    return text

@@ -6,18 +6,18 @@ other random numbers; the interval, how the mean would vary with other test vide
 networks left as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
 from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
-from moclip.params.run import Head
-from moclip.results.metrics import BySplit, Interval, Metrics, accuracy_interval, difference_interval, paired_hits
+from moclip.results.intervals import Bootstrap, is_significant, paired_hits
+from moclip.results.metrics import Metrics
 from moclip.results.predictions import Outcomes
 
 Json = dict[str, Any]
@@ -30,27 +30,6 @@ class Result:
 
     metrics: Metrics
     outcomes: Outcomes
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How intervals are made: resamples of the groups, confidence level, seed."""
-
-    resamples: int
-    confidence_pct: float
-    seed: int
-
-    def accuracy_interval(self, hits: BySplit, groups: BySplit) -> Json | None:
-        """Interval of an accuracy, as of `moclip.results.metrics.accuracy_interval`, in percent."""
-        return _as_json(accuracy_interval(hits, groups, self.resamples, self.confidence_pct, self.seed))
-
-    def interval(self, differences: BySplit, groups: BySplit) -> Json | None:
-        """Interval of a paired difference, as of `moclip.results.metrics.difference_interval`, in points."""
-        return _as_json(difference_interval(differences, groups, self.resamples, self.confidence_pct, self.seed))
-
-
-def _as_json(interval: Interval | None) -> Json | None:
-    return None if interval is None else {"low": round(interval.low_pct, 4), "high": round(interval.high_pct, 4)}
 
 
 def read_metrics(path: Path, head: str, split: int) -> Metrics:
@@ -90,6 +69,7 @@ def summarize(
     whole: bool,
     results: Mapping[str, Mapping[int, Result]],
     bootstrap: Bootstrap,
+    contrasts: Iterable[tuple[str, str]],
 ) -> Json:
     """The summary of a run, as plain values for JSON; splits are keys in text.
 
@@ -98,6 +78,7 @@ def summarize(
         whole: No listed video and no class was left out.
         results: By head, then by split; every head has the same splits and videos.
         bootstrap: How intervals are made.
+        contrasts: Pairs of heads whose paired difference is wanted.
 
     Raises:
         DataError: heads disagree on videos, labels or classes.
@@ -116,20 +97,13 @@ def summarize(
         "confidence_pct": bootstrap.confidence_pct,
         "resamples": bootstrap.resamples,
         "heads": {head: _head(by_split, bootstrap) for head, by_split in results.items()},
-        "differences": {
-            f"{a}_minus_{b}": _difference(results[a], results[b], bootstrap) for a, b in contrasts(list(results))
-        },
+        "differences": {difference_name(a, b): _difference(results[a], results[b], bootstrap) for a, b in contrasts},
     }
 
 
-# What supervision adds to CLIP, what averaging in the motion network adds to a probe, what width alone adds.
-_OTHER_CONTRASTS = (("clip_probe", "zero_shot"), ("score_average", "clip_probe"), ("motion_permuted", "clip_probe"))
-
-
-def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs worth a paired difference: fusion over each other head, then those of `_OTHER_CONTRASTS`."""
-    pairs = [("fusion", other) for other in heads if other != "fusion" and "fusion" in heads]
-    return pairs + [pair for pair in _OTHER_CONTRASTS if set(pair) <= set(heads)]
+def difference_name(first: str, second: str) -> str:
+    """Key of a paired difference in a summary."""
+    return f"{first}_minus_{second}"
 
 
 def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result]) -> None:
@@ -191,11 +165,6 @@ def _difference(first: Mapping[int, Result], second: Mapping[int, Result], boots
     }
 
 
-def is_significant(interval: Mapping[str, float] | None) -> bool | None:
-    """Whether an interval of a difference leaves out zero; None where there is no interval."""
-    return None if interval is None else not interval["low"] <= 0 <= interval["high"]
-
-
 def over_seeds(summaries: Mapping[int, Json]) -> Json:
     """Summaries of one setting under several seeds to means with two spreads that are never mixed.
 
@@ -254,21 +223,26 @@ def sample_std(values: Sequence[float] | np.ndarray) -> float | None:
     return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
 
 
-def text_table(summary: Mapping[str, Any]) -> str:
-    """Top-1 by head and split with mean and spread, as plain text for a terminal."""
-    splits = [str(split) for split in summary["splits"]]
-    header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", "std", "test videos"]
-    rows = [_text_row(head, summary["heads"][head], splits) for head in get_args(Head) if head in summary["heads"]]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in [header, *rows])
-    ]
-    return "\n".join([f"data set: {summary['dataset']}", *(line.rstrip() for line in lines)])
+def key_figures(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The few figures that variants differ by: means over splits by head, then paired differences in points of top-1.
+
+    Args:
+        summary: As of `summarize`. Where it has no interval, there is none here.
+    """
+    heads = {
+        head: {
+            **{key: values[key]["mean"] for key in ("top1_pct", "top5_pct", "mean_class_pct")},
+            **_limits("top1", values["top1_interval_pct"]["mean"], "_pct"),
+            "n_test": sum(values["n_test"].values()),
+        }
+        for head, values in summary["heads"].items()
+    }
+    differences = {
+        name: {"points": values["mean"], **_limits("points", values["interval"])}
+        for name, values in summary["differences"].items()
+    }
+    return heads | differences
 
 
-def _text_row(head: str, values: Mapping[str, Any], splits: Sequence[str]) -> list[str]:
-    top1 = values["top1_pct"]
-    counts = " + ".join(str(values["n_test"][split]) for split in splits)
-    figures = [*(top1["per_split"][split] for split in splits), top1["mean"], top1["std"]]
-    return [head, *("-" if figure is None else f"{figure:.1f}" for figure in figures), counts]
+def _limits(name: str, interval: Mapping[str, float] | None, unit: str = "") -> dict[str, float]:
+    return {f"{name}_{end}{unit}": interval[end] for end in ("low", "high")} if interval else {}

@@ -8,3 +8,5 @@ os.environ["DO_NOT_TRACK"] = "true"
 # A server that is down is given up after seconds instead of minutes, unless the user has said otherwise.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+# Results go to the log; what a program prints is its own.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from moclip.heads.registry import MAIN
 from moclip.tracking.result import (
     ALIAS,
     CLONE_TAG,
@@ -18,7 +19,6 @@ from moclip.tracking.result import (
     EXPERIMENT_TAG,
     KEY_TAG,
     MODEL_TAG,
-    SERVED_HEAD,
     Result,
     experiment_name,
     registered_name,
@@ -52,7 +52,7 @@ def shown_run(result: Result, store: Store) -> str | None:
         result.dvc_experiment not in tags[EXPERIMENT_TAG].split() for tags in own.values()
     ):
         return None
-    served = any(child.head == SERVED_HEAD for child in result.children)
+    served = any(child.head == MAIN for child in result.children)
     for run, tags in own.items():
         if COMPLETE_TAG in tags and (not served or (best_is_named and tags.get(MODEL_TAG) in ready_models)):
             return run

@@ -10,12 +10,13 @@ from moclip.tracking.result import Result
 from moclip.tracking.store import ServerError, Store
 
 if TYPE_CHECKING:
+    from moclip.predict.bundle import Pipeline
     from moclip.tracking.record import Recorded
 
 log = logging.getLogger(__name__)
 
 
-def publish(result: Result, models: Path, store: Store, pending: Path) -> None:
+def publish(result: Result, models: "Pipeline", store: Store, pending: Path) -> None:
     """Make sure that MLflow shows a result once, with its model, and no live run of its trainings.
 
     Args:

@@ -10,8 +10,8 @@ no say. In detail:
 - A result over more splits beats one over fewer. Of equals the older one stays.
 - A result without validation videos is never the best.
 
-A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and the code of this package, which reads
-it (`moclip.tracking.serving`). Its environment needs the libraries in its requirements, and no installed moclip.
+A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and this package's code, which reads it
+(`moclip.tracking.serving`). Its environment needs the libraries in its requirements, and no installed moclip.
 """
 
 import base64
@@ -33,10 +33,11 @@ from mlflow.models import Model
 import moclip
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path
-from moclip.predict.bundle import check_clip, open_parts, write_bundle
+from moclip.heads.registry import MAIN
+from moclip.predict.bundle import Pipeline, check_clip, open_model, write_bundle
 from moclip.tracking.client import locked
 from moclip.tracking.provenance import package_versions
-from moclip.tracking.result import ALIAS, KEY_TAG, MODEL_TAG, SERVED_HEAD, Result, registered_name
+from moclip.tracking.result import ALIAS, KEY_TAG, MODEL_TAG, Result, registered_name
 from moclip.tracking.serving import signature
 from moclip.tracking.store import Store, first_line
 from moclip.video.write import encode
@@ -47,7 +48,7 @@ LOADER = "moclip.tracking.serving"
 LOADERS = (LOADER, "moclip.serving")  # the module's name in models that were logged before it moved
 REQUIREMENTS = (
     *("av", "filelock", "mlflow", "numpy", "open_clip_torch", "pandas", "pillow", "pydantic"),
-    *("safetensors", "timm", "torch", "torchvision", "tqdm"),
+    *("safetensors", "scipy", "timm", "torch", "torchvision", "tqdm"),
 )
 
 log = logging.getLogger(__name__)
@@ -73,14 +74,14 @@ def validation_score(result: Result, select: str) -> float | None:
     """
     kept = []
     for child in result.children:
-        if child.head == SERVED_HEAD:
+        if child.head == MAIN:
             values = [value for _, value in child.curves.get("val_top1_pct", [])]
             kept.append((max(values) if select == "val" else values[-1]) if values else math.nan)
     score = sum(kept) / len(kept) if kept else math.nan
     return None if math.isnan(score) else score
 
 
-def log_model(result: Result, run_id: str, models: Path, store: Store) -> Logged | None:
+def log_model(result: Result, run_id: str, models: Pipeline, store: Store) -> Logged | None:
     """Make sure that the fusion model of a recorded result is in MLflow once, and registered if it is the best.
 
     Args:
@@ -95,9 +96,9 @@ def log_model(result: Result, run_id: str, models: Path, store: Store) -> Logged
     Raises:
         StoreError: the store is down, refuses or is busy.
     """
-    splits = [child.split for child in result.children if child.head == SERVED_HEAD]
+    splits = [child.split for child in result.children if child.head == MAIN]
     if not splits:
-        log.info("no model for MLflow: this result has no head '%s'", SERVED_HEAD)
+        log.info("no model for MLflow: this result has no head '%s'", MAIN)
         return None
     with locked(store) as client:
         known = _known_model(client, run_id, result.key)
@@ -121,15 +122,15 @@ def _known_model(client: MlflowClient, run_id: str, key: str) -> str | None:
     return known
 
 
-def _save_model(client: MlflowClient, run_id: str, result: Result, models: Path, split: int) -> str | None:
+def _save_model(client: MlflowClient, run_id: str, result: Result, models: Pipeline, split: int) -> str | None:
     try:
-        parts = open_parts(models, split)
-        check_clip(parts)
+        files = open_model(models, split)
+        check_clip(files)
     except StoreError as error:
         log.warning("no model for MLflow: %s", error)
         return None
     with tempfile.TemporaryDirectory() as folder:
-        write_bundle(Path(folder) / "bundle", parts)
+        write_bundle(Path(folder) / "bundle", files)
         return _log(client, run_id, result, Path(folder))
 
 
@@ -137,7 +138,7 @@ def _log(client: MlflowClient, run_id: str, result: Result, folder: Path) -> str
     """Log the bundle in `folder` as the model of a run; its status is READY once all of it is there."""
     entry = client.create_logged_model(
         client.get_run(run_id).info.experiment_id,
-        name=SERVED_HEAD,
+        name=MAIN,
         source_run_id=run_id,
         tags={KEY_TAG: result.key},
         params=dict(result.params),
@@ -164,7 +165,7 @@ def _log(client: MlflowClient, run_id: str, result: Result, folder: Path) -> str
 def _register(client: MlflowClient, run_id: str, model_id: str, result: Result, splits: list[int]) -> str | None:
     """The version of this model, made now if it is the best so far; None if it never was."""
     name = registered_name(result.dataset)
-    score = validation_score(result, result.params.get(f"{SERVED_HEAD}.select", "val"))
+    score = validation_score(result, result.params.get(f"{MAIN}.select", "val"))
     best = _best(client, name)
     mine = [version for version in _versions(client, name) if version.tags.get(KEY_TAG) == result.key]
     if score is None or (best is not None and _rank(best) >= (len(splits), score)):

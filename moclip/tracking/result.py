@@ -19,7 +19,6 @@ SPLIT_TAG = "moclip.split"
 VARIANT_TAG = "moclip.variant"
 CLONE_TAG = "moclip.clone"
 MODEL_TAG = "moclip.model_id"
-SERVED_HEAD = "fusion"
 ALIAS = "best"
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
@@ -118,8 +117,8 @@ def read_curves(path: Path) -> dict[str, list[Point]]:
     """One curve for each column beside `epoch`; a value that was undefined is NaN."""
     history = read_history(path)
     names = columns(history)[2:] if history else ()
-    curves = {name: [(epoch.epoch, epoch[name]) for epoch in history] for name in names}
-    return {"lr": [(epoch.epoch, epoch.lr) for epoch in history], **curves} if history else {}
+    values = [(epoch.epoch, {"lr": epoch.lr, **epoch.values}) for epoch in history]
+    return {name: [(epoch, of_epoch[name]) for epoch, of_epoch in values] for name in ("lr", *names)} if history else {}
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from moclip.base.arithmetic import Kernels
 from moclip.base.errors import ParamsError
 from moclip.base.random import Deterministic
 from moclip.params.compute import ComputeParams
@@ -28,6 +29,7 @@ class Compute:
     amp: torch.dtype | None = None
     channels_last: bool = False
     deterministic: Deterministic = True
+    kernels: Kernels = "portable"
 
     @classmethod
     def of(cls, params: ComputeParams) -> Self:
@@ -44,7 +46,7 @@ class Compute:
             )
         name = params.device if params.device != "auto" else "cuda" if found else "cpu"
         amp = _TYPES[params.amp] if params.amp else None
-        return cls(torch.device(name), amp, params.channels_last, params.deterministic)
+        return cls(torch.device(name), amp, params.channels_last, params.deterministic, params.kernels)
 
     def place(self, module: Module) -> Module:
         """The module on the device, in the memory layout that convolutions are to work in."""

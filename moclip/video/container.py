@@ -8,7 +8,7 @@ import av
 
 from moclip.base.errors import DataError, StoreError, VideoError
 from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
-from moclip.base.work import gather
+from moclip.base.work import Work, gather
 from moclip.video.decode import CONTAINERS
 
 
@@ -66,15 +66,13 @@ def read_containers(paths: Mapping[str, Path], *, jobs: int | None = None) -> di
         DataError: lists every file that cannot be read, with its reason.
     """
     tasks = sorted(paths)
-    found = gather(
-        [paths[stem] for stem in tasks],
-        read_container,
-        desc="audit",
-        unit="video",
+    work = Work(
+        "audit",
+        "video",
         refuse=lambda bad: DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad)),
         crashed="{}: its decoder crashes".format,
-        jobs=jobs,
     )
+    found = gather([paths[stem] for stem in tasks], read_container, work, jobs=jobs)
     return dict(zip(tasks, found, strict=True))
 
 

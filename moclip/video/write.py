@@ -6,7 +6,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 GOP = 12
 QUALITY = 4  # constant quantiser, 1 (best) to 31
@@ -31,16 +30,16 @@ def encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, width: int, he
         container.mux(stream.encode(None))
 
 
-def write_mp4(out: Path, pictures: Iterable[Image.Image], fps: float) -> None:
-    """Write pictures of one size as one MP4 without sound."""
+def write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write RGB frames, uint8 (h, w, 3), as one MP4 without sound; an odd row or column at the end is left out."""
     rate = Fraction(fps or 25.0).limit_denominator(1001)
-    with av.open(f"file:{out}", "w", format="mp4") as container:  # "file:" keeps a name such as "a:b.mp4" a name
+    with av.open(f"file:{path}", "w", format="mp4") as container:  # "file:" keeps a name such as "a:b.mp4" a name
         stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
         stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(pictures):
+        for number, array in enumerate(frames):
             if number == 0:  # H.264 in 4:2:0 takes even sizes only
-                stream.width, stream.height = (side // 2 * 2 for side in picture.size)
-            frame = av.VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
+                stream.height, stream.width = (side // 2 * 2 for side in array.shape[:2])
+            frame = av.VideoFrame.from_ndarray(array[: stream.height, : stream.width], format="rgb24")
             frame.pts, frame.time_base = number, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -14,24 +14,22 @@ from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint, read_json, sha256_file
 from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
-from moclip.params.evaluate import EvaluateParams
+from moclip.heads.registry import HEADS, MAIN, check_params
 from moclip.params.run import Splits
-from moclip.results.predictions import read_outcomes
+from moclip.report.suite_page import as_markdown
 from moclip.results.suite import (
     CSV_COLUMNS,
-    Cost,
+    HeadCost,
     Job,
     Run,
     answer,
     choose,
     csv_row,
-    markdown,
     plan,
     read_suite,
 )
-from moclip.results.summary import Bootstrap
 from stages._entry import all_params, command, log, section
-from stages._layout import evaluated
+from stages._results import bootstrap_of_params, read_all_outcomes
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
 from stages.dvc.lock import CODE
@@ -49,7 +47,7 @@ POLLS_PER_STATUS = 5
 
 def main() -> None:
     args = _parser().parse_args()
-    variants = choose(read_suite(args.suite), args.names)
+    variants = choose(read_suite(args.suite, HEADS, MAIN), args.names)
     if args.list:
         sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)
         return
@@ -58,19 +56,19 @@ def main() -> None:
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
     # Which videos there are is part of what an experiment is named after.
     subprocess.run(["dvc", "repro", "--quiet", "download"], check=True)
-    base, others = plan(variants, params, seeds, _digest())
+    base, others = plan(variants, params, seeds, _digest(), check_params)
     # The base comes first: what it leaves in DVC's cache, the others need not run.
     if faults := bring(base, args.jobs):
         raise StoreError(_named(faults, len(base)))
     faults = bring(others, args.jobs)
     runs = read_runs([job for job in [*base, *others] if job.name not in faults])
-    bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=params["seed"])
+    bootstrap = bootstrap_of_params()
     rows = []
     for variant in variants:
         own = [job for job in others if job.variant == variant.name] or base
         if all(job.name in runs for job in own):
             rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
-    text = markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
+    text = as_markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
     write_page(page, text, CSV_COLUMNS, map(csv_row, rows))
     log.info("%d answers in %s", len(rows), page)
     if faults:
@@ -169,15 +167,13 @@ def _read_run(commit: str, heads: Sequence[str], splits: Sequence[int]) -> Run:
         costs = read_json(root / ACCOUNTING)["run"]["heads"]
         return Run(
             summary=read_json(root / SUMMARY),
-            outcomes={
-                head: {k: read_outcomes(evaluated(root / RESULTS / head, k).outcomes) for k in splits} for head in heads
-            },
+            outcomes=read_all_outcomes(root / RESULTS, heads, splits),
             costs={head: _cost(costs[head]) for head in heads if head in costs},
         )
 
 
-def _cost(entry: Mapping[str, Any]) -> Cost:
-    return Cost(entry["trainable_parameters"], entry["gmac_per_video"])
+def _cost(entry: Mapping[str, Any]) -> HeadCost:
+    return HeadCost(entry["trainable_parameters"], entry["gmac_per_video"])
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from typing import Any
 
 from moclip.base.errors import DataError, ParamsError, StoreError
 from moclip.base.outputs import claim_page, table_of, write_page
-from moclip.params.evaluate import EvaluateParams
 from moclip.params.flat import flatten
-from moclip.params.run import Seed
-from moclip.results.comparison import COLUMNS, Variant, as_markdown, as_text, compare
+from moclip.report.comparison_page import as_markdown, as_text
+from moclip.results.comparison import COLUMNS, Variant, compare
 from moclip.results.predictions import read_outcomes
-from moclip.results.summary import Bootstrap, read_metrics
-from stages._entry import PARAMS_FILE, command, read_params, section
+from moclip.results.summary import read_metrics
+from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
+from stages._results import bootstrap_of_params
 from stages.dvc.digest import md5
 from stages.dvc.experiments import DONE, Revision, find, snapshot
 from stages.dvc.lock import Lock, read_lock
@@ -28,7 +28,7 @@ def main() -> None:
     args = _parser().parse_args()
     if args.out:
         claim_page(args.out)
-    bootstrap = Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
+    bootstrap = bootstrap_of_params()
     baseline, *asked = (find(name) for name in dict.fromkeys([args.baseline, *args.experiments]))
     if not asked:
         raise DataError(f"nothing to hold against {args.baseline}: name another experiment, or --baseline")

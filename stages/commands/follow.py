@@ -4,8 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from moclip.base.files import read_json
 from moclip.params.flat import flatten
@@ -22,15 +23,16 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)
     try:
-        show(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)
+        with os.fdopen(sys.stdin.fileno(), "rb") as lines:
+            show(json.loads(lines.readline()), lines)
     except Exception as error:  # nobody reads a traceback here, and the training must hear of it
         say(f"{type(error).__name__}: {error}")
         sys.exit(1)
 
 
-def show(header: dict[str, Any], lines: BinaryIO) -> None:
+def show(header: dict[str, Any], lines: BufferedReader) -> None:
     # Read at once: the copy of the repository that an experiment runs in goes when the experiment ends.
-    dataset = read_json(Path(header["beside"]).with_name("dataset.json"))["name"]
+    dataset = read_json(Path(header["data"]).with_name("dataset.json"))["name"]
     variant = variant_name(flatten(all_params()), flatten(baseline_params()))
     # Late: MLflow takes 3 s to import.
     from moclip.tracking.live import Training, follow, process_tag
@@ -47,7 +49,7 @@ def show(header: dict[str, Any], lines: BinaryIO) -> None:
     follow(training, rows(lines), store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI")), say)
 
 
-def rows(lines: BinaryIO) -> Iterator[list["Row"]]:
+def rows(lines: BufferedReader) -> Iterator[list["Row"]]:
     """The epochs that a training writes, one a line: all that have come since the last time, at least one."""
     from moclip.tracking.live import Row
 

@@ -87,6 +87,10 @@ class Lock:
                 params |= section
         return params
 
+    def upstream(self, name: str) -> list[str]:
+        """A stage and all that it rests on."""
+        return self._upstream([name])
+
     def _upstream(self, names: Iterable[str]) -> list[str]:
         """The named stages and all that they rest on, sorted."""
         seen: set[str] = set()
@@ -136,6 +140,56 @@ class Lock:
         if not makers:
             raise StoreError(f"{path}: not what the pipeline wrote (its MD5 is not in dvc.lock); run `dvc repro`")
         return makers[-1]  # a renamed stage stands after its old name
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where two runs part: stages by name.
+
+    Attributes:
+        identical: They wrote the same.
+        origin: They wrote something else from the same.
+        follows: They read what another stage wrote otherwise.
+        other: Their parameters are others, so they are another experiment.
+        not_comparable: Heads that rest on one of these.
+    """
+
+    identical: tuple[str, ...]
+    origin: tuple[str, ...]
+    follows: tuple[str, ...]
+    other: tuple[str, ...]
+    not_comparable: tuple[str, ...]
+
+    def __str__(self) -> str:
+        starts = f" ({', '.join(self.origin)})" if self.origin else ""
+        apart = f", {len(self.other)} of other parameters ({', '.join(self.other)})" if self.other else ""
+        return (
+            f"{len(self.identical)} stages identical, {len(self.origin)} where results start to differ{starts}, "
+            f"{len(self.follows)} follow{apart}"
+        )
+
+
+def origins(then: Lock, now: Lock) -> Origins:
+    """Sort the stages that both locks know by where they part."""
+    kinds: dict[str, list[str]] = {"identical": [], "origin": [], "follows": [], "other": []}
+    for name in now.stages:
+        if name in then.stages:
+            kinds[_kind(then.stages[name], now.stages[name])].append(name)
+    apart = {name for name in now.stages for behind in now.upstream(name) if behind in kinds["other"]}
+    heads = sorted(name.partition("@")[2] for name in apart if name.startswith("evaluate@"))
+    return Origins(**{kind: tuple(names) for kind, names in kinds.items()}, not_comparable=tuple(heads))
+
+
+def _kind(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if then.get("params") != now.get("params"):
+        return "other"
+    if _digests(then, "outs") == _digests(now, "outs"):
+        return "identical"
+    return "origin" if _digests(then, "deps") == _digests(now, "deps") else "follows"
+
+
+def _digests(stage: Mapping[str, Any], kind: str) -> dict[str, str]:
+    return {item["path"]: item["md5"] for item in stage.get(kind, [])}
 
 
 def read_lock(*paths: Path) -> Lock:

@@ -11,12 +11,10 @@ import pytest
 from moclip.base import progress
 from moclip.base.errors import DataError, MoclipError, StoreError
 from moclip.base.files import atomic_path, temporary_name
-from moclip.base.work import Finished, alone_in, finish, gather
+from moclip.base.work import Finished, Work, alone_in, finish, gather
 from tests.support.imports import ROOT
 from tests.support.processes import crash
 from tests.support.terminal import on_terminal
-
-WORDS = {"desc": "test", "unit": "number"}
 
 
 def half(number: int) -> int:
@@ -39,22 +37,24 @@ def refuse(messages: list[str]) -> DataError:
     return DataError(f"{len(messages)} bad: " + ", ".join(messages))
 
 
+PLAIN = Work("test", "number")
+LISTED = Work("test", "number", refuse=refuse, crashed="{} crashes".format)
 name = "{:02d}.txt".format
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_are_in_the_order_of_the_items(jobs):
     items = [8, 2, 6, 2, *range(10, 60, 2)]
-    assert gather(items, half, **WORDS, jobs=jobs) == [number // 2 for number in items]
-    assert gather([], half, **WORDS, jobs=jobs) == []
+    assert gather(items, half, PLAIN, jobs=jobs) == [number // 2 for number in items]
+    assert gather([], half, PLAIN, jobs=jobs) == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_all_failures_are_listed_in_order_and_the_others_are_done(jobs, tmp_path):
     with pytest.raises(DataError, match=r"^3 bad: 7 is odd, 3 is odd, 5 is odd$"):
-        gather([7, 2, 3, 4, 5], half, **WORDS, refuse=refuse, jobs=jobs)
+        gather([7, 2, 3, 4, 5], half, LISTED, jobs=jobs)
     with pytest.raises(DataError, match=r"^2 bad: 7 is odd, 3 is odd$"):
-        finish([7, 2, 3, 4], name, keep_half, tmp_path, **WORDS, refuse=refuse, jobs=jobs)
+        finish([7, 2, 3, 4], name, keep_half, tmp_path, LISTED, jobs=jobs)
     assert contents(tmp_path) == {"02.txt": "1", "04.txt": "2"}
 
 
@@ -65,16 +65,16 @@ def contents(shelf: Path) -> dict[str, str]:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_first_failure_ends_work_that_lists_none(jobs):
     with pytest.raises(StoreError, match=r"^3 is odd$"):
-        gather([2, 3, 4], half, **WORDS, jobs=jobs)
+        gather([2, 3, 4], half, PLAIN, jobs=jobs)
 
 
 def test_what_crashes_its_process_is_named_among_the_failures(tmp_path):
     items = [2, 13, 7, *range(20, 40, 2)]
     with pytest.raises(DataError, match=r"^2 bad: 13 crashes, 7 is odd$"):
-        finish(items, name, keep_half, tmp_path, **WORDS, refuse=refuse, crashed="{} crashes".format, jobs=2)
+        finish(items, name, keep_half, tmp_path, LISTED, jobs=2)
     assert len(contents(tmp_path)) == 11
     with pytest.raises(MoclipError, match=r"^13: the process that worked on it crashed$"):
-        gather([2, 13, 4], half, **WORDS, jobs=2)
+        gather([2, 13, 4], half, PLAIN, jobs=2)
 
 
 def test_finished_files_are_not_made_again(tmp_path):
@@ -84,7 +84,7 @@ def test_finished_files_are_not_made_again(tmp_path):
         made.append(number)
         keep_half(number, file)
 
-    do = partial(finish, key=name, do=keep, shelf=tmp_path, **WORDS)
+    do = partial(finish, key=name, do=keep, shelf=tmp_path, work=PLAIN)
     assert do([4, 2]) == Finished([tmp_path / "04.txt", tmp_path / "02.txt"], 2)
     assert do([2, 6, 4]) == Finished([tmp_path / "02.txt", tmp_path / "06.txt", tmp_path / "04.txt"], 1)
     assert made == [4, 2, 6]
@@ -100,7 +100,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path):
         keep_half(number, file)
 
     with pytest.raises(KeyboardInterrupt):
-        finish([2, 4, 6, 8], name, keep, tmp_path, **WORDS)
+        finish([2, 4, 6, 8], name, keep, tmp_path, PLAIN)
     assert list(contents(tmp_path)) == ["02.txt", "04.txt"]
 
 
@@ -108,8 +108,9 @@ def test_progress_shows_units_their_rate_and_what_was_finished_before(tmp_path, 
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     caplog.set_level(logging.INFO, "moclip")
     (tmp_path / "04.txt").touch()
+    work = Work("test", "number", size=lambda number: number, counts="halves", refuse=refuse)
     with pytest.raises(DataError):
-        finish([4, 6, 7], name, keep_half, tmp_path, **WORDS, size=lambda n: n, counts="halves", refuse=refuse)
+        finish([4, 6, 7], name, keep_half, tmp_path, work)
     first, *_, last = [record.getMessage() for record in caplog.records]
     assert first == "4 of 17 numbers were finished before"
     assert last.startswith("test: 13/13 number in ")
@@ -119,11 +120,11 @@ def test_progress_shows_units_their_rate_and_what_was_finished_before(tmp_path, 
 def test_ctrl_c_ends_all_with_one_line_and_the_next_call_goes_on(tmp_path):
     program = (
         "import sys; from pathlib import Path; from moclip.base import console\n"
-        "from moclip.base.work import alone_in, finish; from tests.base.test_work import WORDS, keep_slowly, name\n"
+        "from moclip.base.work import alone_in, finish; from tests.base.test_work import PLAIN, keep_slowly, name\n"
         "console.set_up_logging('%(message)s')\n"
         "def work():\n"
         "    with alone_in(Path(sys.argv[1]), 'tests') as shelf:\n"
-        "        finish(range(0, 400, 2), name, keep_slowly, shelf, **WORDS, jobs=2)\n"
+        "        finish(range(0, 400, 2), name, keep_slowly, shelf, PLAIN, jobs=2)\n"
         "sys.exit(console.run(work, more='--verbose'))"
     )
     status, shown = on_terminal(
@@ -134,7 +135,7 @@ def test_ctrl_c_ends_all_with_one_line_and_the_next_call_goes_on(tmp_path):
     kept = list(tmp_path.glob("*.txt"))
     assert 1 <= len(kept) < 100
     with alone_in(tmp_path, "tests") as shelf:
-        assert finish(range(0, 400, 2), name, keep_half, shelf, **WORDS).made == 200 - len(kept)
+        assert finish(range(0, 400, 2), name, keep_half, shelf, PLAIN).made == 200 - len(kept)
         assert not list(shelf.glob(".*"))
 
 

@@ -15,10 +15,11 @@ from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
 from moclip.predict import onnx as exporting
-from moclip.predict.onnx import HEAD, META, MOTION, TOLERANCE, Inputs, compare, draw, export, write_onnx
-from moclip.predict.predictor import Predictor
+from moclip.predict.onnx import HEAD, META, MOTION, TOLERANCE, ModelInput, compare, draw, export, write_onnx
+from moclip.predict.predictor import Predictor, motion_features, read_motion
 from moclip.video.decode import Middle
 from tests.support.clips import encode, scrolling
+from tests.support.trained import pipeline
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`, which is not installed here")
 
@@ -37,7 +38,7 @@ def test_both_networks_come_out_equal_at_any_batch(tmp_path: Path, arch: str, si
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    model, inputs = exporting._MotionOutputs(net), {"fields": Inputs((2, 2, side, side), 0.0, 10.0)}
+    model, inputs = exporting._MotionOutputs(net), {"fields": ModelInput((2, 2, side, side), 0.0, 10.0)}
     deviation = write_onnx(tmp_path / MOTION, model, inputs, ("features", "logits"))
     assert deviation <= TOLERANCE
     for batch in (1, 5):
@@ -57,14 +58,14 @@ def test_files_answer_for_a_video_as_the_model_does(trained: Path, tmp_path: Pat
     out = tmp_path / "onnx"
     assert main(["export", "--model", str(trained / "models"), "--out", str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == [HEAD, META, MOTION]
-    predictor = Predictor.load(trained / "models")
+    predictor = Predictor.load(pipeline(trained))
     clip = encode(tmp_path / "a.avi", scrolling(16, 3, -2, width=192))
     answer = predictor.predict(clip)
     motion, encoder = predictor.motion, predictor.encoder
     assert motion is not None
     assert encoder is not None
     middle, made_for = Middle(), motion.made_for
-    grid = motion.read(clip, middle)
+    grid = read_motion(motion, clip, middle)
     sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
     fields = sampler(["a"], made_for.motion_net.eval_segments).numpy()
     fields = np.pad(fields, [(0, 0)] * 3 + [(0, 30 - fields.shape[3]), (0, 40 - fields.shape[4])])
@@ -76,16 +77,16 @@ def test_files_answer_for_a_video_as_the_model_does(trained: Path, tmp_path: Pat
     np.testing.assert_allclose(features, expected.numpy(), atol=TOLERANCE)
     np.testing.assert_allclose(logits, motion.net.classifier(expected).detach().numpy(), atol=TOLERANCE)
     image = encoder.images([middle.picture(clip, answer.frames)])
-    seen = motion.see("a", grid)[0].numpy()
+    seen = motion_features(motion, "a", grid)
     (fused,) = run(out / HEAD, {"clip": image, "motion": seen})
     np.testing.assert_allclose(fused[0], answer.logits["fusion"], atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_probe_has_one_stream(trained: Path, tmp_path: Path) -> None:
-    export(trained / "models", None, "clip_probe", tmp_path / "onnx")
+    export(pipeline(trained), None, "clip_probe", tmp_path / "onnx")
     assert read_json(tmp_path / "onnx" / META)["streams"] == {"clip": 64}
     with pytest.raises(ParamsError, match="head must be one of"):
-        export(trained / "models", None, "zero_shot", tmp_path / "other")
+        export(pipeline(trained), None, "zero_shot", tmp_path / "other")
 
 
 def test_difference_is_refused_and_nothing_written(
@@ -93,7 +94,7 @@ def test_difference_is_refused_and_nothing_written(
 ) -> None:
     monkeypatch.setattr(exporting, "compare", lambda *given: 2e-4)
     with pytest.raises(StoreError, match=r"motion\.onnx: ONNX Runtime differs from PyTorch by 2\.00e-04"):
-        export(trained / "models", None, "fusion", tmp_path / "onnx")
+        export(pipeline(trained), None, "fusion", tmp_path / "onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,4 +104,4 @@ def test_missing_extra_is_named(trained: Path, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(MoclipError, match=r"onnx is not installed; `pip install 'moclip\[export\]'`"):
-        export(trained / "models", None, "fusion", tmp_path / "onnx")
+        export(pipeline(trained), None, "fusion", tmp_path / "onnx")

@@ -10,28 +10,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
 from moclip.base.errors import OutputError, ParamsError, StoreError, VideoError
 from moclip.base.files import read_json, write_json
 from moclip.cli.main import main
+from moclip.cli.places import PLACES
+from moclip.heads.registry import servable
 from moclip.motion.extract import MotionOptions, read_grid
 from moclip.motion.features import SEED_NAME, describe_crops
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
-from moclip.predict.bundle import open_parts, write_bundle
-from moclip.predict.predictor import SERVABLE, Prediction, Predictor
+from moclip.predict.bundle import open_model, write_bundle
+from moclip.predict.predictor import Prediction, Predictor
 from moclip.results.predictions import read_predictions
 from moclip.video import decode as video
 from moclip.video.frames import middle_frame
 from tests.support.clips import encode, encode_audio, scrolling
 from tests.support.imports import ROOT
-from tests.support.trained import video_of
+from tests.support.trained import pipeline, stages, video_of
 
 
 @pytest.fixture(scope="module")
 def predictor(trained: Path) -> Predictor:
-    return Predictor.load(trained / "models", split=1)
+    return Predictor.load(pipeline(trained), split=1)
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +49,12 @@ def changed(trained: Path, place: Path) -> Path:
 
 
 def test_logits_are_those_of_the_pipeline_for_every_head(trained: Path, predictor: Predictor) -> None:
-    expected = {head: read_predictions(trained / f"preds/{head}/split1.npz") for head in SERVABLE}
+    expected = {head: read_predictions(trained / f"preds/{head}/split1.npz") for head in servable()}
     ids = expected["fusion"].ids.tolist()
     assert len(ids) == 12
     for row, video_id in enumerate(ids):
         found = predictor.predict(video_of(trained, video_id))
-        assert set(found.logits) == set(SERVABLE)
+        assert set(found.logits) == set(servable())
         for head, predictions in expected.items():
             np.testing.assert_allclose(found.logits[head], predictions.logits[row], atol=1e-4, rtol=1e-4)
             assert found.classes[found.logits[head].argmax()] == predictions.classes[predictions.logits[row].argmax()]
@@ -65,7 +66,7 @@ def test_heads_on_one_stream_say_what_the_whole_model_reports_of_them(
     whole = predictor.predict(clip)
     assert sorted(whole.ms) == ["clip", "decode", "head", "motion"]
     for head, others in (("motion_only", set()), ("clip_probe", {"zero_shot"}), ("zero_shot", {"clip_probe"})):
-        alone = Predictor.load(trained / "models", head=head).predict(clip)
+        alone = Predictor.load(pipeline(trained), head=head).predict(clip)
         assert set(alone.logits) == {head, *others}
         np.testing.assert_allclose(alone.logits[head], whole.logits[head], atol=1e-5)
 
@@ -104,23 +105,23 @@ def test_model_on_reencoded_motion_takes_codecs_without_vectors(trained: Path, t
     webm = encode(tmp_path / "a.webm", scrolling(12, 3, 1), "libvpx")
     models = changed(trained, tmp_path)
     with pytest.raises(VideoError, match=r"vp8.*no motion vectors\. Re-encode it.*moclip motion --reencode.*ffmpeg"):
-        Predictor.load(models).predict(webm)
-    assert Predictor.load(models, head="clip_probe").predict(webm).frames == 12
+        Predictor.load(pipeline(models.parent)).predict(webm)
+    assert Predictor.load(pipeline(models.parent), head="clip_probe").predict(webm).frames == 12
     config = read_json(models / "motion/split1/config.json")
     config["input"]["motion"]["source"] = "reencoded"
     write_json(models / "motion/split1/config.json", config)
-    answer = Predictor.load(models).predict(webm)
-    assert (answer.frames, set(answer.logits)) == (12, set(SERVABLE))
+    answer = Predictor.load(pipeline(models.parent)).predict(webm)
+    assert (answer.frames, set(answer.logits)) == (12, set(servable()))
 
 
 def test_bundle_moves_and_answers_the_same(trained: Path, predictor: Predictor, clip: Path, tmp_path: Path) -> None:
-    write_bundle(tmp_path / "here", open_parts(trained / "models", 1))
+    write_bundle(tmp_path / "here", open_model(pipeline(trained), 1))
     (tmp_path / "here").rename(tmp_path / "there")
     bundle = tmp_path / "there"
     assert {path.suffix for path in bundle.rglob("*") if path.is_file()} == {".json", ".safetensors"}
     assert str(trained) not in "".join(path.read_text() for path in bundle.rglob("*.json"))
     found, expected = Predictor.load(bundle).predict(clip), predictor.predict(clip)
-    for head in SERVABLE:
+    for head in servable():
         np.testing.assert_array_equal(found.logits[head], expected.logits[head])
     with pytest.raises(StoreError, match="is a model of split 1, not 2"):
         Predictor.load(bundle, split=2)
@@ -130,51 +131,67 @@ def test_bundle_moves_and_answers_the_same(trained: Path, predictor: Predictor, 
         Predictor.load(bundle)
 
 
+def test_bundle_of_an_older_version_of_this_code_still_opens(
+    trained: Path, predictor: Predictor, clip: Path, tmp_path: Path
+) -> None:
+    """Its manifest has no seal, and the scale of the logits also where there are no text features."""
+    write_bundle(tmp_path / "b", open_model(pipeline(trained), 1))
+    facts = read_json(tmp_path / "b" / "bundle.json")
+    kept = ("format", "format_version", "split", "classes", "heads", "logit_scale", "frame", "files")
+    assert facts["format_version"] == 1
+    write_json(tmp_path / "b" / "bundle.json", {name: facts[name] for name in kept})
+    assert set(Predictor.load(tmp_path / "b").predict(clip).logits) == set(servable())
+    (tmp_path / "b" / "texts.safetensors").unlink()
+    del facts["files"]["texts.safetensors"]
+    write_json(tmp_path / "b" / "bundle.json", {name: facts[name] for name in kept} | {"logit_scale": 1.0})
+    assert set(Predictor.load(tmp_path / "b").predict(clip).logits) == set(servable()) - {"zero_shot"}
+
+
 def test_bundle_overwrites_no_other_directory(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match=r"holds thesis\.tex, which is not as moclip wrote it"):
-        write_bundle(tmp_path / "mine", open_parts(trained / "models", 1))
+        write_bundle(tmp_path / "mine", open_model(pipeline(trained), 1))
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
 @pytest.mark.parametrize(
-    ("missing", "head", "command"),
+    ("missing", "head", "message"),
     [
-        ("models/motion", "fusion", "dvc repro"),
-        ("models/motion/split1", "fusion", "dvc repro train_motion@1"),
-        ("models/fusion/split1", "fusion", "dvc repro train_fusion"),
-        ("models/clip_probe/split1", "clip_probe", "dvc repro clip_probe"),
-        ("models/clip", "fusion", "dvc repro clip_model"),
-        ("data/classes.csv", "fusion", "dvc repro download"),
-        ("data/clip/texts.npz", "zero_shot", "dvc repro cache_clip"),
+        ("models/motion", "fusion", "models: holds neither"),
+        ("models/motion/split1", "fusion", "motion/split1: no motion network of split 1"),
+        ("models/fusion/split1", "fusion", "no head 'fusion' of split 1"),
+        ("models/clip_probe/split1", "clip_probe", "no head 'clip_probe' of split 1"),
+        ("models/clip", "fusion", "models/clip: no CLIP model"),
+        ("data/classes.csv", "fusion", r"classes\.csv: missing"),
+        ("data/clip/texts.npz", "zero_shot", "no text features of the classes, which zero_shot needs"),
     ],
 )
 def test_what_is_missing_is_named_with_the_command_that_makes_it(
-    trained: Path, tmp_path: Path, missing: str, head: str, command: str
+    trained: Path, tmp_path: Path, missing: str, head: str, message: str
 ) -> None:
-    models = changed(trained, tmp_path)
+    changed(trained, tmp_path)
     path = tmp_path / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(StoreError, match=f"`{command}`"):
-        Predictor.load(models, head=head)
+    with pytest.raises(StoreError, match=f"{message}.*`dvc repro`"):
+        Predictor.load(pipeline(tmp_path), head=head)
 
 
 def test_streams_that_are_not_there_are_left_out(trained: Path, clip: Path, tmp_path: Path) -> None:
     models = changed(trained, tmp_path)
     shutil.rmtree(models / "clip_probe")
     (tmp_path / "data/clip/texts.npz").unlink()
-    assert set(Predictor.load(models).predict(clip).logits) == {"motion_only", "fusion"}
+    assert set(Predictor.load(pipeline(models.parent)).predict(clip).logits) == {"motion_only", "fusion"}
 
 
 def test_models_that_cannot_see_a_new_video_are_refused(trained: Path, tmp_path: Path) -> None:
     models = changed(trained, tmp_path)
     write_json(models / "clip/meta.json", {"precomputed": "0" * 64, "model": "ViT-B-32"})
     with pytest.raises(StoreError, match=r"clip\.precomputed.*no encoder.*--head motion_only"):
-        Predictor.load(models)
-    assert Predictor.load(models, head="motion_only").encoder is None
+        Predictor.load(pipeline(models.parent))
+    assert Predictor.load(pipeline(models.parent), head="motion_only").encoder is None
     with pytest.raises(ParamsError, match="head must be one of"):
-        Predictor.load(models, head="linear_regression")
+        Predictor.load(pipeline(models.parent), head="linear_regression")
 
 
 def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_path: Path) -> None:
@@ -182,8 +199,8 @@ def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_pat
     config = read_json(models / "motion/split1/config.json")
     del config["input"]
     write_json(models / "motion/split1/config.json", config)
-    with pytest.raises(StoreError, match="does not say how its input was made; run `dvc repro train_motion@1` again"):
-        Predictor.load(models)
+    with pytest.raises(StoreError, match="does not say how its input was made; train it again"):
+        Predictor.load(pipeline(models.parent))
 
 
 @pytest.mark.parametrize("mirrored", ["both", "coin"])
@@ -195,7 +212,7 @@ def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
     crops = {"input_px": 24, "eval_crops": 10, "mirrored_crops": mirrored, "encoding": "bytes", "mirror": "complement"}
     config["input"]["motion_net"] |= crops
     write_json(models / "motion/split1/config.json", {**config, "encoding": "bytes"})
-    answered = Predictor.load(models, head="motion_only")
+    answered = Predictor.load(pipeline(models.parent), head="motion_only")
     assert answered.motion is not None
     made_for = answered.motion.made_for
     ids = read_predictions(trained / "preds/motion_only/split1.npz").ids.tolist()[:3]
@@ -208,11 +225,11 @@ def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
 
 def test_model_made_with_other_frames_is_refused_but_for_motion(trained: Path, tmp_path: Path) -> None:
     models = changed(trained, tmp_path)
-    scale = tmp_path / "data/clip/scale.json"
-    write_json(scale, {**read_json(scale), "frame": "uniform:4"})
+    encoder = tmp_path / "data/clip/encoder.json"
+    write_json(encoder, {**read_json(encoder), "frame": "uniform:4"})
     with pytest.raises(StoreError, match=r"clip\.frame: uniform:4.*set clip\.frame: middle"):
-        Predictor.load(models)
-    assert Predictor.load(models, head="motion_only").encoder is None
+        Predictor.load(pipeline(models.parent))
+    assert Predictor.load(pipeline(models.parent), head="motion_only").encoder is None
 
 
 def test_unreadable_videos_are_refused_with_the_reason(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
@@ -249,7 +266,7 @@ def test_command_prints_text_and_csv(trained: Path, clip: Path, capsys: pytest.C
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["clip_ms"] == ""
-    assert rows[0]["class"] == Predictor.load(trained / "models", head="motion_only").predict(clip).top()[0][0]
+    assert rows[0]["class"] == Predictor.load(pipeline(trained), head="motion_only").predict(clip).top()[0][0]
 
 
 def test_command_bundles(trained: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,23 +288,23 @@ def test_motion_alone_waits_for_no_clip(trained: Path, clip: Path) -> None:
 
 
 def test_layout_is_that_of_the_graph(trained: Path) -> None:
-    """`moclip.predict.bundle` looks where dvc.yaml says that stages write."""
-    graph = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
-    made = {str(out).replace("${item.split}", "1") for stage in graph.values() for out in stage.get("outs", [])}
-    parts = open_parts(trained / "models", 1)
-    paths = [parts.clip, parts.motion, *parts.heads.values()]
-    found = {path.relative_to(trained).as_posix() for path in paths}
-    of_split = {f"{out}/split1" for out in made}  # of a head, whose stage goes through all splits
-    assert found == {"models/clip", "models/motion/split1", "models/clip_probe/split1", "models/fusion/split1"}
-    assert {"models/clip", "models/motion/split1"} <= made
-    assert {"models/clip_probe/split1", "models/fusion/split1"} <= of_split
-    assert {"data/classes.csv", "data/clip/texts.npz", "data/clip/scale.json"} <= made
-    for remedy in parts.remedies.values():
-        assert remedy.split("`dvc repro ")[1].rstrip("`").split("@")[0] in graph
+    """`moclip.cli.places` and `moclip.predict.bundle` look where the graph says that stages write."""
+    made = {
+        next(iter(out)) if isinstance(out, dict) else out
+        for stage in stages().values()
+        for out in stage.get("outs", [])
+    }
+    files = open_model(pipeline(trained), 1)
+    assert files.clip.relative_to(trained).as_posix() in made
+    for path in (files.motion, *files.heads.values()):
+        assert path.name == "split1"
+        assert path.parent.relative_to(trained).as_posix() in made
+    assert set(files.heads) == {"clip_probe", "fusion"}
+    assert {PLACES.classes.as_posix(), PLACES.texts.as_posix(), PLACES.encoder.as_posix()} <= made
 
 
 def test_answer_of_a_real_clip(trained: Path, real_ucf101: Path) -> None:
     path = next(real_ucf101.rglob("*.avi"))
-    answer = Predictor.load(trained / "models").predict(path)
+    answer = Predictor.load(pipeline(trained)).predict(path)
     assert answer.frames == video.probe(path).frames
     assert isinstance(answer.as_dict()["top"][0]["probability"], float)

@@ -10,8 +10,7 @@ from ruamel.yaml import YAML
 from moclip.base.markdown import NO_VALUE
 from moclip.data.manifest import Video
 from moclip.report.cards import data_card, model_card
-from moclip.results.summary import summarize
-from tests.results.test_summary import BOOTSTRAP, results
+from tests.results.test_summary import results, summary_of
 from tests.support.imports import ROOT
 
 WARNING = "encoder and class go together: Cramer's V 0.90 over 36 groups, by chance hardly over 0.30; 9 of 12"
@@ -63,7 +62,7 @@ ACCOUNTING = {
 
 def card(source: str = "demo", complete: bool = True, found: dict[str, Any] | None = None) -> str:
     of = dataset(source, complete)
-    summary = summarize(of["name"], complete, results("zero_shot", "clip_probe", "fusion"), BOOTSTRAP)
+    summary = summary_of(results("zero_shot", "clip_probe", "fusion"), of["name"], complete)
     return model_card(summary, params(source=source), ACCOUNTING, found or audit(), of)
 
 
@@ -77,7 +76,7 @@ def videos() -> list[Video]:
 def test_model_card_has_the_sections_of_the_field_and_every_figure_with_its_count():
     page = card()
     assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SECTIONS
-    summary = summarize("demo", True, results("zero_shot", "clip_probe", "fusion"), BOOTSTRAP)
+    summary = summary_of(results("zero_shot", "clip_probe", "fusion"))
     fusion = summary["heads"]["fusion"]
     row = next(line for line in page.splitlines() if line.startswith("| fusion |") and "180" in line)
     assert f"| {fusion['top1_pct']['mean']:.1f} |" in row

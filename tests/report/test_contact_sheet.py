@@ -8,10 +8,7 @@ from PIL import Image
 
 from moclip.data.splits import Member
 from moclip.report.contact_sheet import COLUMNS, Tile, chosen, draw_sheet, write_png
-
-
-def uniform(dx: float, dy: float) -> np.ndarray:
-    return np.tile(np.array([dx, dy], np.float32)[:, None, None], (1, 2, 3))
+from tests.motion.test_draw import uniform
 
 
 def tile(title: str, dx: float = 4.0) -> Tile:

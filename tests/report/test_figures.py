@@ -19,22 +19,22 @@ from moclip.report.figures import (
     gain_chart,
 )
 from moclip.results.gains import ClassGain
-from moclip.training.history import Epoch
+from tests.support.epochs import epoch
 
 BARS = [
-    AccuracyBar("zero_shot", "zero-shot CLIP", 41.7, (35.2, 48.6), [41.7, 38.2, 45.1]),
-    AccuracyBar("fusion", "fusion", 100.0, None, [100.0]),
+    AccuracyBar("zero-shot CLIP", "#56B4E9", 41.7, (35.2, 48.6), [41.7, 38.2, 45.1]),
+    AccuracyBar("fusion", "#009E73", 100.0, None, [100.0]),
 ]
 NAN = float("nan")
-HISTORY = [Epoch(0, 0.1, 2.0, 2.1, 20.0), Epoch(1, 0.1, 1.0, 1.5, 50.0), Epoch(2, 0.1, 0.5, 1.2, 60.0)]
-NO_VALIDATION = [Epoch(0, 0.1, 2.0, NAN, NAN), Epoch(1, 0.1, 1.0, NAN, NAN)]
+HISTORY = [epoch(0, 2.0, 2.1, 20.0), epoch(1, 1.0, 1.5, 50.0), epoch(2, 0.5, 1.2, 60.0)]
+NO_VALIDATION = [epoch(0, 2.0, NAN, NAN), epoch(1, 1.0, NAN, NAN)]
 
-LEAKED = [Epoch(0, 0.1, 2.0, 2.1, 20.0, 25.0), Epoch(1, 0.1, 1.0, 1.5, 50.0, 45.0)]
+LEAKED = [epoch(0, 2.0, 2.1, 20.0, 25.0), epoch(1, 1.0, 1.5, 50.0, 45.0)]
 COSTS = [
-    CostPoint("zero_shot", "zero-shot CLIP", 4.4, 65.0, (63.0, 67.0)),
-    CostPoint("clip_probe", "CLIP probe", 4.4, 66.0, None),
-    CostPoint("motion_only", "motion alone", 9.5, 60.0, (58.0, 62.0)),
-    CostPoint("fusion", "fusion", 13.9, 89.0, (88.0, 90.0)),
+    CostPoint("zero-shot CLIP", "#56B4E9", 4.4, 65.0, (63.0, 67.0)),
+    CostPoint("CLIP probe", "#0072B2", 4.4, 66.0, None),
+    CostPoint("motion alone", "#E69F00", 9.5, 60.0, (58.0, 62.0)),
+    CostPoint("fusion", "#009E73", 13.9, 89.0, (88.0, 90.0)),
 ]
 
 
@@ -44,9 +44,9 @@ def gain(name: str, points: float, known: bool = True) -> ClassGain:
 
 CHARTS: dict[str, Callable[[Path], None]] = {
     "accuracy": lambda path: accuracy_chart(path, BARS, 8.3),
-    "gain": lambda path: gain_chart(path, [gain("Run", 12.5), gain("Still", 0.0), gain("Jump", -3.0)]),
-    "gain of one class": lambda path: gain_chart(path, [gain("Run", 0.0)]),
-    "gain, losses alone": lambda path: gain_chart(path, [gain("Run", -1.0), gain("Jump", -3.0)]),
+    "gain": lambda path: gain_chart(path, [gain("Run", 12.5), gain("Still", 0.0), gain("Jump", -3.0)], "gain"),
+    "gain of one class": lambda path: gain_chart(path, [gain("Run", 0.0)], "gain"),
+    "gain, losses alone": lambda path: gain_chart(path, [gain("Run", -1.0), gain("Jump", -3.0)], "gain"),
     "cost": lambda path: cost_chart(path, COSTS),
     "cost of one head": lambda path: cost_chart(path, COSTS[:1]),
     "confusion": lambda path: confusion_chart(
@@ -95,7 +95,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def test_many_classes_are_shown_from_both_ends(tmp_path: Path, drawn: list[Figure]) -> None:
     gains = [gain(f"Class{i:03}", float(50 - i), known=i != 0) for i in range(101)]
-    gain_chart(tmp_path / "gain.svg", gains, most=3)
+    gain_chart(tmp_path / "gain.svg", gains, "gain", most=3)
     (axes,) = drawn[0].axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [f"Class{i:03} (12)" for i in (0, 1, 2, 98, 99, 100)]

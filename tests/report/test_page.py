@@ -9,24 +9,22 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.heads.registry import HEADS, main_head
-from moclip.params.run import Head
 from moclip.report.page import (
-    Inputs,
+    ReportData,
     decomposition,
     difference_rows,
     draw,
     frequent_confusions,
     gained,
-    motion_adds,
     optimism_by_head,
-    render,
+    report_page,
     trained,
     worst_confusions,
 )
+from moclip.report.verdict import motion_adds
 from moclip.results.gains import ClassGain
 from moclip.results.predictions import Outcomes
-from moclip.training.history import Epoch
+from tests.support.epochs import epoch
 
 MINUS = "\N{MINUS SIGN}"
 ROOT = Path(__file__).parents[2]
@@ -74,7 +72,7 @@ AUDIT: dict[str, Any] = {
     ],
     "warnings": ["encoder and class go together: Cramer's V 1.00"],
 }
-HISTORY = [Epoch(0, 0.1, 2.0, 2.0, 10.0), Epoch(1, 0.1, 1.0, 1.0, 50.0)]
+HISTORY = [epoch(0, 2.0, 2.0, 10.0), epoch(1, 1.0, 1.0, 50.0)]
 
 
 def summary(
@@ -134,9 +132,9 @@ def params() -> dict[str, Any]:
     return copy.deepcopy(YAML(typ="safe", pure=True).load(ROOT / "params.yaml"))
 
 
-def inputs(heads: list[str], **options: Any) -> Inputs:
+def report_data(heads: list[str], **options: Any) -> ReportData:
     values = summary(heads, **options)
-    return Inputs(
+    return ReportData(
         summary=values,
         params=params(),
         gains=GAINS if {"fusion", "clip_probe"} <= set(heads) else [],
@@ -151,14 +149,10 @@ def inputs(heads: list[str], **options: Any) -> Inputs:
 
 
 def report(directory: Path, heads: list[str], **options: Any) -> str:
-    given = inputs(heads, **options)
+    given = report_data(heads, **options)
     drawn = draw(given, directory)
     assert sorted(drawn.values()) == sorted(path.name for path in directory.iterdir())
-    return render(given, {chart: f"figures/{name}" for chart, name in drawn.items()})
-
-
-def test_every_head_has_a_name_in_the_report() -> None:
-    assert set(HEADS) == set(Head.__args__)
+    return report_page(given, {chart: f"figures/{name}" for chart, name in drawn.items()})
 
 
 def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
@@ -176,13 +170,13 @@ def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
 
 def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:
     """Validation peaks at the second epoch, the test list at the first, by six points."""
-    given = inputs(list(MEANS))
-    assert "Chosen on the test list" not in render(given, draw(given, tmp_path))
+    given = report_data(list(MEANS))
+    assert "Chosen on the test list" not in report_page(given, draw(given, tmp_path))
     given.params["fusion"]["select"] = "test"
-    leaked = [Epoch(0, 0.1, 2.0, 2.0, 40.0, 61.0), Epoch(1, 0.1, 1.0, 1.0, 50.0, 55.0)]
+    leaked = [epoch(0, 2.0, 2.0, 40.0, 61.0), epoch(1, 1.0, 1.0, 50.0, 55.0)]
     for head in ("clip_probe", "fusion"):
         given.histories[head] = dict.fromkeys(given.summary["splits"], leaked)  # type: ignore[index]
-    text = render(given, draw(given, tmp_path))
+    text = report_page(given, draw(given, tmp_path))
     assert "> † **Chosen on the test list** (`select: test`): CLIP probe, fusion." in text
     assert "> - fusion: +6.0 points of optimism, over the epoch that validation chooses (split 1: +6.0" in text
     assert "| **fusion** † |" in text
@@ -192,9 +186,9 @@ def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:
 
 
 def test_a_leak_without_validation_is_named_without_a_number(tmp_path: Path) -> None:
-    given = inputs(["fusion"])
+    given = report_data(["fusion"])
     given.params["fusion"]["select"] = "test"
-    text = render(given, draw(given, tmp_path))
+    text = report_page(given, draw(given, tmp_path))
     assert "> By how much cannot be said, for nothing was held out for validation." in text
 
 
@@ -255,17 +249,17 @@ def test_what_motion_adds_is_held_against_every_head_that_knows_none(tmp_path: P
 
 
 def test_a_difference_about_zero_is_called_not_significant(tmp_path: Path) -> None:
-    given = inputs(["fusion", "clip_probe"])
+    given = report_data(["fusion", "clip_probe"])
     difference = given.summary["differences"]["fusion_minus_clip_probe"]
     difference.update(mean=-0.2, interval={"low": -1.0, "high": 0.6}, significant=False)
-    text = render(given, {"accuracy": "a.svg"})
+    text = report_page(given, {"accuracy": "a.svg"})
     assert f"over a CLIP probe: **{MINUS}0.2 points** ({MINUS}1.0 to +0.6), not significant." in text
 
 
 def test_a_head_without_errors_has_no_confusion(tmp_path: Path) -> None:
-    given = inputs(["fusion"], splits=(1,))
+    given = report_data(["fusion"], splits=(1,))
     given.outcomes[1].predicted[:] = given.outcomes[1].actual  # type: ignore[index]
-    text = render(given, draw(given, tmp_path))
+    text = report_page(given, draw(given, tmp_path))
     assert "It made none on these test videos." in text
 
 
@@ -312,10 +306,10 @@ def test_parameters_that_the_run_did_not_read_are_left_out(tmp_path: Path) -> No
     text = report(tmp_path, ["zero_shot"])
     assert "`demo.groups`" in text
     assert "data.root" not in text
-    given = inputs(["zero_shot"])
+    given = report_data(["zero_shot"])
     given.params["data"]["source"] = "ucf101"
     given.params["clip"]["model"] = "ViT-B-32"
-    text = render(given, {"accuracy": "a.svg"})
+    text = report_page(given, {"accuracy": "a.svg"})
     assert "`demo." not in text
     assert "`demo_clip." not in text
     assert "departs from the paper's published code" in text
@@ -326,14 +320,9 @@ def test_a_head_without_epochs_is_not_trained() -> None:
     assert not trained({1: [], 2: []})
 
 
-def test_main_head_is_fusion_or_the_nearest_to_it() -> None:
-    assert main_head(["fusion", "zero_shot"]) == "fusion"
-    assert main_head(["motion_only", "zero_shot"]) == "motion_only"
-
-
 def test_traits_that_give_a_class_away_are_told_and_drawn(tmp_path: Path) -> None:
-    given = inputs(list(MEANS))
-    text = render(given, draw(given, tmp_path))
+    given = report_data(list(MEANS))
+    text = report_page(given, draw(given, tmp_path))
     assert "| encoder | 1.00 | 0.80 | 2 of 2 |" in text
     assert "- **Warning**: encoder and class go together" in text
     assert (tmp_path / "encoders.svg").stat().st_size > 1000
@@ -341,8 +330,8 @@ def test_traits_that_give_a_class_away_are_told_and_drawn(tmp_path: Path) -> Non
 
 
 def test_videos_that_are_all_alike_are_said_to_be(tmp_path: Path) -> None:
-    given = inputs(list(MEANS))
+    given = report_data(list(MEANS))
     given.audit.update(associations=[], warnings=[], encoders={"Run": {"mpeg4/FMP4": 2}, "Jump": {"mpeg4/FMP4": 3}})
     drawn = draw(given, tmp_path)
     assert "encoders" not in drawn
-    assert "nothing there can tell the classes apart" in render(given, drawn)
+    assert "nothing there can tell the classes apart" in report_page(given, drawn)

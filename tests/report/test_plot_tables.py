@@ -16,16 +16,15 @@ from moclip.report.plot_tables import (
     curve_rows,
     recall_rows,
 )
-from moclip.results.headline import headline
 from moclip.results.predictions import ClassRow, Outcomes
-from moclip.results.summary import summarize
 from moclip.training.history import Epoch
-from tests.results.test_summary import BOOTSTRAP, results
+from tests.results.test_summary import results, summary_of
+from tests.support.epochs import epoch
 from tests.support.imports import ROOT
 
 
 def epochs(*val_top1: float) -> list[Epoch]:
-    return [Epoch(k, 0.1, 1.0, 2.0, value) for k, value in enumerate(val_top1)]
+    return [epoch(k, 1.0, 2.0, value) for k, value in enumerate(val_top1)]
 
 
 def test_curves_are_means_over_splits_and_nan_where_there_is_none():
@@ -54,30 +53,9 @@ def test_confusion_has_a_row_for_each_video():
     assert confusion_rows([outcome, outcome]) == [("a", "b"), ("b", "b")] * 2
 
 
-def test_headline_holds_what_the_summary_says_and_no_more():
-    summary = summarize("demo", True, results("clip_probe", "fusion"), BOOTSTRAP)
-    figures = headline(summary)
-    assert set(figures) == {"clip_probe", "fusion", "fusion_minus_clip_probe"}
-    fusion = summary["heads"]["fusion"]
-    assert figures["fusion"] == {
-        "top1_pct": fusion["top1_pct"]["mean"],
-        "top1_low_pct": fusion["top1_interval_pct"]["mean"]["low"],
-        "top1_high_pct": fusion["top1_interval_pct"]["mean"]["high"],
-        "top5_pct": fusion["top5_pct"]["mean"],
-        "mean_class_pct": fusion["mean_class_pct"]["mean"],
-        "n_test": 180,
-    }
-    assert (
-        figures["fusion_minus_clip_probe"]["points_low"]
-        == summary["differences"]["fusion_minus_clip_probe"]["interval"]["low"]
-    )
-    assert accuracy_rows(summary)[1] == ("fusion", fusion["top1_pct"]["mean"], 180)
-
-
-def test_headline_leaves_out_an_interval_that_is_not_known():
-    summary = summarize("demo", True, results("clip_probe", "fusion", splits=(1,)), BOOTSTRAP)
-    summary["heads"]["fusion"]["top1_interval_pct"]["mean"] = None
-    assert "top1_low_pct" not in headline(summary)["fusion"]
+def test_accuracy_has_a_row_for_each_head():
+    summary = summary_of(results("clip_probe", "fusion"))
+    assert accuracy_rows(summary)[1] == ("fusion", summary["heads"]["fusion"]["top1_pct"]["mean"], 180)
 
 
 def test_charts_of_dvc_yaml_name_columns_that_the_tables_have():

@@ -12,7 +12,7 @@ from moclip.report.verdict import (
     REPRODUCED,
     data_title,
     departures,
-    headline,
+    in_one_sentence,
     judge,
     leaks,
 )
@@ -92,7 +92,7 @@ def test_other_data_than_all_of_ucf101_judge_no_accuracy(dataset: str, complete:
     assert data_title(values) == title
     judged = judge(values, paper_params(), ACCOUNTING)
     assert {row.verdict for row in judged if row.claim.head} == {NOT_COMPARABLE}
-    assert headline(judged, values) == (
+    assert in_one_sentence(judged, values) == (
         f"Accuracies: all 3 not comparable (this run used {title}). Parameters and multiply-adds: both reproduced."
     )
 
@@ -100,7 +100,7 @@ def test_other_data_than_all_of_ucf101_judge_no_accuracy(dataset: str, complete:
 def test_a_head_that_did_not_run_is_not_comparable() -> None:
     values = summary(["zero_shot"])
     judged = judge(values, paper_params(), ACCOUNTING)
-    assert headline(judged, values).startswith("Accuracies: 1 reproduced, 2 not comparable. ")
+    assert in_one_sentence(judged, values).startswith("Accuracies: 1 reproduced, 2 not comparable. ")
     assert [row.why for row in judged if row.claim.head == "fusion"] == ["the head fusion was not run"]
 
 

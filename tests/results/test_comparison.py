@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moclip.base.errors import DataError
-from moclip.results.comparison import COLUMNS, Variant, as_markdown, as_text, compare
+from moclip.results.comparison import Variant, compare
 from moclip.results.metrics import measure, outcomes_of
-from moclip.results.summary import summarize
-from tests.results.test_summary import BOOTSTRAP, predictions, result, results
+from tests.results.test_summary import BOOTSTRAP, predictions, result, results, summary_of
 
 
 def variant(name: str, *heads: str, splits: Sequence[int] = (1, 2), **params: str) -> Variant:
@@ -34,7 +33,7 @@ def test_difference_is_the_one_that_the_summary_gives_two_heads():
     """Same videos, same bootstrap: `moclip compare` and the report cannot disagree."""
     every = variant("a", "fusion", "zero_shot")
     found = compare(posing(every, "fusion", "zero_shot", "base"), [posing(every, "fusion", "fusion", "new")], BOOTSTRAP)
-    summary = summarize("demo", True, results("fusion", "zero_shot", splits=(1, 2)), BOOTSTRAP)
+    summary = summary_of(results("fusion", "zero_shot", splits=(1, 2)))
     expected = summary["differences"]["fusion_minus_zero_shot"]
     _, row = found.rows
     assert row.difference == expected["mean"]
@@ -124,22 +123,3 @@ def test_one_group_tells_no_spread():
     )
     row = compare(one, [replace(one, name="two")], BOOTSTRAP).rows[1]
     assert (row.interval, row.verdict) == (None, "not known")
-
-
-def test_pages_show_every_row_and_note():
-    every = variant("a", "fusion", "zero_shot", **{"fusion.hidden": "64"})
-    base, new = posing(every, "fusion", "zero_shot", "base"), posing(every, "fusion", "fusion", "new|1")
-    new = replace(new, params={"fusion.hidden": "128"})
-    found = compare(base, [new], BOOTSTRAP, notes=["late: queued, has no result yet"])
-    text, page = as_text(found), as_markdown(found)
-    for shown in ("late: queued", "fusion.hidden", "64", "128"):
-        assert shown in text
-        assert shown in page
-    difference = f"{found.rows[1].difference:+.1f}"
-    line = next(line for line in text.splitlines() if "new|1" in line and difference in line)
-    assert line.endswith("  significant")
-    (row,) = [line for line in page.splitlines() if difference in line]
-    assert row.startswith("| fusion | new\\|1 | 1, 2 | 120 |")
-    assert row.endswith("| significant |")
-    assert "| `fusion.hidden` | `64` | `128` |" in page
-    assert len(found.rows[1].values()) == len(COLUMNS)

@@ -8,8 +8,8 @@ import pytest
 from moclip.base.errors import DataError, StoreError
 from moclip.base.tables import columns_of
 from moclip.results.gains import ClassGain, class_gains, read_class_gains, write_class_gains
+from moclip.results.intervals import Bootstrap
 from moclip.results.predictions import Outcomes
-from moclip.results.summary import Bootstrap
 
 BOOTSTRAP = Bootstrap(resamples=200, confidence_pct=95.0, seed=0)
 CLASSES = [f"Class{i:02}" for i in range(20)]

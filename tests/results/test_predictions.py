@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from moclip.base.errors import StoreError
-from moclip.base.tables import read_csv, write_csv
+from moclip.base.tables import write_csv
 from moclip.results.predictions import (
     ClassRow,
     Outcomes,
@@ -110,31 +110,3 @@ def test_class_rows_must_hold_whole_numbers(tmp_path: Path) -> None:
     write_csv(tmp_path / "c.csv", ("class", "n", "correct", "recall_pct"), [("Run", "3.5", 1, "")])
     with pytest.raises(StoreError, match=r"line 2: column 'n' must be a whole number, is '3\.5'"):
         read_class_rows(tmp_path / "c.csv")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("id,group\n", "has no rows"),
-        ("id\nv_1\n", "lacks the column 'group'"),
-        ("id,group\nv_1,g\nv_2\n", "line 3: no value for column 'group'"),
-        ('id,group\n"v_1,g\n', "cannot be read as CSV"),
-    ],
-)
-def test_a_torn_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(StoreError, match=message):
-        read_csv(tmp_path / "t.csv", ("id", "group"))
-
-
-def test_a_table_may_be_empty_where_that_is_said_but_needs_its_header(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("id,group\n")
-    assert read_csv(tmp_path / "t.csv", ("id", "group"), may_be_empty=True) == []
-    (tmp_path / "t.csv").write_text("")
-    with pytest.raises(StoreError, match="lacks the column 'id'"):
-        read_csv(tmp_path / "t.csv", ("id",), may_be_empty=True)
-
-
-def test_a_missing_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be read as CSV"):
-        read_csv(tmp_path / "absent.csv", ("id",))

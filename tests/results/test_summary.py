@@ -13,14 +13,15 @@ import pytest
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import write_json
 from moclip.data.ucf101 import UCF101_TEST_VIDEOS
+from moclip.heads.registry import contrasts
+from moclip.results.intervals import Bootstrap
 from moclip.results.metrics import measure, outcomes_of
 from moclip.results.predictions import Predictions
 from moclip.results.summary import (
     SPREAD_FIGURES,
-    Bootstrap,
     Result,
-    contrasts,
     is_complete,
+    key_figures,
     over_seeds,
     read_metrics,
     summarize,
@@ -57,8 +58,12 @@ def results(*heads: str, splits: tuple[int, ...] = (1, 2, 3)) -> dict[str, dict[
     return {head: {split: result(head, split) for split in splits} for head in heads}
 
 
+def summary_of(found: Mapping[str, Mapping[int, Result]], dataset: str = "demo", whole: bool = True) -> dict[str, Any]:
+    return summarize(dataset, whole, found, BOOTSTRAP, contrasts(list(found)))
+
+
 def test_the_form_is_the_documented_one() -> None:
-    summary = summarize("demo", True, results(*SKILL), BOOTSTRAP)
+    summary = summary_of(results(*SKILL))
     assert (summary["dataset"], summary["splits"], summary["complete"]) == ("demo", [1, 2, 3], True)
     assert list(summary["heads"]) == list(SKILL)
     for head, by_split in results(*SKILL).items():
@@ -74,7 +79,7 @@ def test_the_form_is_the_documented_one() -> None:
 
 def test_one_split_has_no_spread_and_the_interval_of_the_split_itself() -> None:
     only = results("fusion", splits=(2,))
-    entry = summarize("demo", True, only, BOOTSTRAP)["heads"]["fusion"]
+    entry = summary_of(only)["heads"]["fusion"]
     assert entry["top1_pct"]["std"] is None
     metrics = only["fusion"][2].metrics
     own = {"low": metrics.top1_low_pct, "high": metrics.top1_high_pct}
@@ -82,7 +87,7 @@ def test_one_split_has_no_spread_and_the_interval_of_the_split_itself() -> None:
 
 
 def test_a_paired_difference_is_narrower_than_the_heads_apart_and_knows_its_sign() -> None:
-    summary = summarize("demo", True, results(*SKILL), BOOTSTRAP)
+    summary = summary_of(results(*SKILL))
     difference = summary["differences"]["fusion_minus_zero_shot"]
     heads = summary["heads"]
     gap = heads["fusion"]["top1_pct"]["mean"] - heads["zero_shot"]["top1_pct"]["mean"]
@@ -94,7 +99,7 @@ def test_a_paired_difference_is_narrower_than_the_heads_apart_and_knows_its_sign
 def test_equal_heads_differ_by_nothing() -> None:
     same = results("clip_probe")["clip_probe"]
     twin = {k: replace(r, metrics=replace(r.metrics, head="fusion")) for k, r in same.items()}
-    summary = summarize("demo", True, {"clip_probe": same, "fusion": twin}, BOOTSTRAP)
+    summary = summary_of({"clip_probe": same, "fusion": twin})
     difference = summary["differences"]["fusion_minus_clip_probe"]
     assert (difference["mean"], difference["interval"]) == (0.0, {"low": 0.0, "high": 0.0})
     assert set(difference["interval_per_split"]) == {"1", "2", "3"}
@@ -103,7 +108,7 @@ def test_equal_heads_differ_by_nothing() -> None:
 
 def seeded(values: dict[int, dict[int, float]]) -> dict[int, Any]:
     """Summaries by seed whose fusion has these top-1 by split; everything else is equal."""
-    summary = summarize("demo", True, results(*SKILL, splits=(1, 2)), BOOTSTRAP)
+    summary = summary_of(results(*SKILL, splits=(1, 2)))
     made = {}
     for seed, by_split in values.items():
         made[seed] = json.loads(json.dumps(summary))
@@ -144,29 +149,9 @@ def test_summaries_of_different_things_are_not_averaged() -> None:
 
 def test_splits_that_share_groups_get_no_interval_of_their_mean() -> None:
     shared = {"fusion": {k: result("fusion", k, first_group=0) for k in (1, 2)}}
-    interval = summarize("folder clips", True, shared, BOOTSTRAP)["heads"]["fusion"]
+    interval = summary_of(shared, "folder clips")["heads"]["fusion"]
     assert interval["top1_interval_pct"]["mean"] is None
     assert interval["top1_interval_pct"]["per_split"]["1"] is not None
-
-
-@pytest.mark.parametrize(
-    ("heads", "expected"),
-    [
-        (["zero_shot"], []),
-        (["zero_shot", "motion_only"], []),
-        (["fusion", "motion_only"], [("fusion", "motion_only")]),
-        (
-            ["zero_shot", "clip_probe", "fusion"],
-            [("fusion", "zero_shot"), ("fusion", "clip_probe"), ("clip_probe", "zero_shot")],
-        ),
-        (
-            ["clip_probe", "score_average", "motion_permuted"],
-            [("score_average", "clip_probe"), ("motion_permuted", "clip_probe")],
-        ),
-    ],
-)
-def test_contrasts_follow_the_heads(heads: list[str], expected: list[tuple[str, str]]) -> None:
-    assert contrasts(heads) == expected
 
 
 @pytest.mark.parametrize(
@@ -191,17 +176,17 @@ def test_a_part_is_never_complete(
 def test_heads_with_other_splits_or_videos_are_refused() -> None:
     uneven = {**results("fusion"), **results("zero_shot", splits=(1, 2))}
     with pytest.raises(DataError, match=r"zero_shot: has splits \[1, 2\], another head \[1, 2, 3\]"):
-        summarize("demo", True, uneven, BOOTSTRAP)
+        summary_of(uneven)
     other = {"fusion": {1: result("fusion", 1)}, "zero_shot": {1: result("zero_shot", 1, groups=5)}}
     with pytest.raises(DataError, match=r"video 'v_Jump_g04_c0' is in the first head alone"):
-        summarize("demo", True, other, BOOTSTRAP)
+        summary_of(other)
 
 
 def test_figures_of_another_run_than_the_outcomes_are_refused() -> None:
     good = result("fusion", 1)
     torn = replace(good, metrics=replace(good.metrics, correct=1))
     with pytest.raises(StoreError, match=r"fusion, split 1: outcomes say .* metrics 1 of 60"):
-        summarize("demo", True, {"fusion": {1: torn}}, BOOTSTRAP)
+        summary_of({"fusion": {1: torn}})
 
 
 def test_metrics_files_are_checked(tmp_path: Path) -> None:
@@ -213,3 +198,28 @@ def test_metrics_files_are_checked(tmp_path: Path) -> None:
     write_json(tmp_path / "m.json", {"top1_pct": 3.0})
     with pytest.raises(StoreError, match="is no metrics file"):
         read_metrics(tmp_path / "m.json", "fusion", 1)
+
+
+def test_key_figures_hold_what_the_summary_says_and_no_more() -> None:
+    summary = summary_of(results("clip_probe", "fusion"))
+    figures = key_figures(summary)
+    assert set(figures) == {"clip_probe", "fusion", "fusion_minus_clip_probe"}
+    fusion = summary["heads"]["fusion"]
+    assert figures["fusion"] == {
+        "top1_pct": fusion["top1_pct"]["mean"],
+        "top1_low_pct": fusion["top1_interval_pct"]["mean"]["low"],
+        "top1_high_pct": fusion["top1_interval_pct"]["mean"]["high"],
+        "top5_pct": fusion["top5_pct"]["mean"],
+        "mean_class_pct": fusion["mean_class_pct"]["mean"],
+        "n_test": 180,
+    }
+    assert (
+        figures["fusion_minus_clip_probe"]["points_low"]
+        == summary["differences"]["fusion_minus_clip_probe"]["interval"]["low"]
+    )
+
+
+def test_key_figures_leave_out_an_interval_that_is_not_known() -> None:
+    summary = summary_of(results("clip_probe", "fusion", splits=(1,)))
+    summary["heads"]["fusion"]["top1_interval_pct"]["mean"] = None
+    assert "top1_low_pct" not in key_figures(summary)["fusion"]

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import StoreError
+from moclip.tracking.provenance import git_state
 from moclip.tracking.result import Result, numbers
 from stages import _entry, track
 from stages.dvc.digest import md5
@@ -19,7 +20,7 @@ from stages.dvc.lock import Lock, read_lock
 PARAMS = {"seed": 0, "splits": [1], "heads": ["zero_shot", "fusion"], "fusion": {"hidden": 64}}
 METRICS = {"top1_pct": 50.0, "top5_pct": 90.0, "mean_class_pct": 45.0, "n_test": 12}
 ARGS = Namespace(
-    lock=Path("dvc.lock"),
+    locks="dvc.lock",
     manifest=Path("data/manifest.csv"),
     splits=Path("data/splits"),
     motion=Path("data/motion"),
@@ -34,14 +35,16 @@ ARGS = Namespace(
     cost_page=Path("reports/cost.md"),
     costs=Path("reports/cost.json"),
 )
+LOCK = Path("dvc.lock")
 RESULTS = [ARGS.results / head for head in ("zero_shot", "fusion")]
 METRICS_FILE = RESULTS[0] / "split1_metrics.json"
 
 
 def read_result() -> Result:
     inputs = {name: vars(ARGS)[name] for name in ("manifest", "splits", "motion", "clip", "images")}
-    files = [ARGS.figures, ARGS.contact_sheet, ARGS.lock, _entry.PARAMS_FILE, ARGS.cost_page, ARGS.costs]
-    return track.read_result(read_lock(ARGS.lock), RESULTS, ARGS.summary, [ARGS.report], inputs, files)
+    lock = read_lock(LOCK)
+    git = git_state(Path.cwd(), {*lock.outputs(), "dvc.lock", "params.yaml"})
+    return track.read_result(lock, git, RESULTS, ARGS.summary, inputs, [ARGS.report])
 
 
 def item(path: str) -> dict[str, Any]:
@@ -250,7 +253,7 @@ def test_summary_of_other_heads_than_asked_for_is_refused(monkeypatch: pytest.Mo
 def test_lock_that_is_none_is_refused(text: str) -> None:
     write("dvc.lock", text)
     with pytest.raises(StoreError, match="cannot be read as DVC's lock file"):
-        read_lock(ARGS.lock)
+        read_lock(LOCK)
 
 
 def test_numbers_leaves_out_words_and_nulls_only() -> None:

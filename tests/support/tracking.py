@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
-WAIT_S = 120
+WAIT_S = 60
 
 
 def until(condition: Callable[[], object], what: str, wait_s: float = WAIT_S) -> None:
@@ -119,3 +121,32 @@ def _serve_postgresql(directory: Path, programs: Path, prefix: list[str]) -> Ite
         yield f"postgresql+psycopg2://moclip@127.0.0.1:{port}/postgres"
     finally:
         _end(server, signal.SIGINT)  # does not wait for clients
+
+
+@contextmanager
+def relay(port: int, url: str) -> Iterator[None]:
+    """Answer on this port for the server at `url`."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as server:
+                back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
+                back.start()
+                _copy(self.request, server)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Handler) as forwarder:
+        forwarder.daemon_threads, forwarder.block_on_close = True, False  # clients keep connections for later
+        thread = threading.Thread(target=forwarder.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield
+        finally:
+            forwarder.shutdown()
+            thread.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    while data := source.recv(1 << 16):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)

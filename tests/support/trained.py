@@ -6,32 +6,35 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from moclip.cli.model import source_of
 from moclip.data.manifest import read_manifest
+from moclip.heads.registry import check_params
 from moclip.params.presets import apply_preset
+from moclip.predict.bundle import Pipeline
 from stages import _entry
 from tests.support.imports import ROOT
 
 STAGES = (
     *("download", "extract_motion", "clip_model", "cache_clip"),
-    *("train_motion", "zero_shot", "clip_probe", "train_fusion"),
+    *("train_motion", "zero_shot", "clip_probe", "fusion"),
 )
 
 
 def build(root: Path) -> Path:
     """Run the stages up to the predictions of split 1 below `root`."""
     shutil.copy(ROOT / "params.yaml", root / "params.yaml")
-    apply_preset("micro", ROOT / "presets", root / "params.yaml")
+    apply_preset("micro", ROOT / "presets", root / "params.yaml", check_params)
     params = YAML(typ="safe", pure=True).load(root / "params.yaml")
     (root / "params.yaml").write_text(json.dumps(params | {"splits": [1]}))  # JSON is YAML
-    graph = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    graph = stages()
     texts = {
         "${clip.prompts}": str(ROOT / "moclip/demo/prompts.yaml"),
         "prompts/templates/${clip.templates}.yaml": str(ROOT / "prompts/templates/demo.yaml"),
-        "${item.split}": "1",
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
@@ -47,6 +50,19 @@ def build(root: Path) -> Path:
             importlib.import_module(words[0]).main()
         _entry.all_params.cache_clear()
     return root
+
+
+def stages() -> dict[str, Any]:
+    """All stages of both graphs, by name."""
+    graphs = [YAML(typ="safe", pure=True).load(ROOT / path)["stages"] for path in ("dvc.yaml", "heads/dvc.yaml")]
+    return graphs[0] | graphs[1]
+
+
+def pipeline(root: Path) -> Pipeline:
+    """Where the pipeline at `root` keeps its models."""
+    found = source_of(str(root / "models"))
+    assert isinstance(found, Pipeline)
+    return found
 
 
 def video_of(root: Path, video_id: str) -> Path:

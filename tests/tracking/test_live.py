@@ -5,27 +5,29 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Any
 
 import psutil
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
-from moclip.tracking import record as track
-from moclip.tracking.followers import Ended, Followers, Row
-from moclip.tracking.record import Child, Result, record
+from moclip.tracking.live import PROCESS_TAG, delete_ended, is_alive, process_tag
+from moclip.tracking.record import record
+from moclip.tracking.result import EXPERIMENT_TAG, HEAD_TAG, KEY_TAG, KIND_TAG, Child, Result, read_curves
 from moclip.tracking.store import Store, store_at
-from moclip.training.history import COLUMNS, read_history
+from moclip.training.history import CLASSIFIER_COLUMNS, Epoch, write_history
+from stages import _entry, _live
 from stages.commands import follow
 from tests.support.imports import ROOT
-from tests.support.tracking import free_port, mlflow_server, postgresql, until
+from tests.support.tracking import free_port, relay, until
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -41,10 +43,11 @@ from stages._live import Live
 
 def main():
     epochs, history = int(sys.argv[1]), []
-    live = Live("fusion", 1, epochs, Path("data/manifest.csv"))
+    live = Live("fusion", 1, epochs, Path("data/classes.csv"))
     for number in range(epochs):
         sys.stdin.readline()
-        history.append(Epoch(number, 0.1 / 3, 2 / (number + 3), math.nan, 100 * number / 7))
+        values = {"train_loss": 2 / (number + 3), "val_loss": math.nan, "val_top1_pct": 100 * number / 7}
+        history.append(Epoch(number, 0.1 / 3, values))
         live(history[-1])
         print(number, flush=True)
     write_history(Path(sys.argv[2]), history)
@@ -61,57 +64,52 @@ class Place:
     store: Store
     dataset: str = "demo"
 
-    @property
-    def followers(self) -> Followers:
-        return Followers(self.root / ".work" / "live")
-
-    def runs(self, kind: str) -> list[track.Run]:
-        client = track.MlflowClient(tracking_uri=self.store.uri)
+    def runs(self, kind: str) -> list[Run]:
+        client = MlflowClient(tracking_uri=self.store.uri)
         experiments = [e.experiment_id for e in client.search_experiments() if e.name == f"moclip-{self.dataset}"]
-        return list(client.search_runs(experiments, f"tags.`{track.KIND_TAG}` = '{kind}'")) if experiments else []
+        return list(client.search_runs(experiments, f"tags.`{KIND_TAG}` = '{kind}'")) if experiments else []
 
-    def points(self, run: track.Run, name: str = "train_loss") -> list[tuple[int, float]]:
-        history = track.MlflowClient(tracking_uri=self.store.uri).get_metric_history(run.info.run_id, name)
+    def points(self, run: Run, name: str = "train_loss") -> list[tuple[int, float]]:
+        history = MlflowClient(tracking_uri=self.store.uri).get_metric_history(run.info.run_id, name)
         return sorted((metric.step, metric.value) for metric in history)
 
-    def shown(self) -> list[int]:
-        """Epochs of the one live run."""
-        return [step for run in self.runs("live") for step, _ in self.points(run)]
+    def shown(self) -> list[list[int]]:
+        """Epochs of each live run, sorted."""
+        return sorted([step for step, _ in self.points(run)] for run in self.runs("live"))
 
-    def gone(self) -> bool:
-        return not any(self.followers.is_alive(lock.stem) for lock in self.followers.directory.glob("*.lock"))
+    def statuses(self) -> list[str]:
+        """Statuses of the live runs, sorted."""
+        return sorted(run.info.status for run in self.runs("live"))
 
-    def record(self, key: str = "k0") -> list[track.Run]:
-        """Record the result of the finished training; its children."""
+    def record(self, key: str = "k0", experiment: str | None = None) -> list[Run]:
+        """Record the result of the finished training as `track` does; its children with a curve."""
         curves = read_curves(self.root / "history.csv")
         child = Child("fusion", 1, {"top1_pct": 50.0}, curves, {"data/manifest.csv": "0" * 32})
         zero = Child("zero_shot", 1, {"top1_pct": 40.0})
         params = {"fusion.hidden": "64"}
-        result = Result(self.dataset, key, "base", params, {"moclip.git_dirty": "false"}, {"m": 1.0}, [zero, child])
-        record(result, self.store, self.followers)
-        return [run for run in self.runs("head") if run.data.tags[track.HEAD_TAG] == "fusion"]
-
-
-def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
-    history = read_history(path)
-    return {name: [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in COLUMNS[1:]}
+        tags = {"moclip.git_dirty": "false"}
+        record(Result(self.dataset, key, "base", params, tags, {"m": 1.0}, [zero, child], experiment), self.store)
+        delete_ended(self.store, self.dataset, experiment)
+        heads = [run for run in self.runs("head") if run.data.tags[HEAD_TAG] == "fusion"]
+        return [run for run in heads if run.data.tags[KEY_TAG] == key]
 
 
 def place(root: Path, uri: str | None = None) -> Place:
     (root / "data").mkdir(parents=True, exist_ok=True)
     (root / "data" / "dataset.json").write_text(json.dumps({"name": "demo"}))
     (root / "params.yaml").write_text("heads: [zero_shot, fusion]\nfusion: {hidden: 64}\n")
+    history = [Epoch(number, 0.1, {"train_loss": 2 / (number + 3)}) for number in range(EPOCHS)]
+    write_history(root / "history.csv", history)  # as another training left it, which was not shown
     return Place(root, store_at(root, uri))
 
 
 class Trainer:
-    """A training that runs one epoch when it is told to."""
+    """A training that runs one epoch when the test asks for it."""
 
     def __init__(
         self,
         place: Place,
         epochs: int = EPOCHS,
-        after_s: float = 0,
         history: str = "history.csv",
         experiment: str = "",
         sample_s: float = 0.1,
@@ -122,7 +120,7 @@ class Trainer:
             "DVC_ROOT": str(place.root),
             "MLFLOW_TRACKING_URI": place.store.uri,
             "DVC_EXP_NAME": experiment,
-            "MOCLIP_LIVE_AFTER_S": str(after_s),
+            "MOCLIP_LIVE_AFTER_S": "0",
             "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": str(sample_s),
         }
         self.log = place.root / f"{history}.log"
@@ -159,7 +157,24 @@ class Trainer:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        if not self.process.stdin.closed:
+            self.process.communicate()
+
+
+Start = Callable[..., Trainer]
+
+
+@pytest.fixture
+def train() -> Iterator[Start]:
+    """Starts trainers; those that a failed test leaves are killed."""
+    with ExitStack() as started:
+
+        def start(*arguments: Any, **options: Any) -> Trainer:
+            trainer = Trainer(*arguments, **options)
+            started.callback(trainer.kill)
+            return trainer
+
+        yield start
 
 
 @pytest.fixture
@@ -169,240 +184,183 @@ def here(migrated: Path, tmp_path: Path) -> Place:
     return made
 
 
-@pytest.fixture(scope="module")
-def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp("server")
-    with mlflow_server(f"sqlite:///{directory / 'mlflow.db'}", directory) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    with postgresql() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def postgresql_server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(database, tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
 @pytest.mark.parametrize("server", [None, "sqlite_server", "postgresql_server"])
 def test_points_are_there_while_training_runs_and_once_after_it(
-    tmp_path: Path, request: pytest.FixtureRequest, server: str | None
+    tmp_path: Path, request: pytest.FixtureRequest, train: Start, server: str | None
 ) -> None:
     here = place(tmp_path, request.getfixturevalue(server)) if server else request.getfixturevalue("here")
-    trainer = Trainer(here)
+    trainer = train(here)
     trainer.epochs(2)
-    until(lambda: here.shown() == [0, 1], "two epochs")
+    until(lambda: here.shown() == [[0, 1]], "two epochs")
     trainer.epochs(1)
-    until(lambda: here.shown() == [0, 1, 2], "a third epoch")
+    until(lambda: here.shown() == [[0, 1, 2]], "a third epoch")
     (live,) = here.runs("live")
     assert (live.info.status, live.info.run_name) == ("RUNNING", "base / fusion / split 1")
     until(lambda: "system/cpu_utilization_percentage" in here.runs("live")[0].data.metrics, "system metrics")
     trainer.epochs(1)
-    log = trainer.end()
-    assert "no live curves" not in log
+    assert "no live curves" not in trainer.end()
     (child,) = here.record()
     assert here.runs("live") == []
-    assert child.info.run_id == live.info.run_id
     assert child.info.status == "FINISHED"
     assert child.info.end_time < here.runs("result")[0].info.end_time
     assert child.data.params == {"fusion.hidden": "64"}
     assert child.data.metrics["top1_pct"] == 50.0
     assert child.inputs.dataset_inputs[0].dataset.digest == "0" * 32
     curves = read_curves(here.root / "history.csv")
+    assert curves.keys() == set(CLASSIFIER_COLUMNS[1:])
     assert here.points(child) == curves["train_loss"]
     assert here.points(child, "val_top1_pct") == curves["val_top1_pct"]
     assert [step for step, value in here.points(child, "val_loss") if math.isnan(value)] == [0, 1, 2, 3]
-    assert list(here.followers.directory.iterdir()) == []
     assert [run.info.run_id for run in here.record()] == [child.info.run_id]
+    (other,) = here.record("k1")
+    for name in CLASSIFIER_COLUMNS[1:]:
+        assert repr(here.points(other, name)) == repr(here.points(child, name)), "of another result, restored"
 
 
 @pytest.mark.usefixtures("postgresql_server")
 def test_database_without_a_server_before_it(database: str, tmp_path: Path) -> None:
     """`postgresql://` alone, on the tables that the server has set up, in an experiment of its own."""
     made = replace(place(tmp_path, database.replace("+psycopg2", "")), dataset="direct")
-    (made.root / "history.csv").write_text(",".join(COLUMNS) + "\n0,0.1,2.5,,40\n")
-    (child,) = [run for run in made.record("direct") if run.data.tags[track.KEY_TAG] == "direct"]
-    assert made.points(child) == [(0, 2.5)]
+    (child,) = made.record()
+    assert made.points(child) == read_curves(made.root / "history.csv")["train_loss"]
 
 
-def test_restored_training_shows_what_the_live_one_did(here: Place) -> None:
-    """Another result with the same training gets the curve from the history; the live run belongs to the first."""
-    trainer = Trainer(here)
-    trainer.epochs(EPOCHS)
-    trainer.end()
-    (live,) = here.record("k0")
-    (backfilled,) = [run for run in here.record("k1") if run.info.run_id != live.info.run_id]
-    for name in COLUMNS[1:]:
-        assert repr(here.points(live, name)) == repr(here.points(backfilled, name))
-    assert len(here.runs("result")) == 2
-
-
-def test_killed_trainer_leaves_nothing_once_its_successor_is_recorded(here: Place) -> None:
-    killed = Trainer(here)
-    killed.epochs(2)
-    until(lambda: here.shown() == [0, 1], "two epochs")
+def test_killed_trainings_and_followers_leave_nothing_once_a_result_is_recorded(here: Place, train: Start) -> None:
+    killed, blind = train(here, history="killed.csv"), train(here, experiment="another")
+    for trainer in (killed, blind):
+        trainer.epochs(2)
+    until(lambda: here.shown() == [[0, 1], [0, 1]], "two epochs")
     killed.kill()
-    until(lambda: [run.info.status for run in here.runs("live")] == ["KILLED"], "the follower to see it")
-    until(here.gone, "the follower to end")
-    second = Trainer(here, after_s=math.inf)
-    second.epochs(EPOCHS)
-    second.end()
+    until(lambda: here.statuses() == ["KILLED", "RUNNING"], "the follower to see it")
+    follower = blind.follower()
+    follower.kill()
+    until(lambda: follower.status() == psutil.STATUS_ZOMBIE and follower.num_threads() == 1, "its end")
+    blind.epochs(EPOCHS - 2)
+    assert blind.end().count("no live curves in MLflow") == 1
+    assert here.statuses() == ["KILLED", "RUNNING"]
     (child,) = here.record()
     assert here.runs("live") == []
     assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
 
 
-def test_killed_follower_costs_the_training_one_line(here: Place) -> None:
-    trainer = Trainer(here)
-    trainer.epochs(1)
-    until(lambda: here.shown() == [0], "an epoch")
-    follower = trainer.follower()
-    os.kill(follower.pid, signal.SIGKILL)
-    until(here.gone, "the follower's end")
-    trainer.epochs(EPOCHS - 1)
-    assert trainer.end().count("no live curves in MLflow") == 1
+def test_doubles_leave_one_child_and_another_workers_training_stays(here: Place, train: Start) -> None:
+    first, late = train(here), train(here, history="late.csv")
+    other = train(here, epochs=EPOCHS + 1, history="other.csv", experiment="other")
+    for trainer in (first, late, other):
+        trainer.epochs(2)
+    until(lambda: here.shown() == [[0, 1]] * 3, "all to be shown")
+    first.epochs(EPOCHS - 2)
+    first.end()
+    until(lambda: here.statuses() == ["FINISHED", "RUNNING", "RUNNING"], "the first to be ended")
     (child,) = here.record()
+    assert here.shown() == [[0, 1], [0, 1]], "these still train"
+    late.epochs(EPOCHS - 2)
+    other.epochs(EPOCHS - 1)
+    for trainer in (late, other):
+        trainer.end()
+    until(lambda: here.statuses() == ["FINISHED", "FINISHED"], "both to be ended")
+    assert [run.info.run_id for run in here.record()] == [child.info.run_id]
+    assert [run.data.tags[EXPERIMENT_TAG] for run in here.runs("live")] == ["other"]
+    assert here.shown() == [list(range(EPOCHS + 1))], "the other worker has not recorded its result yet"
+    here.record("k1", "other")
     assert here.runs("live") == []
     assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
 
 
-def test_database_deleted_after_the_training_is_filled_from_the_history(here: Place, tmp_path: Path) -> None:
-    trainer = Trainer(here)
-    trainer.epochs(EPOCHS)
-    trainer.end()
-    until(lambda: here.runs("live") and here.gone(), "the follower to end")
-    (here.root / "mlflow.db").unlink()
-    # MLflow keeps a connection for each address, here to the deleted file; a new process has none.
-    (here.root / "sub").mkdir()
-    fresh = replace(here, store=store_at(here.root / "sub" / ".."))
-    (child,) = fresh.record()
-    assert [step for step, _ in fresh.points(child)] == list(range(EPOCHS))
-    assert fresh.runs("live") == []
+def test_follower_that_hangs_is_not_waited_for_and_shows_nothing_later(here: Place, train: Start) -> None:
+    # Idle between epochs: stopped at a write, it would hold the database.
+    showing, starting = train(here, sample_s=3600), train(here, history="other.csv")
+    showing.epochs(EPOCHS - 1)
+    until(lambda: here.shown() == [[0, 1, 2]], "three epochs")
+    starting.epochs(1)
+    followers = [trainer.follower() for trainer in (showing, starting)]
+    for follower in followers:
+        follower.suspend()
+    try:
+        for trainer, rest in ((showing, 1), (starting, EPOCHS - 1)):
+            trainer.epochs(rest)
+            trainer.end()
+        (child,) = here.record()
+        assert here.runs("live") == []
+    finally:
+        for follower in followers:
+            follower.resume()
+    psutil.wait_procs(followers, timeout=120)
+    assert here.runs("live") == []
+    assert [run.info.run_id for run in here.record()] == [child.info.run_id]
+    assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
 
 
-def test_server_down_while_training_and_up_at_track(tmp_path: Path) -> None:
+def test_server_down_while_training_and_up_at_track(sqlite_server: str, tmp_path: Path, train: Start) -> None:
     port = free_port()
-    here = place(tmp_path / "repository", f"http://127.0.0.1:{port}")
+    here = replace(place(tmp_path / "repository", f"http://127.0.0.1:{port}"), dataset="down")
     epochs = 3000
-    trainer = Trainer(here, epochs)
+    trainer = train(here, epochs)
     left = epochs
     while left > 1 and "no live curves" not in trainer.log.read_text():
         trainer.epochs(1)
         left -= 1
         time.sleep(0.05)
+    follower = trainer.follower()
     trainer.epochs(left)
     assert trainer.end().count("no live curves in MLflow") == 1
-    until(here.gone, "the follower to give up")
-    with mlflow_server(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path, port):
+    psutil.wait_procs([follower], timeout=120)
+    with relay(port, sqlite_server):
         (child,) = here.record()
         assert [step for step, _ in here.points(child)] == list(range(epochs))
         assert here.runs("live") == []
 
 
-def test_two_trainers_of_the_same_thing_leave_one_child(here: Place) -> None:
-    trainers = [Trainer(here), Trainer(here, history="other.csv")]
-    for trainer in trainers:
-        trainer.epochs(EPOCHS)
-    for trainer in trainers:
-        trainer.end()
-    until(lambda: [run.info.status for run in here.runs("live")] == ["FINISHED"] * 2, "both to be shown")
-    (child,) = here.record()
-    assert here.runs("live") == []
-    assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
+@pytest.fixture
+def no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A repository to train in, within this process; to start another one fails."""
+    made = place(tmp_path)
+    monkeypatch.chdir(made.root)
+    monkeypatch.setattr(_live.subprocess, "Popen", pytest.fail)
+    _entry.all_params.cache_clear()
+    return made
 
 
-def test_trainings_of_another_worker_stay_and_one_that_came_to_nothing_goes(here: Place) -> None:
-    other = Trainer(here, epochs=EPOCHS + 1, history="other.csv", experiment="other")
-    aborted = Trainer(here, epochs=EPOCHS - 1, history="aborted.csv")
-    other.epochs(2)
-    aborted.epochs(EPOCHS - 1)
-    aborted.end()
-    until(lambda: sorted(here.shown()) == [0, 0, 1, 1, 2], "both to be shown")
-    trainer = Trainer(here, after_s=math.inf)
-    trainer.epochs(EPOCHS)
-    trainer.end()
-    until(lambda: "FINISHED" in {run.info.status for run in here.runs("live")}, "the aborted one's follower to end")
-    until(
-        lambda: [here.followers.is_alive(run.data.tags[track.LIVE_TAG]) for run in here.runs("live")].count(True) == 1,
-        "one",
-    )
-    here.record()
-    assert here.shown() == [0, 1], "the other worker still trains"
-    other.epochs(EPOCHS - 1)
-    other.end()
-    until(here.gone, "the follower to end")
-    here.record()
-    assert here.shown() == list(range(EPOCHS + 1)), "and has not recorded its result yet"
+def test_head_that_is_trained_for_another_one_has_no_run(no_process: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    (no_process.root / "params.yaml").write_text("heads: [zero_shot]\n")
+    monkeypatch.setenv("MOCLIP_LIVE_AFTER_S", "0")
+    show(_live.Live("fusion", 1, EPOCHS, Path("data/classes.csv")))
 
 
-def test_late_double_of_a_recorded_training_goes(here: Place) -> None:
-    late = Trainer(here, history="other.csv")
-    late.epochs(2)
-    until(lambda: here.shown() == [0, 1], "two epochs")
-    trainer = Trainer(here, after_s=math.inf)
-    trainer.epochs(EPOCHS)
-    trainer.end()
-    (child,) = here.record()
-    late.epochs(EPOCHS - 2)
-    late.end()
-    assert [run.info.run_id for run in here.record()] == [child.info.run_id]
-    assert here.runs("live") == []
+@pytest.mark.usefixtures("no_process")
+def test_short_training_starts_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("MOCLIP_LIVE_AFTER_S", "3600")
+    with caplog.at_level("DEBUG"):
+        show(_live.Live("fusion", 1, EPOCHS, Path("data/classes.csv")))
+    assert caplog.messages[3] == "epoch 3: train_loss 1.2500, val_loss 2.5000, val_top1_pct 50.0000"
 
 
-def test_follower_that_hangs_is_not_waited_for_and_shows_nothing_later(
-    here: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = Trainer(here, sample_s=3600)  # idle between epochs: stopped at a write, it would hold the database
-    trainer.epochs(EPOCHS - 1)
-    until(lambda: here.shown() == [0, 1, 2], "three epochs")
-    follower = trainer.follower()
-    follower.suspend()
-    try:
-        trainer.epochs(1)
-        trainer.end()
-        name = here.runs("live")[0].data.tags[track.LIVE_TAG]
-        curves = read_curves(here.root / "history.csv")
-        here.followers.end(name, Ended("fusion", 1, curves))  # as its reader does
-        monkeypatch.setattr(track, "FOLLOWER_TIMEOUT_S", 0.1)
-        (child,) = here.record()
-    finally:
-        follower.resume()
-    until(here.gone, "the follower to end")
-    assert here.runs("live") == []
-    assert [run.info.run_id for run in here.record()] == [child.info.run_id]
-    assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
+def show(live: _live.Live) -> None:
+    for number in range(EPOCHS):
+        live(Epoch(number, 0.1, {"train_loss": 1.25, "val_loss": 2.5, "val_top1_pct": 50.0}))
 
 
-def test_head_that_is_trained_for_another_one_has_no_run(here: Place) -> None:
-    (here.root / "params.yaml").write_text("heads: [zero_shot]\n")
-    trainer = Trainer(here)
-    trainer.epochs(EPOCHS - 1)
-    assert psutil.Process(trainer.process.pid).children() == []
-    trainer.epochs(1)
-    trainer.end()
+@pytest.mark.parametrize("rest", ["", '{"epoch": 1, "time_ms": 6'])
+def test_line_that_was_cut_is_no_epoch(rest: str) -> None:
+    first = {"epoch": 0, "time_ms": 5, "values": {"lr": 0.1 / 3, "val_loss": math.nan}}
+    ((row,),) = follow.rows(io.BufferedReader(io.BytesIO((json.dumps(first) + "\n" + rest).encode())))  # type: ignore[arg-type]
+    assert (row.epoch, row.time_ms, row.values["lr"]) == (0, 5, 0.1 / 3)
+    assert math.isnan(row.values["val_loss"])
 
 
-def test_short_training_starts_nothing(here: Place) -> None:
-    trainer = Trainer(here, after_s=3600)
-    trainer.epochs(EPOCHS - 1)
-    assert psutil.Process(trainer.process.pid).children() == []
-    trainer.epochs(1)
-    trainer.end()
-    assert not here.followers.directory.exists()
+def test_process_is_alive_until_it_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tag = process_tag(process.pid)
+        assert is_alive(tag)
+        pid, started = tag.split()
+        assert not is_alive(f"{pid} {float(started) - 3600}"), "an earlier process had this id"
+        process.kill()
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "the end")
+        assert not is_alive(tag)
+    assert not is_alive(tag)
+    assert PROCESS_TAG.startswith("moclip.")
 
 
-@pytest.mark.parametrize("rest", ["", '{"epoch": 1, "lr"', "{}\n"])
-def test_input_that_ends_early_is_no_good_end(rest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = {"epoch": 0, "lr": 0.1 / 3, "train_loss": 1.0, "val_loss": math.nan, "val_top1_pct": 2.0, "time_ms": 5}
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(first) + "\n" + rest))
-    arrivals: SimpleQueue[Row | bool] = SimpleQueue()
-    with suppress(KeyError):
-        follow.read({"head": "fusion", "split": 1, "epochs": 2}, Followers(tmp_path), "one", arrivals)
-    row = arrivals.get_nowait()
-    assert (row.epoch, row.time_ms, row.values["lr"]) == (0, 5, 0.0333333)
-    assert arrivals.get_nowait() is False
-    assert Followers(tmp_path).ended() == {}
+def test_clones_differ_by_place(tmp_path: Path) -> None:
+    one, same, other = (store_at(tmp_path / name).clone for name in ("a", "x/../a", "b"))
+    assert one == same != other

@@ -13,7 +13,7 @@ from moclip.base.random import torch_stream
 from moclip.training.checkpoint import Checkpoint, checkpoint_in
 from moclip.training.device import Compute
 from moclip.training.history import Epoch, optimism_points
-from moclip.training.loop import Batch, Schedule, batch_count, fit, held_out, log_epoch, shuffled
+from moclip.training.loop import Batch, Schedule, batch_count, fit, held_out, shuffled
 
 Scores = list[tuple[int, float]]
 
@@ -298,12 +298,6 @@ def test_loss_that_is_not_finite_is_refused(value):
 
     with pytest.raises(DataError, match=r"training loss is not finite; lower the learning rate"):
         fit(Counter(), batches, 1, Schedule(1, 0.1, 0.0, "last"))
-
-
-def test_epoch_is_logged_with_units(caplog):
-    with caplog.at_level("DEBUG"):
-        log_epoch(Epoch(3, 0.1, {"train_loss": 1.25, "val_loss": 2.5, "val_top1_pct": 50.0}))
-    assert caplog.messages == ["epoch 3: train_loss 1.2500, val_loss 2.5000, val_top1_pct 50.0000"]
 
 
 @given(st.integers(1, 200), st.integers(1, 50), st.integers(0, 5))

@@ -1,0 +1,31 @@
+"""Where a repository keeps what a person's commands read: the defaults of their options."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths in the repository, which a test holds against the graph; `pipeline` prints the stages to run, as JSON."""
+
+    params: Path = Path("params.yaml")
+    presets: Path = Path("presets")
+    manifest: Path = Path("data/manifest.csv")
+    classes: Path = Path("data/classes.csv")
+    splits: Path = Path("data/splits")
+    texts: Path = Path("data/clip/texts.npz")
+    encoder: Path = Path("data/clip/encoder.json")
+    models: Path = Path("models")
+    clip: Path = Path("models/clip")
+    predictions: Path = Path("preds")
+    summary: Path = Path("reports/summary.json")
+    report: Path = Path("reports/report.md")
+    costs: Path = Path("reports/cost.json")
+    work: Path = Path(".work")
+    dvc_config: Path = Path(".dvc/config")
+    pipeline: Sequence[str] = (sys.executable, "-m", "stages.dvc.state")
+
+
+PLACES = Places()

@@ -1,0 +1,27 @@
+"""`moclip preset`: list ready-made settings, or write one into the parameters."""
+
+import argparse
+from pathlib import Path
+
+from moclip.cli.places import PLACES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("name", nargs="?", help="preset to write; without one, all are listed")
+    parser.add_argument("--directory", type=Path, default=PLACES.presets, help="where presets lie")
+    parser.add_argument("--params", type=Path, default=PLACES.params, help="file to write into")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List or write."""
+    from moclip.heads.registry import check_params
+    from moclip.params.presets import apply_preset, list_presets
+
+    if args.name is None:
+        for name, purpose in list_presets(args.directory).items():
+            print(f"{name:10} {purpose}")
+        return 0
+    apply_preset(args.name, args.directory, args.params, check_params)
+    print(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")
+    return 0

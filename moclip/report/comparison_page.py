@@ -1,0 +1,37 @@
+"""Results side by side as text: plain tables for a terminal, and a page."""
+
+from moclip.base.markdown import NO_VALUE, aligned, pct, signed, span
+from moclip.report.render import render
+from moclip.results.comparison import ComparedHead, Comparison
+
+
+def as_text(comparison: Comparison) -> str:
+    """The comparison as plain tables for a terminal."""
+    blocks = [_heading(comparison)]
+    if comparison.params:
+        cells = [["parameter", *comparison.variants]]
+        cells += [[key, *values.values()] for key, values in comparison.params.items()]
+        blocks.append(aligned(cells))
+    if comparison.rows:
+        header = ["head", "variant", "top-1 %", "top-5 %", "mean class %", "test videos", "difference", "interval", ""]
+        blocks.append(aligned([header, *map(_cells, comparison.rows)], right=range(2, len(header) - 1)))
+    blocks += ["\n".join(comparison.notes)] if comparison.notes else []
+    return "\n\n".join(blocks)
+
+
+def _heading(comparison: Comparison) -> str:
+    differ = "" if comparison.params else "; no parameter differs"
+    level = comparison.bootstrap.confidence_pct
+    return f"against {comparison.baseline}, in points of top-1, {level:g} % intervals over groups{differ}"
+
+
+def _cells(row: ComparedHead) -> list[str]:
+    difference = NO_VALUE if row.difference is None else signed(row.difference)
+    shares = [pct(row.top1_pct), pct(row.top5_pct), pct(row.mean_class_pct)]
+    interval = span(row.interval, with_sign=True)
+    return [row.head, row.variant, *shares, str(row.n_test), difference, interval, row.verdict]
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The comparison as a page."""
+    return render("compare.md.j2", c=comparison)

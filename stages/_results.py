@@ -1,0 +1,29 @@
+"""Results of heads, read from the directories that `evaluate` wrote."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moclip.base.files import read_json
+from moclip.params.evaluate import EvaluateParams
+from moclip.params.run import Seed
+from moclip.results.intervals import Bootstrap
+from moclip.results.predictions import Outcomes, read_outcomes
+from stages._entry import section
+from stages._layout import cost_file, evaluated
+
+
+def read_all_outcomes(results: Path, heads: Iterable[str], splits: Sequence[int]) -> dict[str, dict[int, Outcomes]]:
+    """Outcomes by head and split."""
+    return {head: {k: read_outcomes(evaluated(results / head, k).outcomes) for k in splits} for head in heads}
+
+
+def read_costs(results: Path, heads: Iterable[str]) -> Mapping[str, Any]:
+    """What heads cost, of those that know it."""
+    files = {head: cost_file(results / head) for head in heads}
+    return {head: read_json(file) for head, file in files.items() if file.is_file()}
+
+
+def bootstrap_of_params() -> Bootstrap:
+    """How intervals are made, by the parameters."""
+    return Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
