@@ -23,7 +23,7 @@ export MOCLIP_VERBOSE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint types ui pictures lock clean
+.PHONY: help setup repro test sweep lint types ui pictures lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -41,7 +41,10 @@ repro: $(INSTALLED) ## run the whole pipeline and print the results
 	@moclip results
 
 test: lint types ## set up, lint, check types, run the tests
-	python -m pytest
+	python -m pytest -n logical --maxprocesses 8 --dist loadgroup
+
+sweep: $(INSTALLED) ## run the sweeps whole, of which `make test` runs a seeded tenth
+	MOCLIP_SWEEP=1 python -m pytest -n logical --maxprocesses 8 --dist loadgroup -m sweep
 
 lint: $(INSTALLED) ## ruff: rules and format
 	ruff check .

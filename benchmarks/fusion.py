@@ -18,9 +18,10 @@ import torch
 from ruamel.yaml import YAML
 
 from moclip.base.files import write_json, write_text
-from moclip.data.splits import Member
-from moclip.heads.train import Inputs, Part, read_parts, train_head
-from moclip.heads.views import OnlineInputs, ViewInputs, view_features
+from moclip.data.splits import Member, Split
+from moclip.heads.fitted import Videos
+from moclip.heads.train import Examples, Source, fit_mlp, read_examples
+from moclip.heads.views import OnlineSource, ViewSource, view_features
 from moclip.motion.features import describe_videos
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
@@ -66,9 +67,9 @@ class Bench:
         torch.manual_seed(0)
         self.net = MotionNet(case.arch, CLASSES, net_params.bound_px).eval()
         self.ids = store.ids[: case.videos]
-        self.parts = self._parts()
+        self.examples = self._examples()
 
-    def _parts(self) -> dict[str, Part]:
+    def _examples(self) -> dict[str, Examples]:
         rng = np.random.default_rng(0)
         clip = rng.normal(size=(len(self.ids), CLIP_WIDTH)).astype(np.float32)
         few = self.ids[:2]  # one pass tells the width; values change no time
@@ -76,24 +77,26 @@ class Bench:
         motion = rng.normal(size=(len(self.ids), width)).astype(np.float32)
         pairs = (("clip", clip), ("motion", motion))
         streams = {name: Features(name, np.array(self.ids), values) for name, values in pairs}
-        return read_parts(streams, [Member(video, i % CLASSES, "train", "") for i, video in enumerate(self.ids)])
+        members = [Member(video, i % CLASSES, "train", "") for i, video in enumerate(self.ids)]
+        split = Split(members, [f"class {label}" for label in range(CLASSES)])
+        return read_examples(Videos(split, streams), *streams)
 
-    def views(self) -> tuple[Inputs, float]:
+    def views(self) -> tuple[Source, float]:
         """Inputs by cached views, and the CPU seconds that one view took."""
         with tempfile.TemporaryDirectory() as work:
             start = time.process_time()
             found = view_features(self.net, self.sampler, self.ids, SEED, views=VIEWS, work=Path(work))
-            return ViewInputs(self.parts, found, SEED), (time.process_time() - start) / VIEWS
+            return ViewSource(self.examples, found, SEED), (time.process_time() - start) / VIEWS
 
-    def online(self, drift: bool) -> Inputs:
+    def online(self, drift: bool) -> Source:
         """Inputs by the network in the loop."""
-        return OnlineInputs(self.parts, self.net, self.sampler, SEED, drift=drift)
+        return OnlineSource(self.examples, self.net, self.sampler, SEED, drift=drift)
 
-    def epoch_s(self, inputs: Inputs, epochs: int) -> float:
+    def epoch_s(self, source: Source, epochs: int) -> float:
         """CPU seconds of an epoch, the best of all but the first."""
         ends: list[float] = []
         settings = self.head.model_copy(update={"epochs": epochs})
-        train_head(self.parts, CLASSES, settings, SEED, lambda epoch: ends.append(time.process_time()), inputs)
+        fit_mlp(source, CLASSES, settings, SEED, lambda epoch: ends.append(time.process_time()))
         return float(np.diff(ends).min())
 
 

@@ -71,8 +71,10 @@ def apply(kernels: Kernels = "portable") -> Arithmetic:
 
 def kernels_of(params: Path) -> Kernels:
     """`compute.kernels` of a parameters file; `portable` where it cannot be read, which is refused elsewhere."""
-    from ruamel.yaml import YAML, YAMLError
-
+    try:
+        from ruamel.yaml import YAML, YAMLError
+    except ImportError:  # `moclip doctor` tells what is not installed
+        return "portable"
     try:
         value = YAML(typ="safe").load(params)["compute"]["kernels"]
     except (OSError, YAMLError, KeyError, TypeError):

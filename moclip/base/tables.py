@@ -93,6 +93,6 @@ def read_csv(
         raise StoreError(f"{path}: has no rows")
     for number, row in enumerate(rows, start=2):
         # DictReader fills a short row with None and files a long one's surplus under the key None.
-        if absent := [name for name in columns if row.get(name) is None]:
+        if absent := [name for name in found if row.get(name) is None]:
             raise StoreError(f"{path}, line {number}: no value for column '{absent[0]}'")
     return rows

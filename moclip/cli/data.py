@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,11 +58,12 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
     Raises:
         DataError: lists the videos that are missing or differ.
     """
-    from moclip.base.work import Work, gather
+    from moclip.base.progress import Progress
 
     tasks = [videos[stem] for stem in sorted(videos)]
-    found = gather(tasks, partial(_fault, root), Work("verify", "video"), jobs=None)
-    faults = [fault for fault in found if fault]
+    with ThreadPoolExecutor() as pool:  # hashing cannot crash, and threads start at once
+        found = Progress(pool.map(partial(_fault, root), tasks), total=len(tasks), desc="verify", unit="video")
+        faults = [fault for fault in found if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
 
 
@@ -109,7 +111,6 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
     splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
-    root = root.resolve()  # workers may have been started in another directory
     containers = read_containers({stem: root / video.path for stem, video in videos.items()})
     found = audit(videos, containers, splits)
     print(found.parts.to_string(index=False))

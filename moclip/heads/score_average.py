@@ -51,7 +51,8 @@ def fit(videos: Videos, params: ScoreAverageParams, seed: Seed, **_: Any) -> Sco
     weight = params.motion_weight
     trials: Sequence[Trial] = ()
     if weight is None:
-        trials = try_weights(**videos.inputs("val"), labels=videos.split.part("val").labels, steps=params.weight_steps)
+        val, labels = videos.inputs("val"), videos.split.part("val").labels
+        trials = try_weights(val["clip"], val["motion"], labels, params.weight_steps)
         weight = best(trials).setting
     fitted = ScoreAverage(weight, bool(trials))
     fitted.choice = record("motion_weight", weight, trials)

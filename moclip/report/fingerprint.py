@@ -68,6 +68,7 @@ def _vector() -> Bytes:
         yield _raw(result)
     yield _raw(functional.layer_norm(x, (257,)))
     yield _raw(functional.normalize(x, dim=1))
+    yield _raw((_whole(100_003) / 7).sum())  # long enough to be shared among threads
 
 
 def _gemm() -> Bytes:
@@ -104,16 +105,10 @@ def _adamw() -> Bytes:
 
 
 def _numpy() -> Bytes:
-    x = ((np.arange(10_007) * 7) % 101 - 50) / 8
-    for result in (
-        np.exp(x),
-        np.log(np.abs(x) + 1),
-        np.sin(x),
-        np.sqrt(np.abs(x)),
-        x.sum(),
-        x.astype(np.float32).mean(),
-    ):
-        yield np.asarray(result).tobytes()
+    for kind in (np.float32, np.float64):
+        x = (((np.arange(10_007) * 7) % 101 - 50) / 8).astype(kind)
+        for result in (np.exp(x), np.sin(x), np.cos(x), np.tanh(x), np.log(np.abs(x) + 1), x.sum(), x.mean()):
+            yield np.asarray(result).tobytes()
 
 
 def _blas() -> Bytes:

@@ -48,7 +48,7 @@ LOADER = "moclip.tracking.serving"
 LOADERS = (LOADER, "moclip.serving")  # the module's name in models that were logged before it moved
 REQUIREMENTS = (
     *("av", "filelock", "mlflow", "numpy", "open_clip_torch", "pandas", "pillow", "pydantic"),
-    *("safetensors", "timm", "torch", "torchvision", "tqdm"),
+    *("safetensors", "scipy", "timm", "torch", "torchvision", "tqdm"),
 )
 
 log = logging.getLogger(__name__)

@@ -21,16 +21,17 @@ from PIL import Image
 from moclip.base import console, outputs
 from moclip.base.errors import OutputError
 from moclip.base.files import read_npz, sha256_file
-from moclip.cli.main import main as cli
+from moclip.cli import main as cli
 from moclip.data import audit
 from moclip.predict import onnx as exporting
-from moclip.predict.bundle import open_parts, write_bundle
+from moclip.predict.bundle import open_model, write_bundle
 from moclip.video import container
 from moclip.video import decode as video
 from stages.commands import ablate, compare
 from stages.dvc.experiments import DONE
 from tests.support.clips import encode, scrolling
 from tests.support.imports import ROOT
+from tests.support.trained import pipeline
 
 SEED = 20261126
 SWEEP = 500
@@ -151,7 +152,11 @@ def options(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, s
 
 def test_every_option_that_names_an_output_is_known_here() -> None:
     """An option that is new belongs into one of the two lists: outputs are then put to all tests below."""
-    found = [*options(cli._parser(), ""), *options(compare._parser(), "compare"), *options(ablate._parser(), "ablate")]
+    found = [
+        *options(cli._parser(cli.COMMANDS), ""),
+        *options(compare._parser(), "compare"),
+        *options(ablate._parser(), "ablate"),
+    ]
     assert set(found) == set(OUTPUTS) | OTHERS
 
 
@@ -166,7 +171,7 @@ def prepared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(trained / "models", scene.root / "models")
     shutil.copytree(trained / "data", scene.root / "data", ignore=shutil.ignore_patterns("videos", "motion"))
     (scene.root / "models/clip/open_clip_model.safetensors").write_bytes(b"weights")
-    write_bundle(scene.model, open_parts(scene.root / "models"))
+    write_bundle(scene.model, open_model(pipeline(scene.root)))
     shutil.rmtree(scene.root / "models")
     shutil.copy(trained / "data/manifest.csv", scene.manifest)
     shutil.copy(trained / "data/splits/split1.csv", scene.root)
@@ -191,8 +196,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
         container: {"read_containers": lambda paths: {}},
         audit: {"audit": lambda *given: found},
         compare: {
-            "section": lambda name, kind: SimpleNamespace(model_dump=dict),
-            "Bootstrap": lambda **given: None,
+            "bootstrap_of_params": lambda: None,
             "find": lambda name: SimpleNamespace(name=name, state=DONE),
             "_variant": lambda *given: None,
             "compare": lambda *given: SimpleNamespace(rows=[]),
@@ -200,9 +204,8 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "as_markdown": lambda found: f"# {next(numbers)}\n",
         },
         ablate: {
-            "section": lambda name, kind: SimpleNamespace(model_dump=dict),
-            "Bootstrap": lambda **given: None,
-            "read_suite": lambda path: [],
+            "bootstrap_of_params": lambda: None,
+            "read_suite": lambda *given: [],
             "choose": lambda suite, names: [],
             "all_params": lambda: {"seed": 0},
             "subprocess": SimpleNamespace(run=lambda *given, **options: None),
@@ -210,7 +213,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "_digest": str,
             "bring": lambda *given: {},
             "read_runs": lambda jobs: {},
-            "markdown": lambda *given: f"# {next(numbers)}\n",
+            "as_markdown": lambda *given: f"# {next(numbers)}\n",
         },
     }
     for module, names in fakes.items():
@@ -385,6 +388,7 @@ def tried(
     return Outcome(status, capsys.readouterr().err, lost)
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("light")
 def test_nothing_is_lost_whatever_lies_at_the_output(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

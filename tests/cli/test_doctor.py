@@ -12,7 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.cli import doctor
-from moclip.cli.doctor import Finding, Places, examine, next_command
+from moclip.cli.doctor import Finding, examine, next_command
+from moclip.cli.places import Places
+from moclip.heads.registry import HEADS
 from stages.dvc.state import reasons
 from tests.support.imports import ROOT
 
@@ -34,15 +36,16 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (tmp_path / "manifest.csv").write_text("id,path\na,a.avi\n")
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "meta.json").write_text('{"model": "ViT-B-32", "weights": "openai"}')
-    for head in ("motion", "metadata_only", "clip_probe", "linear_probe", "motion_permuted", "fusion"):
+    for head in HEADS:
+        (tmp_path / "preds" / head).mkdir(parents=True)
         for split in (1, 2, 3):
-            (tmp_path / "models" / head / f"split{split}").mkdir(parents=True)
+            (tmp_path / "preds" / head / f"split{split}.npz").touch()
     (tmp_path / "report.md").touch()
     return Places(
         params=tmp_path / "params.yaml",
         manifest=tmp_path / "manifest.csv",
         clip=tmp_path / "clip",
-        models=tmp_path / "models",
+        predictions=tmp_path / "preds",
         report=tmp_path / "report.md",
         dvc_config=tmp_path / "config",
         pipeline=says("{}"),
@@ -71,7 +74,7 @@ def test_all_is_well_leads_to_a_prediction(places):
     assert by_name["device"] == "Board 1 (PyTorch built for CUDA 13.0)"
     assert by_name["videos"].startswith("1 in ")
     assert by_name["CLIP"].startswith("ViT-B-32 in ")
-    assert by_name["heads"] == "18 of 18 are trained"
+    assert by_name["heads"] == "24 of 24 have predictions"
     assert next_command(found) == "moclip predict VIDEO"
 
 

@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stages.zero_shot import text_features
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json, sha256_file, write_json
 from moclip.clip.precomputed import IMAGES, META, load_precomputed, read_precomputed, save_precomputed
-from moclip.store.features import write_features
 
 IDS = [f"v_A_g0{i}_c01" for i in range(1, 6)]
 FEAT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float16)
@@ -102,11 +100,3 @@ def test_directory_with_a_model_or_a_torn_file_is_refused(tmp_path):
     (tmp_path / "out" / IMAGES).write_bytes(b"PK")
     with pytest.raises(StoreError, match=r"images\.npz: cannot be read"):
         load_precomputed(tmp_path / "out")
-
-
-def test_zero_shot_says_what_it_lacks(tmp_path):
-    write_features(tmp_path / "texts.npz", [], np.zeros((0, 8), np.float32))
-    with pytest.raises(StoreError, match=r"clip\.precomputed lacks the arrays 'class' and 'text'; zero_shot needs"):
-        text_features(tmp_path / "texts.npz")
-    write_features(tmp_path / "texts.npz", ["A"], np.ones((1, 8), np.float32))
-    assert text_features(tmp_path / "texts.npz").ids.tolist() == ["A"]

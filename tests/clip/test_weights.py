@@ -89,7 +89,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, way: str) -> tuple[np.ndarray, np.nda
     """Features of all videos and classes by the stage, from models/`way`."""
     inputs = {"manifest": "manifest.csv", "classes": "classes.csv", "model": f"models/{way}"}
     prompts = {"prompts": ROOT / "moclip/demo/prompts.yaml", "templates": ROOT / "prompts/templates/demo.yaml"}
-    outputs = {"images": f"{way}/images.npz", "texts": f"{way}/texts.npz", "scale": f"{way}/scale.json"}
+    outputs = {"images": f"{way}/images.npz", "texts": f"{way}/texts.npz", "encoder": f"{way}/encoder.json"}
     stage(monkeypatch, cache_clip, **inputs, **prompts, **outputs)
     return read_features(Path(way) / "images.npz").values, read_features(Path(way) / "texts.npz").values
 
@@ -155,8 +155,9 @@ def test_tag_file_and_precomputed_features_come_to_the_same(workplace, demo_fold
     images_again, texts_again = cache(monkeypatch, "precomputed")
     np.testing.assert_array_equal(images_again, images, strict=True)
     np.testing.assert_allclose(texts_again, texts, rtol=1e-6)
-    scales = [read_json(Path(way) / "scale.json")["logit_scale"] for way in ("tag", "precomputed")]
-    assert scales[1] == pytest.approx(scales[0])
+    by_tag_facts, facts = (read_json(Path(way) / "encoder.json") for way in ("tag", "precomputed"))
+    assert facts["logit_scale"] == pytest.approx(by_tag_facts["logit_scale"])
+    assert {**facts, "logit_scale": by_tag_facts["logit_scale"]} == by_tag_facts, "the same network, at the same cost"
 
 
 def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(workplace):

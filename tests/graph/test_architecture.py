@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,10 +43,12 @@ NUMPY_ONLY = (
     "moclip/motion/grid.py",
     "moclip/motion/fields.py",
     "moclip/results/metrics.py",
+    "moclip/results/intervals.py",
     "moclip/heads/selection.py",
     "moclip/heads/score_average.py",
 )
-ALSO = {"moclip/results/metrics.py": ("scipy",)}  # scipy.special alone, which is light: quantiles of distributions
+LIGHT_SCIPY = ("scipy",)  # scipy.special alone: quantiles of distributions
+ALSO = {"moclip/results/metrics.py": LIGHT_SCIPY, "moclip/results/intervals.py": LIGHT_SCIPY}
 LIGHT_STAGES = ("evaluate", "summarize", "zero_shot", "score_average", "extract_motion")
 # Fitted with scikit-learn, which is half as slow to import as torch.
 FITTED_STAGES = ("linear_probe", "metadata_only")
@@ -111,8 +114,9 @@ def test_package_files_are_empty(path):
         assert (ROOT / path).read_text() == ""
 
 
-# The command is a person's: its defaults name the files that a person edits.
-KNOWS_PATHS = {"moclip/cli/main.py"}
+# Commands are a person's: their defaults name the files that a person knows.
+KNOWS_PATHS = {"moclip/cli/places.py"}
+FOLDERS = ("data", "models", "preds", "reports", "results")
 
 
 @pytest.mark.parametrize("path", MOCLIP, ids=str)
@@ -120,15 +124,26 @@ def test_library_names_no_file_of_the_pipeline(path):
     """Paths live in dvc.yaml and come in by arguments; docstrings may speak of them."""
     if path.as_posix() in KNOWS_PATHS:
         return
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
-    ]
-    named = [text for text in texts for name in ("params.yaml", "dvc.yaml", "data/", "preds/") if name in text]
-    assert named == []
+    assert list(pipeline_paths(ast.parse((ROOT / path).read_text(encoding="utf-8")))) == []
+
+
+def pipeline_paths(tree: ast.AST) -> Iterator[str]:
+    """Texts that are a path of the pipeline as a whole, or a folder of it that is joined to a path."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value.split("/")[0] in FOLDERS and re.fullmatch(r"\w+/[\w./-]*", node.value):
+                yield node.value
+            if node.value in ("params.yaml", "dvc.yaml", "dvc.lock"):
+                yield node.value
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            joined = [side.value for side in (node.left, node.right) if isinstance(side, ast.Constant)]
+            yield from (name for name in joined if name in FOLDERS)
+
+
+def test_paths_are_seen_where_they_are_joined_and_not_where_they_are_an_address():
+    assert list(pipeline_paths(ast.parse("Path('data/classes.csv')"))) == ["data/classes.csv"]
+    assert list(pipeline_paths(ast.parse("models.parent / 'data' / 'clip'"))) == ["data"]
+    assert list(pipeline_paths(ast.parse("'https://www.crcv.ucf.edu/data/UCF101'; 'some data/of words'"))) == []
 
 
 @pytest.mark.parametrize(

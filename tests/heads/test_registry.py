@@ -1,8 +1,15 @@
 """The registry of heads: what follows from its rows."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import pytest
 
-from moclip.heads.registry import contrasts, main_head
+from moclip.base.errors import ParamsError
+from moclip.heads.registry import HEADS, MAIN, Heads, contrasts, in_order, main_head, module_of, sections, settings_of
+from moclip.params.section import Section, validated
+from tests.support.imports import ROOT
 
 
 @pytest.mark.parametrize(
@@ -28,3 +35,63 @@ def test_contrasts_follow_the_heads(heads: list[str], expected: list[tuple[str, 
 def test_main_head_is_fusion_or_the_nearest_to_it() -> None:
     assert main_head(["fusion", "zero_shot"]) == "fusion"
     assert main_head(["motion_only", "zero_shot"]) == "motion_only"
+
+
+def test_heads_come_in_one_order_with_the_main_one_last() -> None:
+    assert in_order(reversed(list(HEADS))) == list(HEADS)
+    assert in_order(["fusion", "zero_shot", "clip_probe"]) == ["zero_shot", "clip_probe", "fusion"]
+    assert list(HEADS)[-1] == MAIN
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        (["zero_shot", "fusions"], r"parameter 'heads': .*'fusions' is no head; known: zero_shot, .*, fusion \(value"),
+        (["fusion", "zero_shot", "fusion"], r"parameter 'heads': .*each entry may stand here once"),
+        ([], r"parameter 'heads': List should have at least 1 item"),
+        ("fusion", r"parameter 'heads': Input should be a valid list"),
+    ],
+)
+def test_parameter_that_lists_heads_refuses_what_is_none(heads: object, message: str) -> None:
+    assert validated("heads", Heads, ["fusion", "zero_shot"]) == ["fusion", "zero_shot"]
+    with pytest.raises(ParamsError, match=message):
+        validated("heads", Heads, heads)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_row_names_what_there_is(head: str) -> None:
+    spec, known = HEADS[head], sections()
+    assert callable(module_of(head).fit)
+    assert callable(module_of(head).load)
+    assert find_spec(spec.module) is not None
+    assert spec.section is None or spec.section in known
+    assert {*spec.also_reads, *spec.chosen_by} <= set(known)
+    assert set(spec.rivals) <= set(HEADS) - {head, MAIN}, "the main head is held against every other one anyway"
+    assert set(spec.streams) <= {"clip", "motion"}
+    for section in spec.chosen_by:
+        assert "select" in known[section].model_fields
+
+
+def test_section_of_a_head_has_the_model_that_its_row_names() -> None:
+    for head, spec in HEADS.items():
+        kind = settings_of(head)
+        assert (kind is None) == (spec.settings is None)
+        if kind is not None:
+            assert issubclass(kind, Section)
+            assert spec.section is not None
+            assert sections()[spec.section] is kind, "heads that share a section share its model"
+
+
+def test_no_two_heads_look_or_read_alike() -> None:
+    for values in ([spec.title for spec in HEADS.values()], [spec.colour for spec in HEADS.values()]):
+        assert len(set(values)) == len(HEADS)
+
+
+def test_registry_and_the_models_of_all_sections_are_light() -> None:
+    """Every stage and every page reads them: no head's libraries come with its row."""
+    program = (
+        "import sys; from moclip.heads.registry import sections; sections()\n"
+        "print([name for name in ('torch', 'sklearn', 'pandas', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,7 +1,9 @@
 """Fusion on motion features that change from epoch to epoch: repeatable, and drifting only where that was asked for."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from torch import Tensor
 
 from moclip.data.splits import Member
 from moclip.heads import fusion
-from moclip.heads.fitted import Videos
+from moclip.heads.fitted import Resources, Videos
 from moclip.heads.mlp import concatenate
+from moclip.heads.motion_only import MotionOnly
 from moclip.heads.train import Examples, Source, fit_mlp, read_examples
 from moclip.heads.views import Drifted, OnlineSource, ViewSource, fit_online, view_features
 from moclip.motion.features import describe_videos
@@ -21,8 +24,9 @@ from moclip.motion.grid import MotionGrid
 from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore, write_store
+from moclip.params.compute import ComputeParams
 from moclip.params.motion import MotionParams
-from moclip.params.motion_net import MotionNetParams
+from moclip.params.motion_net import MotionInput, MotionNetParams
 from moclip.store.features import Features
 from moclip.training import checkpoint
 from moclip.training.history import Epoch
@@ -36,6 +40,7 @@ NET: MotionNetParams = net_params(batch_videos=5)
 HEAD = params(epochs=3, batch_videos=4)
 MEMBERS = [Member(f"v{i:02d}", i % 2, {0: "test", 1: "val"}.get((i // 2) % 5, "train"), f"g{i}") for i in range(20)]
 CLIP_WIDTH = 3
+ON_CPU: dict[str, Any] = {"device": "cpu", "amp": False, "channels_last": False, "deterministic": True}
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +284,57 @@ def test_drifted_head_is_tested_with_the_network_that_it_was_selected_with(net, 
 def test_frozen_network_in_the_loop_leaves_what_a_head_sees(net, sampler, videos, parts):
     fitted = fit_online(parts, 2, HEAD.model_copy(update={"online": True}), SEED, lambda epoch: None, net, sampler)
     assert fitted.sees(videos) is videos
+
+
+@pytest.fixture
+def resources(net: MotionNet, sampler: FieldSampler, tmp_path: Path) -> Iterator[Resources]:
+    write_store(tmp_path / "store", ((video, sampler.store.clip(video)) for video in sampler.store.ids), {})
+    made_for = MotionInput(motion=MOTION, motion_net=NET, seed=0, split=1)
+    MotionOnly(net, made_for).save(tmp_path / "network")
+    sections = {"motion": MOTION, "motion_net": NET, "compute": ComputeParams(**ON_CPU)}
+    with ExitStack() as kept:
+        yield Resources(sections, tmp_path / "store", tmp_path / "network", tmp_path / "work", "some code", kept)
+
+
+def calls_of_augmented(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    augmented, calls = FieldSampler.augmented, []
+    monkeypatch.setattr(FieldSampler, "augmented", lambda *given: (calls.append(1), augmented(*given))[1])
+    return calls
+
+
+def test_fusion_makes_its_views_once_for_the_same_network_code_and_videos(videos, resources, tmp_path, monkeypatch):
+    calls, settings = calls_of_augmented(monkeypatch), params(epochs=2, batch_videos=4, views=2)
+    found = [fusion.fit(videos, settings, SEED, resources=resources) for _ in range(2)]
+    assert len(calls) == 6, "three batches a view; the second fit finds both"
+    assert [epoch.values for epoch in found[0].history] == [epoch.values for epoch in found[1].history]
+    assert fusion.fit(videos, params(epochs=2, batch_videos=4), SEED).history != found[0].history
+    assert len(list((tmp_path / "work").iterdir())) == 1
+    fusion.fit(videos, settings, SEED, resources=replace(resources, code="other code"))
+    assert len(calls) == 12, "views of other code are not taken"
+
+
+def test_fusion_with_the_network_in_the_loop_goes_on_and_keeps_its_state_until_all_splits_are_done(
+    videos, resources, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
+    settings = params(epochs=4, batch_videos=4, online=True, backbone_statistics="drift")
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    whole = fusion.fit(videos, settings, SEED, resources=replace(resources, work=tmp_path / "elsewhere"))
+    with pytest.raises(KeyboardInterrupt), ExitStack() as kept:
+        fusion.fit(videos, settings, SEED, stop, replace(resources, kept=kept))
+    (state,) = (tmp_path / "work").rglob("state.pt")
+    trained: list[int] = []
+    with ExitStack() as kept:
+        found = fusion.fit(
+            videos, settings, SEED, lambda epoch: trained.append(epoch.epoch), replace(resources, kept=kept)
+        )
+        assert state.exists(), "another split may still be killed"
+    assert not state.exists()
+    assert trained == [2, 3]
+    inputs = [head.sees(videos).inputs("test") for head in (whole, found)]
+    np.testing.assert_array_equal(inputs[0]["motion"], inputs[1]["motion"])
+    np.testing.assert_array_equal(found.logits(inputs[1]), whole.logits(inputs[0]))

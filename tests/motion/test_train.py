@@ -13,7 +13,7 @@ from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
 from moclip.motion.train import train_motion_net
 from moclip.training.device import Compute
-from moclip.training.history import COLUMNS, columns, optimism_points
+from moclip.training.history import CLASSIFIER_COLUMNS, columns, optimism_points
 from moclip.training.weights import save_model
 from tests.support.motion_clips import MOTION, SEED, TEST, TRAIN, VAL, params, write_clips
 
@@ -83,7 +83,7 @@ def test_paper_protocol_learns_and_records_what_selection_on_test_adds(store, ca
     net, history = train_motion_net(sampler, TRAIN, VAL, SEED, test=TEST)
     assert "SELECT: TEST" in caplog.text
     assert [epoch.lr for epoch in history] == pytest.approx([0.01, 0.01, 0.01, 0.001, 0.001])
-    assert max(epoch.test_top1_pct for epoch in history) == 100.0
+    assert max(epoch["test_top1_pct"] for epoch in history) == 100.0
     assert optimism_points(history) is not None
     _, logits = describe_split(net, sampler, TRAIN.ids, TEST.ids, SEED)
     assert logits[len(TRAIN.ids) :].argmax(axis=1).tolist() == TEST.labels.tolist()
@@ -94,7 +94,7 @@ def test_test_part_is_not_looked_at_unless_it_selects(store, tmp_path):
     absent = Split([Member("absent7", 0, "test", "g")], TRAIN.classes)
     for name, test in (("with", absent), ("without", None)):
         net, history = train_motion_net(sampler, TRAIN, VAL, SEED, test=test)
-        assert columns(history) == COLUMNS
+        assert columns(history) == CLASSIFIER_COLUMNS
         save_model(tmp_path / name, net, net.config())
     assert (tmp_path / "with/model.safetensors").read_bytes() == (tmp_path / "without/model.safetensors").read_bytes()
 
@@ -106,7 +106,7 @@ def test_bf16_and_channels_last_come_close_to_full_precision(store):
         net, (epoch,) = train_motion_net(sampler, TRAIN, VAL, SEED)
         features, logits = describe_videos(net, sampler, TEST.ids)
         assert (features.dtype, logits.dtype) == (np.float32, np.float32)
-        losses.append(epoch.train_loss)
+        losses.append(epoch["train_loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert losses[2] == pytest.approx(losses[0], rel=3e-2)
     assert losses[2] != losses[0]

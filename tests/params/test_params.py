@@ -8,13 +8,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import ParamsError
-from moclip.params.registry import MODELS, check_all
+from moclip.heads.registry import check_params, section_names, sections
+from moclip.params import registry
 from moclip.params.section import Section, validated
 from stages import _entry
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
+MODELS = sections()
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +36,9 @@ def changed(key: str, value: Any) -> dict[str, Any]:
 
 
 def test_stages_know_the_sections_that_have_models():
-    assert frozenset(MODELS) == _entry.SECTIONS
-    assert list(PARAMS) == list(MODELS), "the file and the registry list the sections in one order"
+    assert set(PARAMS) == set(MODELS) == section_names()
+    without_heads = [name for name in PARAMS if name in registry.MODELS]
+    assert without_heads == list(registry.MODELS), "the file and the registry list the sections in one order"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -134,7 +137,7 @@ REFUSALS = [
     ("splits", [1, 4], r"parameter 'splits\.1': Input should be 1, 2 or 3 \(value 4\)"),
     ("splits", [1, 2, 1], r"parameter 'splits': .*each entry may stand here once \(value \[1, 2, 1\]\)"),
     ("heads", ["fusion", "fusion"], r"parameter 'heads': .*each entry may stand here once"),
-    ("heads", ["fusions"], r"parameter 'heads\.0': Input should be .*'fusion' \(value 'fusions'\)"),
+    ("heads", ["fusions"], r"parameter 'heads': .*'fusions' is no head; known: .*fusion \(value \['fusions'\]\)"),
     ("data.classes", ["YoYo"], r"parameter 'data\.classes': .*at least two classes, each named once"),
     ("data.classes", ["A", "B", "A"], r"parameter 'data\.classes': .*each named once"),
     ("data.clips_per_class", 0, r"parameter 'data\.clips_per_class': .*greater than or equal to 1 \(value 0\)"),
@@ -182,7 +185,7 @@ def test_refusal_names_key_rule_and_value(key, value, message):
     with pytest.raises(ParamsError, match=message):
         validated(name, MODELS[name], params[name])
     with pytest.raises(ParamsError, match=message):
-        check_all(params)
+        check_params(params)
 
 
 @pytest.mark.parametrize("key", ["fusion.hidden", "data.classes", "demo.frames", "clip.frame", "evaluate.resamples"])
@@ -199,7 +202,7 @@ def test_epochs_of_lower_rates_ascend(drops):
     params = changed("motion_net.schedule", "steps")
     params["motion_net"]["lr_drop_epochs"] = drops
     with pytest.raises(ParamsError, match="lr_drop_epochs must ascend, each epoch once"):
-        check_all(params)
+        check_params(params)
 
 
 def test_all_faults_of_a_file_are_named_at_once():
@@ -207,7 +210,7 @@ def test_all_faults_of_a_file_are_named_at_once():
     params["demo"]["frames"] = 3
     del params["clip"]
     with pytest.raises(ParamsError) as caught:
-        check_all(params)
+        check_params(params)
     for key in ("'fussion': no such section", "'clip': required, but missing", "'fusion.lr'", "'demo.frames'"):
         assert key in str(caught.value)
 

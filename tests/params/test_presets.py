@@ -1,10 +1,11 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import ParamsError
+from moclip.heads.registry import check_params
+from moclip.params.flat import leaves
 from moclip.params.presets import apply_preset, list_presets
 from moclip.report.papers import SETTINGS
 from tests.support.imports import ROOT
@@ -32,44 +33,38 @@ def test_every_preset_says_what_it_is_for() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_is_valid_and_keeps_every_comment(name: str, params: Path) -> None:
     before = params.read_text()
-    apply_preset(name, PRESETS, params)
+    apply_preset(name, PRESETS, params, check_params)
     assert comments(params.read_text()) == comments(before)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_demo_brings_back_what_another_preset_changed(name: str, params: Path) -> None:
     before = params.read_bytes()
-    apply_preset(name, PRESETS, params)
+    apply_preset(name, PRESETS, params, check_params)
     assert (params.read_bytes() == before) == (name == "demo")
-    apply_preset("demo", PRESETS, params)
+    apply_preset("demo", PRESETS, params, check_params)
     assert params.read_bytes() == before
 
 
 def test_honest_protocol_keeps_nothing_of_the_papers(params: Path) -> None:
     """Whoever ran the paper's protocol first must not choose epochs on the test list ever after."""
-    apply_preset("ucf101", PRESETS, params)
+    apply_preset("ucf101", PRESETS, params, check_params)
     honest = params.read_bytes()
-    apply_preset("ucf101_paper", PRESETS, params)
+    apply_preset("ucf101_paper", PRESETS, params, check_params)
     assert params.read_bytes() != honest
-    apply_preset("ucf101", PRESETS, params)
+    apply_preset("ucf101", PRESETS, params, check_params)
     assert params.read_bytes() == honest
 
 
 def test_papers_protocol_has_the_settings_that_the_report_compares_with(params: Path) -> None:
-    apply_preset("ucf101_paper", PRESETS, params)
-    values = flatten(YAML(typ="safe", pure=True).load(params.read_text()))
+    apply_preset("ucf101_paper", PRESETS, params, check_params)
+    values = dict(leaves(YAML(typ="safe", pure=True).load(params.read_text())))
     assert {key: value for key, value in values.items() if key in SETTINGS} == SETTINGS
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    pairs = [(f"{prefix}{key}", value) for key, value in tree.items()]
-    nested = [flatten(value, f"{key}.") if isinstance(value, dict) else {key: value} for key, value in pairs]
-    return {key: value for part in nested for key, value in part.items()}
 
 
 def test_lists_are_replaced_and_the_next_comment_stays(tmp_path: Path, params: Path) -> None:
     (tmp_path / "short.yaml").write_text("# two heads\nheads:\n  - zero_shot\n  - fusion\n")
-    apply_preset("short", tmp_path, params)
+    apply_preset("short", tmp_path, params, check_params)
     assert "\n- zero_shot\n- fusion\n\ndata:\n" in params.read_text()
 
 
@@ -87,10 +82,10 @@ def test_bad_preset_is_refused_and_nothing_written(tmp_path: Path, params: Path,
     before = params.read_bytes()
     (tmp_path / "bad.yaml").write_text(content)
     with pytest.raises(ParamsError, match=message):
-        apply_preset("bad", tmp_path, params)
+        apply_preset("bad", tmp_path, params, check_params)
     assert params.read_bytes() == before
 
 
 def test_unknown_preset_is_refused_with_the_known_ones(params: Path) -> None:
     with pytest.raises(ParamsError, match=r"preset 'ucf': no such preset; there are demo, folder, micro, ucf101"):
-        apply_preset("ucf", PRESETS, params)
+        apply_preset("ucf", PRESETS, params, check_params)

@@ -26,6 +26,15 @@ from moclip.video.decode import stream_motion
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Run", "Jump"]
 HEADS = ["zero_shot", "fusion", "clip_probe"]
+COST = {
+    "trainable_parameters": 10,
+    "trained_in_all": 30,
+    "macs_per_video": 2_000_000_000,
+    "streams": {
+        "clip": {"model": "demo", "parameters": 1000, "frame_macs": 1_000_000_000},
+        "motion": {"arch": "small", "parameters": 20, "field": [18, 24], "input_macs": 125_000_000, "inputs": 8},
+    },
+}
 HISTORY = "epoch,lr,train_loss,val_loss,val_top1_pct\n1,0.1,2.5,2.6,10\n2,0.1,1.5,2.0,40\n"
 
 
@@ -75,7 +84,10 @@ def write_data(root: Path) -> None:
         write_split(root / f"splits/split{split}.csv", members)
     grids = ((name, rasterise(stream_motion(clip.path), 8)) for name, clip in clips.items())
     write_store(root / "motion", grids, {})
-    write_json(root / "dataset.json", {"name": "demo", "complete": True})
+    chosen = {"classes": None, "clips_per_class": None, "subset": "full"}
+    counts = {"classes": len(CLASSES), "videos": len(clips), "groups": len(clips)}
+    dataset = {"name": "demo", "source": "demo", "complete": True, "chosen": chosen, **counts}
+    write_json(root / "dataset.json", dataset)
 
 
 def write_logits(root: Path) -> None:
@@ -105,13 +117,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     audit = {"containers": "containers.csv", "by_class": "audit.csv", "out": "audit.json"}
     succeed("audit", root, manifest="manifest.csv", splits="splits", **audit)
     assert json.loads((root / "audit.json").read_text())["warnings"] == []
-    succeed("account", root, manifest="manifest.csv", classes="classes.csv", out="accounting.json")
-    assert json.loads((root / "accounting.json").read_text())["paper"]["head_parameters"] == 969_829
+    succeed("account", root, out="paper_costs.json")
+    assert json.loads((root / "paper_costs.json").read_text())["head_parameters"] == 969_829
     for head in HEADS:
         history = HISTORY.splitlines(keepends=True)[: 1 if head == "zero_shot" else None]
         for split in (1, 3):
             (root / f"preds/{head}/split{split}_history.csv").write_text("".join(history))
-        succeed("evaluate", root, predictions=f"preds/{head}", out=f"results/{head}", head=head)
+        write_json(root / f"preds/{head}/cost.json", COST)
+        succeed("evaluate", root, predictions=f"preds/{head}", out=f"results/{head}")
     return root
 
 
@@ -123,11 +136,24 @@ SHEET = {
     "motion": "motion",
 }
 REPORT = {
-    "accounting": "accounting.json",
+    "paper_costs": "paper_costs.json",
     "results": "results",
+    "dataset": "dataset.json",
     "manifest": "manifest.csv",
     "audit": "audit.json",
 }
+
+
+def written(folder: str) -> dict[str, str]:
+    """What the stage `report` writes, below a folder."""
+    return {
+        "accounting": f"{folder}/accounting.json",
+        "figures": f"{folder}/figures",
+        "plots": f"{folder}/plots",
+        "model_card": f"{folder}/model_card.md",
+        "data_card": f"{folder}/data_card.md",
+        "out": f"{folder}/report.md",
+    }
 
 
 def test_from_logits_to_a_report_twice_with_equal_bytes(project: Path) -> None:
@@ -136,21 +162,23 @@ def test_from_logits_to_a_report_twice_with_equal_bytes(project: Path) -> None:
         succeed("summarize", project, **SUMMARIZE, gains=gains, headline=f"{out}/headline.json", out=summary)
         succeed("contact_sheet", project, **SHEET, out=sheet)
         paths = {**REPORT, "summary": summary, "gains": gains, "contact_sheet": sheet}
-        succeed("report", project, **paths, figures=f"{out}/figures", out=f"{out}/report.md")
+        succeed("report", project, **paths, **written(out))
     made = sorted(p.relative_to(project / "one") for p in (project / "one").rglob("*.*"))
-    assert {"report.md", "summary.json", "contact_sheet.png"} <= {str(path) for path in made}
+    assert {"report.md", "summary.json", "contact_sheet.png", "model_card.md"} <= {str(path) for path in made}
     for path in made:
         assert (project / "one" / path).read_bytes() == (project / "two" / path).read_bytes()
     text = (project / "one/report.md").read_text()
-    of_the_stage_cards = {"model_card.md", "data_card.md"}
     targets = set(re.findall(r"\]\(([^)]+)\)", text))
-    assert of_the_stage_cards < targets
-    for target in targets - of_the_stage_cards:
+    assert {"model_card.md", "data_card.md"} < targets
+    for target in targets:
         assert (project / "one" / target).is_file()
     assert str(project) not in text
     summary = json.loads((project / "one/summary.json").read_text())
     assert summary["splits"] == [1, 3]
     assert sorted(summary["heads"]) == sorted(HEADS)
+    costs = json.loads((project / "one/accounting.json").read_text())["run"]
+    assert costs["heads"]["fusion"] == {"trainable_parameters": 10, "trained_in_all": 30, "gmac_per_video": 2.0}
+    assert costs["motion_net"]["input_gmac"] == 0.125
 
 
 def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_path: Path) -> None:
@@ -159,7 +187,7 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     params.update(heads=["zero_shot"], splits=[3])
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     left_over = [*tmp_path.glob("results/fusion/*"), *tmp_path.glob("results/zero_shot/split1*")]
-    assert len(left_over) == 12
+    assert len(left_over) == 13
     for path in left_over:
         path.write_text("left over from another run")
     succeed("summarize", tmp_path, **SUMMARIZE, gains="gains.csv", headline="headline.json", out="summary.json")
@@ -167,8 +195,8 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (list(summary["heads"]), summary["splits"]) == (["zero_shot"], [3])
     paths = {**REPORT, "summary": "summary.json", "gains": "gains.csv", "contact_sheet": "sheet.png"}
-    succeed("report", tmp_path, **paths, figures="figures", out="report.md")
-    assert [p.name for p in sorted((tmp_path / "figures").iterdir())] == [
+    succeed("report", tmp_path, **paths, **written("out"))
+    assert [p.name for p in sorted((tmp_path / "out/figures").iterdir())] == [
         "accuracy.svg",
         "confusion.svg",
         "cost.svg",
@@ -179,7 +207,7 @@ def test_damaged_logits_are_refused_and_nothing_is_written(project: Path, tmp_pa
     shutil.copy(project / "params.yaml", tmp_path)
     shutil.copytree(project / "preds/fusion", tmp_path / "preds")
     (tmp_path / "preds/split3.npz").write_bytes(b"PK\x03\x04 torn")
-    done = stage("evaluate", tmp_path, predictions="preds", out="results", head="fusion")
+    done = stage("evaluate", tmp_path, predictions="preds", out="results")
     assert done.returncode == 1
     assert "error: preds/split3.npz: cannot be read as npz" in done.stderr
     assert "Traceback" not in done.stderr

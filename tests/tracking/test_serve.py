@@ -34,6 +34,7 @@ from moclip.tracking.serving import Served, as_row
 from moclip.tracking.store import Store, store_at
 from moclip.tracking.tags import registered_name
 from tests.support.clips import encode, scrolling
+from tests.support.trained import pipeline
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = [
@@ -62,8 +63,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(tmp_path_factory.mktemp("clip") / "a.avi", scrolling(16, 3, -2))
 
 
-def logged(made: Result, models: Path, store: Store) -> Logged:
-    found = log_model(made, record(made, store).run_id, models, store)
+def logged(made: Result, root: Path, store: Store) -> Logged:
+    found = log_model(made, record(made, store).run_id, pipeline(root), store)
     assert found is not None
     return found
 
@@ -84,7 +85,7 @@ def models_of(store: Store, key: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def first(trained: Path, store: Store) -> Logged:
-    return logged(result("first", 60.0), trained / "models", store)
+    return logged(result("first", 60.0), trained, store)
 
 
 def test_first_model_is_registered_as_the_best(store: Store, first: Logged) -> None:
@@ -99,20 +100,19 @@ def test_model_that_is_there_is_not_made_again(
     trained: Path, store: Store, first: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_registry, "write_bundle", None)  # the heavy part would call it
-    assert logged(result("first", 60.0), trained / "models", store) == replace(first, created=False)
+    assert logged(result("first", 60.0), trained, store) == replace(first, created=False)
     assert models_of(store, "first") == [first.model_id]
 
 
 def test_alias_follows_validation_and_old_versions_stay(trained: Path, store: Store, first: Logged) -> None:
-    models = trained / "models"
-    assert logged(result("worse", 59.0), models, store).version is None
-    assert logged(result("equal", 60.0), models, store).version is None
+    assert logged(result("worse", 59.0), trained, store).version is None
+    assert logged(result("equal", 60.0), trained, store).version is None
     assert best(store) == "first"
-    assert logged(result("better", 61.0), models, store).version == "2"
+    assert logged(result("better", 61.0), trained, store).version == "2"
     assert best(store) == "better"
-    assert logged(result("no validation", math.nan), models, store).version is None
-    assert logged(result("more splits", 50.0, (1, 2)), models, store).version == "3"
-    assert logged(result("better", 61.0), models, store).version == "2"
+    assert logged(result("no validation", math.nan), trained, store).version is None
+    assert logged(result("more splits", 50.0, (1, 2)), trained, store).version == "3"
+    assert logged(result("better", 61.0), trained, store).version == "2"
     assert best(store) == "more splits"
     for key in ("first", "worse", "equal", "better"):
         assert len(models_of(store, key)) == 1
@@ -127,9 +127,9 @@ def test_model_that_was_left_half_written_is_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(model_registry.pyfunc, "save_model", killed)
         with pytest.raises(KeyboardInterrupt):
-            logged(result("torn", 10.0), trained / "models", store)
+            logged(result("torn", 10.0), trained, store)
     (torn,) = models_of(store, "torn")
-    again = logged(result("torn", 10.0), trained / "models", store)
+    again = logged(result("torn", 10.0), trained, store)
     assert again.created
     assert models_of(store, "torn") == [again.model_id] != [torn]
 
@@ -155,10 +155,10 @@ def test_results_without_a_model_to_serve_log_none(
     (tmp_path / "data").mkdir()
     shutil.copy(trained / "data/classes.csv", tmp_path / "data")
     write_json(tmp_path / "models/clip/meta.json", {"precomputed": "0" * 64})
-    assert log_model(made, run_id, tmp_path / "models", store) is None
+    assert log_model(made, run_id, pipeline(tmp_path), store) is None
     assert "clip.precomputed" in caplog.text
     assert models_of(store, "precomputed") == []
-    assert log_model(replace(made, children=[]), run_id, trained / "models", store) is None
+    assert log_model(replace(made, children=[]), run_id, pipeline(trained), store) is None
 
 
 def test_model_is_found_by_every_uri(
@@ -188,7 +188,7 @@ def test_model_of_another_project_is_refused(store: Store, first: Logged, tmp_pa
 
 
 def test_rows_that_say_too_little_or_too_much_are_refused(trained: Path, clip: Path) -> None:
-    served = Served(Predictor.load(trained / "models", head="motion_only"))
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"))
     for row in ({"path": None, "base64": None}, {"path": str(clip), "base64": "AAAA"}):
         with pytest.raises(MlflowException, match="exactly one of 'path' and 'base64'"):
             served.predict(pd.DataFrame([row]))

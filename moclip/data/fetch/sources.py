@@ -16,14 +16,14 @@ from moclip.data.ucf101 import LIST_FILES, LISTS, VIDEOS, listed_videos
 
 log = logging.getLogger(__name__)
 
-_CRCV = "https://www.crcv.ucf.edu/data"  # joined below: no text here may look like a path of the pipeline
+_CRCV = "https://www.crcv.ucf.edu/data/UCF101"
 OFFICIAL = "official"
 THUMOS = "thumos"
 URLS = {
-    OFFICIAL: f"{_CRCV}/UCF101/UCF101.rar",
+    OFFICIAL: f"{_CRCV}/UCF101.rar",
     THUMOS: "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip",
 }
-LISTS_URL = f"{_CRCV}/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
+LISTS_URL = f"{_CRCV}/UCF101TrainTestSplits-RecognitionTask.zip"
 
 
 @dataclass(frozen=True)
