@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stages.zero_shot import text_features
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json, sha256_file, write_json
