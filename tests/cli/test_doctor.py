@@ -18,7 +18,6 @@ from moclip.heads.registry import HEADS
 from stages.dvc.state import reasons
 from tests.support.imports import ROOT
 
-
 ARITHMETIC = {"kernels": "portable", "pinned": True, "digests": {"conv": "1", "gemm": "2"}}
 
 
