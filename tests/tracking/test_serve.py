@@ -29,9 +29,10 @@ from moclip.predict.predictor import Predictor
 from moclip.tracking import registry as model_registry
 from moclip.tracking.record import record
 from moclip.tracking.registry import Logged, fetch_model, log_model, validation_score
-from moclip.tracking.result import Child, Result, registered_name
+from moclip.tracking.result import Child, Result
 from moclip.tracking.serving import Served, as_row
 from moclip.tracking.store import Store, store_at
+from moclip.tracking.tags import registered_name
 from tests.support.clips import encode, scrolling
 from tests.support.trained import pipeline
 
@@ -51,8 +52,10 @@ def result(key: str, val_top1_pct: float, splits: tuple[int, ...] = (1,)) -> Res
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return store_at(tmp_path_factory.mktemp("a repository"))
+def store(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    root = tmp_path_factory.mktemp("a repository")
+    shutil.copy(migrated, root)
+    return store_at(root)
 
 
 @pytest.fixture(scope="module")
