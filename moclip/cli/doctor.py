@@ -111,7 +111,7 @@ def _alone(name: str, check: Callable[[], Finding]) -> Finding:
     except Exception as error:  # whatever is broken here, the other checks go on
         what = " ".join(f"{type(error).__name__}: {error}".split())
         missing = isinstance(error, ImportError)
-        return Finding(name, "missing", f"cannot be told ({what})", _INSTALL if missing else "see the message")
+        return Finding(name, "missing", f"could not be checked ({what})", _INSTALL if missing else "see the message")
 
 
 def _start(command: Sequence[str]) -> "subprocess.Popen[str]":
@@ -309,7 +309,7 @@ def _stages(process: "subprocess.Popen[str]") -> Finding:
     if stale is None and "lock" in complaint:
         return Finding("stages", "todo", "another DVC command is at work")
     if stale is None:
-        return Finding("stages", "missing", f"their state cannot be told ({complaint})", "dvc status")
+        return Finding("stages", "missing", f"their state is unknown ({complaint})", "dvc status")
     if not stale:
         return Finding("stages", "ok", "all are up to date")
     first = [f"{name} ({why[0]}{', and more' if len(why) > 1 else ''})" for name, why in stale.items()][:_STAGES_SHOWN]

@@ -120,7 +120,7 @@ def test_a_package_that_does_not_even_import_stops_no_other_check(places, monkey
     monkeypatch.setitem(sys.modules, "psutil", None)
     found = finding(places, "machine")
     assert found.state == "missing"
-    assert "cannot be told (ModuleNotFoundError" in found.found
+    assert "could not be checked (ModuleNotFoundError" in found.found
 
 
 def test_a_broken_pytorch_is_told_by_its_last_word(places, monkeypatch):
@@ -249,7 +249,7 @@ def test_the_command_examines_this_machine_and_this_repository():
     done = subprocess.run([*call, "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
     said = json.loads(done.stdout)
     found = {one["name"]: one for one in said["findings"]}
-    assert not [one for one in found.values() if "cannot be told" in one["found"] and one["name"] != "stages"]
+    assert not [one for one in found.values() if "could not be checked" in one["found"] and one["name"] != "stages"]
     assert found["python"]["found"] == ".".join(map(str, sys.version_info[:3]))
     assert "PyTorch built" in found["device"]["found"]
     assert done.returncode == int(any(one["state"] == "missing" for one in found.values()))

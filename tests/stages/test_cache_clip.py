@@ -46,7 +46,9 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     write_classes(Path("classes.csv"), CLASSES)
     write_split(Path("splits/split1.csv"), [Member(id_, label, "test", id_) for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
-    stage(monkeypatch, cache_clip, **LISTS, **TEXTS, images="images.npz", model="clip", prompts="none", templates="none")
+    stage(
+        monkeypatch, cache_clip, **LISTS, **TEXTS, images="images.npz", model="clip", prompts="none", templates="none"
+    )
     inputs = {"classes": "classes.csv", "splits": "splits", "clip": "images.npz", **TEXTS}
     stage(monkeypatch, head, heads="zero_shot", **inputs, model="models", preds="preds")
     predictions = read_predictions(Path("preds/split1.npz"))
