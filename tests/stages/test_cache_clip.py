@@ -49,7 +49,7 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     stage(
         monkeypatch, cache_clip, **LISTS, **TEXTS, images="images.npz", model="clip", prompts="none", templates="none"
     )
-    inputs = {"classes": "classes.csv", "splits": "splits", "clip": "images.npz", **TEXTS}
+    inputs = {"classes": "classes.csv", "splits": "splits", "clip": made["images"], **TEXTS}
     stage(monkeypatch, head, heads="zero_shot", **inputs, model="models", preds="preds")
     predictions = read_predictions(Path("preds/split1.npz"))
     order_of = np.argsort(predictions.labels)
