@@ -22,6 +22,7 @@ class Live:
     """A callback for each epoch: logs it and, once a training takes longer, shows it in MLflow.
 
     `MOCLIP_LIVE_AFTER_S` says after how many seconds (`inf`: never). A head that params.yaml does not list, but that is
+    trained for another one's sake, is not shown.
     """
 
     def __init__(self, head: str, split: int, epochs: int, data: Path) -> None:
