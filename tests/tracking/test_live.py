@@ -294,13 +294,13 @@ def test_follower_that_hangs_is_not_waited_for_and_shows_nothing_later(here: Pla
 def test_server_down_while_training_and_up_at_track(sqlite_server: str, tmp_path: Path, train: Start) -> None:
     port = free_port()
     here = replace(place(tmp_path / "repository", f"http://127.0.0.1:{port}"), dataset="down")
-    epochs = 3000
+    epochs = 600
     trainer = train(here, epochs)
     left = epochs
     while left > 1 and "no live curves" not in trainer.log.read_text():
         trainer.epochs(1)
         left -= 1
-        time.sleep(0.05)
+        time.sleep(0.2)
     follower = trainer.follower()
     trainer.epochs(left)
     assert trainer.end().count("no live curves in MLflow") == 1
