@@ -13,13 +13,14 @@ from moclip.data.lists import read_class_index
 from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.splits import Member, write_split
 from moclip.results.predictions import read_predictions
-from stages import _entry, cache_clip, clip_model, zero_shot
+from stages import _entry, cache_clip, clip_model, head
 from tests.support.imports import ROOT
 
 SWAPPED = ["Hammering", "HammerThrow", "JumpingJack", "JumpRope"]
 CLASSES = ["Archery", *SWAPPED, "YoYo"]  # in the order of UCF101's index
 LISTS = {"manifest": "manifest.csv", "classes": "classes.csv"}
-FILES = {"images": "images.npz", "texts": "texts.npz", "scale": "scale.json"}
+FILES = {"images": "images.npz", "texts": "texts.npz", "encoder": "encoder.json"}
+ZERO_SHOT = {"heads": "zero_shot", "clip": "images.npz", "texts": "texts.npz", "encoder": "encoder.json"}
 
 
 def stage(monkeypatch: pytest.MonkeyPatch, module: Any, **options: str) -> None:
@@ -47,7 +48,7 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     write_split(Path("splits/split1.csv"), [Member(id_, label, "test", id_) for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
     stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", prompts="none", templates="none")
-    stage(monkeypatch, zero_shot, classes="classes.csv", **FILES, splits="splits", preds="preds")
+    stage(monkeypatch, head, classes="classes.csv", splits="splits", **ZERO_SHOT, model="model", preds="preds")
     predictions = read_predictions(Path("preds/split1.npz"))
     order_of = np.argsort(predictions.labels)
     return [CLASSES[k] for k in predictions.logits.argmax(axis=1)[order_of]]
