@@ -56,7 +56,8 @@ def test_logits_are_those_of_the_pipeline_for_every_head(trained: Path, predicto
         found = predictor.predict(video_of(trained, video_id))
         assert set(found.logits) == set(servable())
         for head, predictions in expected.items():
-            np.testing.assert_allclose(found.logits[head], predictions.logits[row], atol=1e-4, rtol=1e-4)
+            # Batches of another size move last digits of features, which heads on a barely trained CLIP enlarge.
+            np.testing.assert_allclose(found.logits[head], predictions.logits[row], atol=1e-3, rtol=1e-3)
             assert found.classes[found.logits[head].argmax()] == predictions.classes[predictions.logits[row].argmax()]
 
 

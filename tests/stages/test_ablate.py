@@ -84,7 +84,9 @@ class Suite(Repository):
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     repository = Suite(path := tmp_path_factory.mktemp("repository"))
     shutil.copy(ROOT / "params.yaml", path)
-    for name, text in {"dvc.yaml": GRAPH, "stub.py": STUB, "ablations.yaml": SUITE, ".gitignore": "*.log\n"}.items():
+    texts = {"dvc.yaml": GRAPH, "heads/dvc.yaml": "stages: {}\n", "stub.py": STUB, "ablations.yaml": SUITE}
+    (path / "heads").mkdir()
+    for name, text in (texts | {".gitignore": "*.log\n"}).items():
         (path / name).write_text(text)
     repository.run("git", "init", "-q")
     repository.run("dvc", "init", "-q")
