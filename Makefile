@@ -39,6 +39,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 repro: $(INSTALLED) ## run the whole pipeline and print the results
 	dvc repro $(if $(QUIET),--quiet)
 	@moclip results
+	@git diff --quiet HEAD -- results reports 2>/dev/null || moclip verify 2>/dev/null | tail -n 1
 
 test: lint types ## set up, lint, check types, run the tests
 	python -m pytest -n logical --maxprocesses 8 --dist loadgroup

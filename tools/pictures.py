@@ -23,7 +23,7 @@ from moclip.base.errors import StoreError
 from moclip.base.progress import Progress
 from moclip.heads.registry import MAIN
 from moclip.report.contact_sheet import write_png
-from moclip.tracking.result import KIND_TAG
+from moclip.tracking import tags
 from stages._entry import arguments, command, log
 
 COMPARED = 3
@@ -129,7 +129,7 @@ def choose(address: str) -> Chosen:
     most = 0
     for experiment in _ask(address, "experiments/search", {"max_results": 100}).get("experiments", []):
         identity = experiment["experiment_id"]
-        parents = _runs(address, identity, f"tags.`{KIND_TAG}` = 'result'")
+        parents = _runs(address, identity, f"tags.`{tags.KIND}` = 'result'")
         most = max(most, len(parents))
         if len(parents) >= COMPARED:
             return Chosen(identity, parents, _child_with_curve(address, identity, parents[:COMPARED]))
@@ -179,7 +179,7 @@ def show_runs(driver: Any, address: str, chosen: Chosen) -> None:
         "selectedColumns": columns,
         "columnOrder": columns,
         "columnWidths": dict.fromkeys(columns, 175),
-        "searchFilter": f"tags.`{KIND_TAG}` = 'result'",
+        "searchFilter": f"tags.`{tags.KIND}` = 'result'",
     }
     page = f"MLflowLocalStorage-1.1-ExperimentPage-{json.dumps([chosen.experiment])}-ReactComponentState"
     _prepare(driver, address, {page: json.dumps(state)}, height=380 + 32 * min(len(chosen.parents), 10))

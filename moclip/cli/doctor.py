@@ -26,9 +26,15 @@ _SCARCE_BYTES = 2 << 30
 _ANSWER_SECONDS = 120
 _STAGES_SHOWN = 3
 _INSTALL = "make setup"
+_AFTER_A_RUN = "moclip verify, after a run"
 _DEVICE = (
     "import json, torch; gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())];"
     "print(json.dumps({'cuda': torch.version.cuda, 'gpus': gpus}))"
+)
+_ARITHMETIC = (
+    "import json, sys; from pathlib import Path; from moclip.base.arithmetic import apply, kernels_of;"
+    "chosen = apply(kernels_of(Path(sys.argv[1]))); from moclip.report.fingerprint import fingerprint;"
+    "print(json.dumps({'kernels': chosen.kernels, 'pinned': chosen.has_kernels, 'digests': fingerprint()}))"
 )
 
 
@@ -62,14 +68,16 @@ def run(args: argparse.Namespace, places: Places = PLACES) -> int:
 
 def examine(places: Places) -> list[Finding]:
     """All findings, in the order in which one would repair them."""
-    # Both take seconds; they work while the rest is looked at.
+    # All take seconds; they work while the rest is looked at.
     torch = _start([sys.executable, "-c", _DEVICE])
+    arithmetic = _start([sys.executable, "-c", _ARITHMETIC, str(places.params)])
     pipeline = _start(places.pipeline) if places.params.is_file() else None
     checks: dict[str, Callable[[], Finding]] = {
         "python": _python,
         "packages": _packages,
         "decoder": _decoder,
         "machine": _machine,
+        "arithmetic": lambda: _arithmetic(arithmetic, places.fingerprint),
         "device": lambda: _device(torch),
         "disk": _disk,
         "telemetry": lambda: _telemetry(places.dvc_config),
@@ -103,7 +111,7 @@ def _alone(name: str, check: Callable[[], Finding]) -> Finding:
     except Exception as error:  # whatever is broken here, the other checks go on
         what = " ".join(f"{type(error).__name__}: {error}".split())
         missing = isinstance(error, ImportError)
-        return Finding(name, "missing", f"cannot be told ({what})", _INSTALL if missing else "see the message")
+        return Finding(name, "missing", f"could not be checked ({what})", _INSTALL if missing else "see the message")
 
 
 def _start(command: Sequence[str]) -> "subprocess.Popen[str]":
@@ -168,6 +176,26 @@ def _machine() -> Finding:
     memory = psutil.virtual_memory()
     return Finding(
         "machine", "ok", f"{cores()} CPU cores, {_gib(memory.available)} of {_gib(memory.total)} memory free"
+    )
+
+
+def _arithmetic(process: "subprocess.Popen[str]", recorded: Path) -> Finding:
+    found, complaint = _answer(process)
+    if found is None:
+        return Finding("arithmetic", "missing", f"cannot be told ({complaint})", _INSTALL)
+    if found["kernels"] == "native":
+        return Finding("arithmetic", "ok", "native: this machine's fastest kernels; other machines give other digits")
+    if not found["pinned"]:
+        return Finding("arithmetic", "ok", "no AVX2 on this CPU: only threads are pinned", _AFTER_A_RUN)
+    kernels = "portable: AVX2 kernels, one thread"
+    if not recorded.is_file():
+        return Finding("arithmetic", "ok", f"{kernels}; no {recorded} to hold its digits against")
+    known = json.loads(recorded.read_text(encoding="utf-8"))["digests"]
+    others = sorted(name for name in known if found["digests"].get(name) != known[name])
+    if not others:
+        return Finding("arithmetic", "ok", f"{kernels}; all {len(known)} families give the recorded digits")
+    return Finding(
+        "arithmetic", "ok", f"{kernels}, but {', '.join(others)} give other digits than recorded", _AFTER_A_RUN
     )
 
 
@@ -281,7 +309,7 @@ def _stages(process: "subprocess.Popen[str]") -> Finding:
     if stale is None and "lock" in complaint:
         return Finding("stages", "todo", "another DVC command is at work")
     if stale is None:
-        return Finding("stages", "missing", f"their state cannot be told ({complaint})", "dvc status")
+        return Finding("stages", "missing", f"their state is unknown ({complaint})", "dvc status")
     if not stale:
         return Finding("stages", "ok", "all are up to date")
     first = [f"{name} ({why[0]}{', and more' if len(why) > 1 else ''})" for name, why in stale.items()][:_STAGES_SHOWN]

@@ -22,6 +22,7 @@ class Places:
     predictions: Path = Path("preds")
     summary: Path = Path("reports/summary.json")
     report: Path = Path("reports/report.md")
+    fingerprint: Path = Path("reports/fingerprint.json")
     costs: Path = Path("reports/cost.json")
     work: Path = Path(".work")
     dvc_config: Path = Path(".dvc/config")

@@ -98,31 +98,26 @@ def export(source: Path | Pipeline, split: int | None, head: str, out: Path) -> 
     if head not in with_weights():
         raise ParamsError(f"head must be one of {with_weights()}, which have weights of their own; got '{head}'")
     files = open_model(source, split)
-    fitted = load_head(files, head)
+    fitted, motion = load_head(files, head), load_motion(files)
     if not isinstance(fitted, Mlp):
         raise ParamsError(f"head '{head}': only an MLP can be written as ONNX; ask it by `moclip predict`")
+    made_for, widths = motion.made_for, stream_inputs(fitted.head)
+    shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
+    fields = {"fields": ModelInput(shape, 0.0, FIELD_PX)}
+    facts: dict[str, Any] = {
+        "split": files.split,
+        "head": head,
+        "classes": list(files.classes),
+        "input": made_for.model_dump(),
+        "encoding": motion.net.encoding,
+        "bound_px": motion.net.bound_px,
+        "fields": ["n", *shape],
+        "streams": {name: inputs.shape[0] for name, inputs in widths.items()},
+    }
     with writing_directory(out, META, files.folders) as temporary:
-        motion, widths = load_motion(files), stream_inputs(fitted.head)
-        made_for = motion.made_for
-        shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
         deviations = {
-            MOTION: write_onnx(
-                temporary / MOTION,
-                _MotionOutputs(motion.net),
-                {"fields": ModelInput(shape, 0.0, FIELD_PX)},
-                ("features", "logits"),
-            ),
+            MOTION: write_onnx(temporary / MOTION, _MotionOutputs(motion.net), fields, ("features", "logits")),
             HEAD: write_onnx(temporary / HEAD, _HeadOnStreams(fitted.head), widths, ("logits",)),
-        }
-        facts: dict[str, Any] = {
-            "split": files.split,
-            "head": head,
-            "classes": list(files.classes),
-            "input": made_for.model_dump(),
-            "encoding": motion.net.encoding,
-            "bound_px": motion.net.bound_px,
-            "fields": ["n", *shape],
-            "streams": {name: inputs.shape[0] for name, inputs in widths.items()},
         }
         write_manifest(temporary, META, facts)
     return deviations

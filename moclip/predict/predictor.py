@@ -216,14 +216,8 @@ def load_heads(files: ModelFiles, asked: str) -> dict[str, Fitted]:
     """The head that is asked, and of those on one of its streams alone the ones that are there.
 
     Raises:
-        StoreError: the head is not there, is torn, or sees motion by a network that answers for no other head.
+        StoreError: as `load_head`.
     """
-    if asked in files.heads and (files.heads[asked] / MOTION).is_dir():
-        raise StoreError(
-            f"{files.heads[asked]}: {asked} was trained with a motion network whose statistics drifted "
-            f"({HEADS[asked].section}.backbone_statistics: drift), which answers for no other head; choose another "
-            "head, or train with frozen statistics"
-        )
     found = {asked: load_head(files, asked)}
     streams = set(found[asked].streams)
     for head in servable():
@@ -235,9 +229,9 @@ def load_heads(files: ModelFiles, asked: str) -> dict[str, Fitted]:
 
 
 def is_there(files: ModelFiles, head: str) -> bool:
-    """Whether a model has a head: its own directory, or what its stream needs to answer by itself."""
+    """Whether a model has a head that answers: its own directory, or what its stream needs to answer by itself."""
     if not HEADS[head].is_of_stream:
-        return head in files.heads
+        return head in files.heads and not _has_drifted(files, head)
     return files.motion.is_dir() if MOTION in HEADS[head].streams else files.texts is not None
 
 
@@ -245,7 +239,7 @@ def load_head(files: ModelFiles, head: str) -> Fitted:
     """A head, of its own directory or of its stream.
 
     Raises:
-        StoreError: it is not there, or torn.
+        StoreError: it is not there, is torn, or sees motion by a network that answers for no other head.
     """
     if not HEADS[head].is_of_stream:
         return _of_own_weights(files, head)
@@ -255,8 +249,19 @@ def load_head(files: ModelFiles, head: str) -> Fitted:
 def _of_own_weights(files: ModelFiles, head: str) -> Fitted:
     if head not in files.heads:
         raise StoreError(f"no head '{head}' of split {files.split}; {files.remedy}")
+    if _has_drifted(files, head):
+        raise StoreError(
+            f"{files.heads[head]}: {head} was trained with a motion network whose statistics drifted "
+            f"({HEADS[head].section}.backbone_statistics: drift), which answers for no other head; choose another "
+            "head, or train with frozen statistics"
+        )
     fitted: Fitted = module_of(head).load(files.heads[head])
     return fitted
+
+
+def _has_drifted(files: ModelFiles, head: str) -> bool:
+    """Whether a head was trained with a motion network of its own, which lies beside its weights."""
+    return (files.heads[head] / MOTION).is_dir()
 
 
 def _of_class_texts(files: ModelFiles, head: str) -> Fitted:

@@ -34,7 +34,7 @@ class ComparedHead:
     """One head of one variant, on the splits that all variants with this head have in common.
 
     `difference` is top-1 minus that of the baseline in points, None for the baseline itself and for
-    a head that it lacks; `interval` is None where no spread can be told.
+    a head that it lacks; `interval` is None where no spread can be estimated.
     """
 
     head: str

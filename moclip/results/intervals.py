@@ -70,7 +70,7 @@ def accuracy_interval(
         seed: Together with the split it seeds the draws.
 
     Returns:
-        None where no spread can be told: a split has a single group, or two splits, which are drawn apart, share one.
+        None where no spread can be estimated: a split has a single group, or two splits, drawn apart, share one.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, equations 14.9 to 14.15;
     the widening is that of `_ends`.

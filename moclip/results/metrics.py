@@ -23,7 +23,7 @@ class Metrics:
     """Accuracies of one head on one split, with their counts; percentages have four decimals.
 
     `top5_pct` takes the best min(5, n_classes). The interval is of `top1_pct`; it is None with a
-    single group, from which no spread can be told. `ece_pct` and `nll_nats` are of the softmax of the logits.
+    single group, from which no spread can be estimated. `ece_pct` and `nll_nats` are of the softmax of the logits.
     """
 
     head: str

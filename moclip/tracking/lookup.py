@@ -12,81 +12,69 @@ from typing import Any
 import requests
 
 from moclip.heads.registry import MAIN
-from moclip.tracking.result import (
-    ALIAS,
-    CLONE_TAG,
-    COMPLETE_TAG,
-    EXPERIMENT_TAG,
-    KEY_TAG,
-    MODEL_TAG,
-    Result,
-    experiment_name,
-    registered_name,
-)
+from moclip.tracking import tags
+from moclip.tracking.result import Result
 from moclip.tracking.store import Store
 
+Found = tuple[dict[str, dict[str, str]], set[str]]
+"""Tags by run, of the result's runs and the clone's live ones; and complete models, if the best one has its alias."""
 _TAGS = """
     SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) JOIN experiments e USING (experiment_id)
     WHERE e.name = ? AND e.lifecycle_stage = 'active' AND runs.lifecycle_stage = 'active'
     AND run_uuid IN (SELECT run_uuid FROM tags WHERE (key, value) IN ((?, ?), (?, ?)))
 """
-_READY_MODELS = """
-    SELECT model_id FROM logged_models m JOIN experiments e USING (experiment_id)
-    WHERE e.name = ? AND m.lifecycle_stage = 'active' AND m.status = 2
+_MODELS = """
+    SELECT model_id FROM logged_models WHERE lifecycle_stage = 'active' AND status = 2
+    AND EXISTS (SELECT * FROM registered_model_aliases WHERE name = ? AND alias = ?)
 """
-_BEST = "SELECT 1 FROM registered_model_aliases WHERE name = ? AND alias = ?"
-Seen = tuple[dict[str, dict[str, str]], set[str], bool]
 
 
 def shown_run(result: Result, store: Store) -> str | None:
     """The parent run of a result of which nothing is left to do; None where something may be."""
-    look = _look_into_file if store.is_file else _ask_server
     try:
-        runs, ready_models, best_is_named = look(result, store)
+        runs, models = (_look_into_file if store.is_file else _ask_server)(result, store)
     except (sqlite3.Error, requests.RequestException, LookupError, ValueError):
         return None
-    own = {run: tags for run, tags in runs.items() if tags.get(KEY_TAG) == result.key}
-    if len(own) < len(runs):  # a live run is there, which may be one to delete
+    if not all(_is_known(own, result) for own in runs.values()):
         return None
-    if result.dvc_experiment and any(
-        result.dvc_experiment not in tags[EXPERIMENT_TAG].split() for tags in own.values()
-    ):
-        return None
-    served = any(child.head == MAIN for child in result.children)
-    for run, tags in own.items():
-        if COMPLETE_TAG in tags and (not served or (best_is_named and tags.get(MODEL_TAG) in ready_models)):
-            return run
-    return None
+    needs_model = any(child.head == MAIN for child in result.children)
+    whole = [run for run, own in runs.items() if tags.COMPLETE in own]
+    return next((run for run in whole if not needs_model or runs[run].get(tags.MODEL) in models), None)
 
 
-def _look_into_file(result: Result, store: Store) -> Seen:
+def _is_known(own: dict[str, str], result: Result) -> bool:
+    """Whether a run is no live one, and names the DVC experiment."""
+    return tags.KEY in own and (result.dvc_experiment or "") in ["", *own[tags.EXPERIMENT].split()]
+
+
+def _look_into_file(result: Result, store: Store) -> Found:
     address = Path(store.uri.removeprefix("sqlite:///")).as_uri() + "?mode=ro"
-    name = experiment_name(result.dataset)
+    wanted = (tags.experiment_name(result.dataset), tags.KEY, result.key, tags.CLONE, store.clone)
+    runs: dict[str, dict[str, str]] = {}
     with closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
-        runs: dict[str, dict[str, str]] = {}
-        for run, key, value in database.execute(_TAGS, (name, KEY_TAG, result.key, CLONE_TAG, store.clone)):
+        for run, key, value in database.execute(_TAGS, wanted):
             runs.setdefault(run, {})[key] = value
-        ready = {model for (model,) in database.execute(_READY_MODELS, (name,))}
-        named = database.execute(_BEST, (registered_name(result.dataset), ALIAS)).fetchone()
-    return runs, ready, named is not None
+        models = database.execute(_MODELS, (tags.registered_name(result.dataset), tags.BEST)).fetchall()
+    return runs, {model for (model,) in models}
 
 
-def _ask_server(result: Result, store: Store) -> Seen:
-    def ask(what: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = requests.post(f"{store.uri}/api/2.0/mlflow/{what}/search", json=body, timeout=5)
+def _ask_server(result: Result, store: Store) -> Found:
+    api = f"{store.uri}/api/2.0/mlflow"
+
+    def search(what: str, name: str, body: dict[str, Any]) -> list[Any]:
+        answer = requests.post(f"{api}/{what}/search", json=body, timeout=5)
         answer.raise_for_status()
-        return answer.json()
+        return list(answer.json().get(name, []))
 
-    condition = f"name = '{experiment_name(result.dataset)}'"
-    (experiment,) = ask("experiments", {"filter": condition, "max_results": 1})["experiments"]
+    own, live = f"tags.`{tags.KEY}` = '{result.key}'", f"tags.`{tags.CLONE}` = '{store.clone}'"
+    named = {"filter": f"name = '{tags.experiment_name(result.dataset)}'", "max_results": 1}
+    (experiment,) = search("experiments", "experiments", named)
     within = {"experiment_ids": [experiment["experiment_id"]]}
-    mine, live = f"tags.`{KEY_TAG}` = '{result.key}'", f"tags.`{CLONE_TAG}` = '{store.clone}'"
-    runs = [run for wanted in (mine, live) for run in ask("runs", {**within, "filter": wanted}).get("runs", [])]
-    models = ask("logged-models", {**within, "filter": mine}).get("models", [])
-    best = {"name": registered_name(result.dataset), "alias": ALIAS}
-    named = requests.get(f"{store.uri}/api/2.0/mlflow/registered-models/alias", best, timeout=5)
+    runs = [run for wanted in (own, live) for run in search("runs", "runs", {**within, "filter": wanted})]
+    models = [model["info"] for model in search("logged-models", "models", {**within, "filter": own})]
+    best = {"name": tags.registered_name(result.dataset), "alias": tags.BEST}
+    has_best = requests.get(f"{api}/registered-models/alias", best, timeout=5).ok
     return (
         {run["info"]["run_id"]: {tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs},
-        {model["info"]["model_id"] for model in models if model["info"]["status"] == "LOGGED_MODEL_READY"},
-        named.ok,
+        {model["model_id"] for model in models if has_best and model["status"] == "LOGGED_MODEL_READY"},
     )

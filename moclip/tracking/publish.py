@@ -2,21 +2,17 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from moclip.predict.bundle import Pipeline
 from moclip.tracking.lookup import shown_run
 from moclip.tracking.pending import deliver, is_empty, keep
 from moclip.tracking.result import Result
 from moclip.tracking.store import ServerError, Store
 
-if TYPE_CHECKING:
-    from moclip.predict.bundle import Pipeline
-    from moclip.tracking.record import Recorded
-
 log = logging.getLogger(__name__)
 
 
-def publish(result: Result, models: "Pipeline", store: Store, pending: Path) -> None:
+def publish(result: Result, models: Pipeline, store: Store, pending: Path) -> None:
     """Make sure that MLflow shows a result once, with its model, and no live run of its trainings.
 
     Args:
@@ -32,12 +28,13 @@ def publish(result: Result, models: "Pipeline", store: Store, pending: Path) -> 
         log.info("MLflow: '%s', run %s already there in %s", result.variant, run, store.shown)
         return
     # Late: MLflow takes 3 s to import.
+    from moclip.tracking.record import record
     from moclip.tracking.registry import log_model
 
     try:
-        recorded = _record(result, store)
+        recorded = record(result, store)
         log_model(result, recorded.run_id, models, store)
-        late = deliver(pending, lambda kept: _record(kept, store))
+        late = deliver(pending, lambda kept: record(kept, store))
     except ServerError as error:
         if store.is_file:
             raise
@@ -48,12 +45,3 @@ def publish(result: Result, models: "Pipeline", store: Store, pending: Path) -> 
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, done, store.shown)
     if late:
         log.info("MLflow: %d results recorded that had waited for the server", late)
-
-
-def _record(result: Result, store: Store) -> "Recorded":
-    from moclip.tracking.live import delete_ended
-    from moclip.tracking.record import record
-
-    recorded = record(result, store)
-    delete_ended(store, result.dataset, result.dvc_experiment)
-    return recorded

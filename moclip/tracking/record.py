@@ -15,19 +15,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
 from moclip.base.errors import StoreError
+from moclip.tracking import tags
 from moclip.tracking.client import locked
-from moclip.tracking.result import (
-    COMPLETE_TAG,
-    EXPERIMENT_TAG,
-    KEY_TAG,
-    KIND_TAG,
-    VARIANT_TAG,
-    Child,
-    Result,
-    experiment_name,
-    head_tags,
-    run_name,
-)
+from moclip.tracking.process import is_alive
+from moclip.tracking.result import Child, Result
 from moclip.tracking.store import Store
 
 # MLflow's own limits: longer values are refused or cut by the server, larger requests refused.
@@ -46,7 +37,10 @@ class Recorded:
 
 
 def record(result: Result, store: Store) -> Recorded:
-    """Make sure that the store shows this result exactly once; runs that an interrupted call left are deleted first.
+    """Make sure that the store shows this result exactly once.
+
+    Runs that an interrupted call left half-written are made again. Live runs that the result leaves without use are
+    deleted.
 
     Raises:
         StoreError: a value is over MLflow's limits, an artifact is missing, or the store is busy.
@@ -55,13 +49,31 @@ def record(result: Result, store: Store) -> Recorded:
     _check(result)
     with locked(store) as client:
         experiment = experiment_of(client, result.dataset, store.artifacts)
-        found = list(client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{result.key}'"))
-        if complete := [run for run in found if COMPLETE_TAG in run.data.tags]:
-            _name_experiment(client, found, result.dvc_experiment)
-            return Recorded(complete[0].info.run_id, created=False)
-        for run in found:
+        recorded = _record(client, experiment, result)
+        _delete_live(client, experiment, store.clone, result.dvc_experiment or "")
+        return recorded
+
+
+def _record(client: MlflowClient, experiment: str, result: Result) -> Recorded:
+    found = list(client.search_runs([experiment], f"tags.`{tags.KEY}` = '{result.key}'"))
+    if complete := [run for run in found if tags.COMPLETE in run.data.tags]:
+        _name_experiment(client, found, result.dvc_experiment)
+        return Recorded(complete[0].info.run_id, created=False)
+    for run in found:
+        client.delete_run(run.info.run_id)
+    return Recorded(_create(client, experiment, result), created=True)
+
+
+def _delete_live(client: MlflowClient, experiment: str, clone: str, dvc_experiment: str) -> None:
+    """Delete this clone's live runs whose process has ended: those of this DVC experiment, and unfinished ones.
+
+    Finished ones of another experiment stay until its own `track`.
+    """
+    for run in client.search_runs([experiment], f"tags.`{tags.CLONE}` = '{clone}' and tags.`{tags.KIND}` = 'live'"):
+        unfinished = run.info.status != "FINISHED"
+        own = run.data.tags[tags.EXPERIMENT] == dvc_experiment
+        if (own or unfinished) and not is_alive(run.data.tags[tags.PROCESS]):
             client.delete_run(run.info.run_id)
-        return Recorded(_create(client, experiment, result), created=True)
 
 
 def _check(result: Result) -> None:
@@ -81,7 +93,7 @@ def _check(result: Result) -> None:
 
 def experiment_of(client: MlflowClient, dataset: str, artifacts: str | None) -> str:
     """Id of the experiment of a data set, made or brought back where needed."""
-    name = experiment_name(dataset)
+    name = tags.experiment_name(dataset)
     found = client.get_experiment_by_name(name)
     if found is None:
         location = artifacts and f"{artifacts}/{name}"
@@ -95,32 +107,34 @@ def experiment_of(client: MlflowClient, dataset: str, artifacts: str | None) -> 
 def _name_experiment(client: MlflowClient, runs: Iterable[Run], dvc_experiment: str | None) -> None:
     """Add a DVC experiment that came to a known result, so that it is found under its name too."""
     for run in runs:
-        names = run.data.tags.get(EXPERIMENT_TAG, "").split()
+        names = run.data.tags.get(tags.EXPERIMENT, "").split()
         if dvc_experiment and dvc_experiment not in names:
-            client.set_tag(run.info.run_id, EXPERIMENT_TAG, " ".join([*names, dvc_experiment]))
+            client.set_tag(run.info.run_id, tags.EXPERIMENT, " ".join([*names, dvc_experiment]))
 
 
 def _create(client: MlflowClient, experiment: str, result: Result) -> str:
-    tags = {
+    shared = {
         **result.tags,
-        KEY_TAG: result.key,
-        VARIANT_TAG: result.variant,
-        EXPERIMENT_TAG: result.dvc_experiment or "",
+        tags.KEY: result.key,
+        tags.VARIANT: result.variant,
+        tags.EXPERIMENT: result.dvc_experiment or "",
     }
-    parent = _start(client, experiment, result.variant, {**tags, KIND_TAG: "result"})
+    parent = _start(client, experiment, result.variant, {**shared, tags.KIND: "result"})
     _log(client, parent, result.params, metrics(result.summary))
     for child in result.children:
-        _create_child(client, experiment, result, child, {**tags, "mlflow.parentRunId": parent})
+        _create_child(client, experiment, result, child, {**shared, "mlflow.parentRunId": parent})
     _log_data(client, parent, result.data)
     _log_artifacts(client, parent, result)
     client.set_terminated(parent)
-    client.set_tag(parent, COMPLETE_TAG, "true")
+    client.set_tag(parent, tags.COMPLETE, "true")
     return parent
 
 
-def _create_child(client: MlflowClient, experiment: str, result: Result, child: Child, tags: Mapping[str, str]) -> None:
-    own = {**tags, **head_tags(child.head, child.split), KIND_TAG: "head"}
-    run = _start(client, experiment, run_name(result.variant, child.head, child.split), own)
+def _create_child(
+    client: MlflowClient, experiment: str, result: Result, child: Child, shared: Mapping[str, str]
+) -> None:
+    own = {**shared, **tags.of_head(child.head, child.split), tags.KIND: "head"}
+    run = _start(client, experiment, tags.run_name(result.variant, child.head, child.split), own)
     curves = [metrics({name: value}, epoch) for name, points in child.curves.items() for epoch, value in points]
     # The UI's filters see a run's own parameters only, so children repeat them.
     _log(client, run, result.params, [*metrics(child.metrics), *chain.from_iterable(curves)])
@@ -128,8 +142,8 @@ def _create_child(client: MlflowClient, experiment: str, result: Result, child: 
     client.set_terminated(run)
 
 
-def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
-    return str(client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+def _start(client: MlflowClient, experiment: str, name: str, own: Mapping[str, str]) -> str:
+    return str(client.create_run(experiment, run_name=name, tags=dict(own)).info.run_id)
 
 
 def metrics(values: Mapping[str, float], step: int = 0, time_ms: int | None = None) -> list[Metric]:

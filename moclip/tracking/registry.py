@@ -20,6 +20,7 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -35,15 +36,14 @@ from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path
 from moclip.heads.registry import MAIN
 from moclip.predict.bundle import Pipeline, check_clip, open_model, write_bundle
+from moclip.tracking import tags
 from moclip.tracking.client import locked
 from moclip.tracking.provenance import package_versions
-from moclip.tracking.result import ALIAS, KEY_TAG, MODEL_TAG, Result, registered_name
+from moclip.tracking.result import Result
 from moclip.tracking.serving import signature
 from moclip.tracking.store import Store, first_line
 from moclip.video.write import encode
 
-SCORE_TAG = "moclip.val_top1_pct"
-SPLITS_TAG = "moclip.splits"
 LOADER = "moclip.tracking.serving"
 LOADERS = (LOADER, "moclip.serving")  # the module's name in models that were logged before it moved
 REQUIREMENTS = (
@@ -106,7 +106,7 @@ def log_model(result: Result, run_id: str, models: Pipeline, store: Store) -> Lo
         if model_id is None:
             return None
         version = _register(client, run_id, model_id, result, splits)
-        client.set_tag(run_id, MODEL_TAG, model_id)  # last: `moclip.tracking.lookup` takes it for the end of this work
+        client.set_tag(run_id, tags.MODEL, model_id)  # last: `moclip.tracking.lookup` takes it for the end of this work
         return Logged(model_id, known is None, version)
 
 
@@ -114,7 +114,7 @@ def _known_model(client: MlflowClient, run_id: str, key: str) -> str | None:
     """The complete model of a result; those that an interrupted call left are deleted."""
     experiment = client.get_run(run_id).info.experiment_id
     known = None
-    for model in client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
+    for model in client.search_logged_models([experiment], f"tags.`{tags.KEY}` = '{key}'"):
         if model.status == LoggedModelStatus.READY:
             known = known or str(model.model_id)
         else:
@@ -140,7 +140,7 @@ def _log(client: MlflowClient, run_id: str, result: Result, folder: Path) -> str
         client.get_run(run_id).info.experiment_id,
         name=MAIN,
         source_run_id=run_id,
-        tags={KEY_TAG: result.key},
+        tags={tags.KEY: result.key},
         params=dict(result.params),
     )
     versions = package_versions(REQUIREMENTS)
@@ -164,27 +164,26 @@ def _log(client: MlflowClient, run_id: str, result: Result, folder: Path) -> str
 
 def _register(client: MlflowClient, run_id: str, model_id: str, result: Result, splits: list[int]) -> str | None:
     """The version of this model, made now if it is the best so far; None if it never was."""
-    name = registered_name(result.dataset)
+    name = tags.registered_name(result.dataset)
     score = validation_score(result, result.params.get(f"{MAIN}.select", "val"))
     best = _best(client, name)
-    mine = [version for version in _versions(client, name) if version.tags.get(KEY_TAG) == result.key]
+    versions = client.search_model_versions(f"name = '{name}'")
+    mine = [version for version in versions if version.tags.get(tags.KEY) == result.key]
     if score is None or (best is not None and _rank(best) >= (len(splits), score)):
         return str(mine[0].version) if mine else None
     if not mine:
-        tags = {
-            KEY_TAG: result.key,
-            MODEL_TAG: model_id,  # SQLite forgets the id that a version is given
-            SCORE_TAG: repr(score),
-            SPLITS_TAG: " ".join(map(str, splits)),
+        own = {
+            tags.KEY: result.key,
+            tags.MODEL: model_id,  # SQLite forgets the id that a version is given
+            tags.SCORE: repr(score),
+            tags.SPLITS: " ".join(map(str, splits)),
         }
-        mine = [_create_version(client, name, run_id, model_id, tags, result.variant)]
-    client.set_registered_model_alias(name, ALIAS, mine[0].version)
+        mine = [_create_version(client, name, run_id, model_id, tags=own, description=result.variant)]
+    client.set_registered_model_alias(name, tags.BEST, mine[0].version)
     return str(mine[0].version)
 
 
-def _create_version(
-    client: MlflowClient, name: str, run_id: str, model_id: str, tags: dict[str, str], description: str
-) -> ModelVersion:
+def _create_version(client: MlflowClient, name: str, run_id: str, model_id: str, **words: Any) -> ModelVersion:
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -192,22 +191,18 @@ def _create_version(
             raise
     # Not `models:/<id>`, which MLflow looks up in the store of the whole process.
     place = client.get_logged_model(model_id).artifact_location
-    return client.create_model_version(name, place, run_id, tags=tags, description=description, model_id=model_id)
-
-
-def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    return list(client.search_model_versions(f"name = '{name}'"))
+    return client.create_model_version(name, place, run_id, model_id=model_id, **words)
 
 
 def _best(client: MlflowClient, name: str) -> ModelVersion | None:
     try:
-        return client.get_model_version_by_alias(name, ALIAS)
+        return client.get_model_version_by_alias(name, tags.BEST)
     except MlflowException:  # neither the name nor the alias needs to be there yet
         return None
 
 
 def _rank(version: ModelVersion) -> tuple[int, float]:
-    return len(version.tags.get(SPLITS_TAG, "").split()), float(version.tags.get(SCORE_TAG, "-inf"))
+    return len(version.tags.get(tags.SPLITS, "").split()), float(version.tags.get(tags.SCORE, "-inf"))
 
 
 def example_video(folder: Path) -> str:
@@ -257,7 +252,7 @@ def _model_id(client: MlflowClient, uri: str) -> str:
 
 
 def _id_of(version: ModelVersion) -> str:
-    return str(version.tags.get(MODEL_TAG, version.model_id))
+    return str(version.tags.get(tags.MODEL, version.model_id))
 
 
 def _folder(client: MlflowClient, model: LoggedModel, cache: Path) -> Path:

@@ -1,6 +1,5 @@
 """A result as MLflow shows it: one parent run, one child run for each head and split. Knows nothing of MLflow."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +9,6 @@ from moclip.base.errors import StoreError
 from moclip.base.files import read_json
 from moclip.training.history import columns, read_history
 
-KEY_TAG = "moclip.result"
-KIND_TAG = "moclip.kind"  # result, head or live
-COMPLETE_TAG = "moclip.complete"
-EXPERIMENT_TAG = "moclip.dvc_experiments"
-HEAD_TAG = "moclip.head"
-SPLIT_TAG = "moclip.split"
-VARIANT_TAG = "moclip.variant"
-CLONE_TAG = "moclip.clone"
-MODEL_TAG = "moclip.model_id"
-ALIAS = "best"
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 Point = tuple[int, float]
@@ -58,20 +47,6 @@ class Result:
     artifacts: Sequence[Path] = ()
 
 
-def experiment_name(dataset: str) -> str:
-    """The MLflow experiment that holds the runs of a data set."""
-    return f"moclip-{dataset}"
-
-
-def registered_name(dataset: str) -> str:
-    """The name that the models of a data set are registered under.
-
-    >>> registered_name("UCF101, 10 classes")
-    'moclip-ucf101-10-classes'
-    """
-    return "moclip-" + re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-")
-
-
 def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: int = 3) -> str:
     """The parameters of a run that differ from the baseline, at most so many; `base` if none does.
 
@@ -89,16 +64,6 @@ def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: i
 def _brief(value: str, most: int = 40) -> str:
     value = value.replace('"', "").replace(" ", "")
     return value if len(value) <= most else value[: most - 1] + "…"
-
-
-def run_name(variant: str, head: str, split: int) -> str:
-    """Name of the run of one head on one split."""
-    return f"{variant} / {head} / split {split}"
-
-
-def head_tags(head: str, split: int) -> dict[str, str]:
-    """Tags of a run of one head on one split."""
-    return {HEAD_TAG: head, SPLIT_TAG: str(split)}
 
 
 def read_child(head: str, split: int, metrics: Path, history: Path, data: Mapping[str, str]) -> Child:

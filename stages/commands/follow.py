@@ -35,7 +35,8 @@ def show(header: dict[str, Any], lines: BufferedReader) -> None:
     dataset = read_json(Path(header["data"]).with_name("dataset.json"))["name"]
     variant = variant_name(flatten(all_params()), flatten(baseline_params()))
     # Late: MLflow takes 3 s to import.
-    from moclip.tracking.live import Training, follow, process_tag
+    from moclip.tracking.live import Training, follow
+    from moclip.tracking.process import process_tag
 
     training = Training(
         dataset=dataset,

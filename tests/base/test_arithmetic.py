@@ -79,7 +79,8 @@ def test_processor_is_asked_for_its_flags(tmp_path: Path, flags: str, has: bool)
 def test_refuses_when_a_library_has_read_the_environment(library: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in {**ONE_THREAD, **AVX2}}
     code = f"import {library}; from moclip.base.arithmetic import apply; apply('portable')"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, check=False, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "was imported before its kernels were chosen" in done.stderr
 
@@ -105,7 +106,7 @@ def digests(code: str, environment: Mapping[str, str], *before: str) -> dict[str
     """Print the fingerprint as a process with these variables gives it."""
     clean = {name: value for name, value in os.environ.items() if name not in {**ONE_THREAD, **AVX2}}
     words = [*before, sys.executable, "-c", f"{code}; import json; print(json.dumps(fingerprint()))"]
-    done = subprocess.run(words, env=clean | environment, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(words, check=False, env=clean | environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
     return found

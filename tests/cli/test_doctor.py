@@ -18,6 +18,8 @@ from moclip.heads.registry import HEADS
 from stages.dvc.state import reasons
 from tests.support.imports import ROOT
 
+ARITHMETIC = {"kernels": "portable", "pinned": True, "digests": {"conv": "1", "gemm": "2"}}
+
 
 def says(answer: str) -> tuple[str, ...]:
     """A command that prints this."""
@@ -28,6 +30,8 @@ def says(answer: str) -> tuple[str, ...]:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """A repository in which everything is done; PyTorch answers at once."""
     monkeypatch.setattr(doctor, "_DEVICE", """print('{"cuda": "13.0", "gpus": ["Board 1"]}')""")
+    monkeypatch.setattr(doctor, "_ARITHMETIC", f"print({json.dumps(ARITHMETIC)!r})")
+    (tmp_path / "fingerprint.json").write_text(json.dumps(ARITHMETIC))
     monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "config").write_text("[core]\n    analytics = false\n")
@@ -47,6 +51,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         clip=tmp_path / "clip",
         predictions=tmp_path / "preds",
         report=tmp_path / "report.md",
+        fingerprint=tmp_path / "fingerprint.json",
         dvc_config=tmp_path / "config",
         pipeline=says("{}"),
     )
@@ -78,6 +83,25 @@ def test_all_is_well_leads_to_a_prediction(places):
     assert next_command(found) == "moclip predict VIDEO"
 
 
+@pytest.mark.parametrize(
+    ("here", "found", "remedy"),
+    [
+        ({}, "portable: AVX2 kernels, one thread; all 2 families give the recorded digits", ""),
+        (
+            {"digests": {"conv": "9", "gemm": "2"}},
+            "portable: AVX2 kernels, one thread, but conv give other digits than recorded",
+            "moclip verify, after a run",
+        ),
+        ({"pinned": False}, "no AVX2 on this CPU: only threads are pinned", "moclip verify, after a run"),
+        ({"kernels": "native"}, "native: this machine's fastest kernels; other machines give other digits", ""),
+    ],
+)
+def test_arithmetic_is_held_against_the_recorded_one(places, monkeypatch, here, found, remedy):
+    monkeypatch.setattr(doctor, "_ARITHMETIC", f"print({json.dumps(ARITHMETIC | here)!r})")
+    by_name = {one.name: one for one in examine(places)}
+    assert (by_name["arithmetic"].found, by_name["arithmetic"].remedy) == (found, remedy)
+
+
 def test_a_missing_and_an_outdated_package_are_named(places, monkeypatch):
     real = metadata.version
 
@@ -96,7 +120,7 @@ def test_a_package_that_does_not_even_import_stops_no_other_check(places, monkey
     monkeypatch.setitem(sys.modules, "psutil", None)
     found = finding(places, "machine")
     assert found.state == "missing"
-    assert "cannot be told (ModuleNotFoundError" in found.found
+    assert "could not be checked (ModuleNotFoundError" in found.found
 
 
 def test_a_broken_pytorch_is_told_by_its_last_word(places, monkeypatch):
@@ -225,7 +249,7 @@ def test_the_command_examines_this_machine_and_this_repository():
     done = subprocess.run([*call, "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
     said = json.loads(done.stdout)
     found = {one["name"]: one for one in said["findings"]}
-    assert not [one for one in found.values() if "cannot be told" in one["found"] and one["name"] != "stages"]
+    assert not [one for one in found.values() if "could not be checked" in one["found"] and one["name"] != "stages"]
     assert found["python"]["found"] == ".".join(map(str, sys.version_info[:3]))
     assert "PyTorch built" in found["device"]["found"]
     assert done.returncode == int(any(one["state"] == "missing" for one in found.values()))

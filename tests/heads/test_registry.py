@@ -1,5 +1,6 @@
 """The registry of heads: what follows from its rows."""
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -35,6 +36,18 @@ def test_contrasts_follow_the_heads(heads: list[str], expected: list[tuple[str, 
 def test_main_head_is_fusion_or_the_nearest_to_it() -> None:
     assert main_head(["fusion", "zero_shot"]) == "fusion"
     assert main_head(["motion_only", "zero_shot"]) == "motion_only"
+
+
+def test_nothing_beside_heads_and_papers_names_a_head() -> None:
+    """The main head's name is also that of a section, so `fusion` may stand where parameters are meant."""
+    names = "|".join(set(HEADS) - {MAIN})
+    told = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "moclip").rglob("*.*"))
+        if path.suffix in (".py", ".j2") and re.search(rf"[\"'.](?:{names})\b(?!\s+import)", path.read_text())
+    ]
+    own = ("moclip/heads/", "moclip/params/heads/", "moclip/report/papers.py")
+    assert [path for path in told if not path.startswith(own)] == []
 
 
 def test_heads_come_in_one_order_with_the_main_one_last() -> None:

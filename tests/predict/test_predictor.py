@@ -194,6 +194,14 @@ def test_models_that_cannot_see_a_new_video_are_refused(trained: Path, tmp_path:
         Predictor.load(pipeline(models.parent), head="linear_regression")
 
 
+def test_head_with_a_drifted_motion_network_of_its_own_is_refused(trained: Path, tmp_path: Path) -> None:
+    models = changed(trained, tmp_path)
+    shutil.copytree(models / "motion/split1", models / "fusion/split1/motion")
+    with pytest.raises(StoreError, match=r"statistics drifted \(fusion\.backbone_statistics: drift\)"):
+        Predictor.load(pipeline(tmp_path))
+    assert set(Predictor.load(pipeline(tmp_path), head="clip_probe").heads) == {"zero_shot", "clip_probe"}
+
+
 def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_path: Path) -> None:
     models = changed(trained, tmp_path)
     config = read_json(models / "motion/split1/config.json")

@@ -299,7 +299,7 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(track, "write_bill", lambda *arguments: None)
     monkeypatch.setattr("moclip.tracking.registry.log_model", lambda *arguments: None)
-    given = vars(ARGS) | {"cards": ARGS.report, "models": "models"}
+    given = vars(ARGS) | {"cards": ARGS.report, "models": "m", "classes": "c", "texts": "t", "encoder": "e"}
     words = [word for name, path in given.items() for word in (f"--{name.replace('_', '-')}", str(path))]
     monkeypatch.setattr("sys.argv", ["track", *words])
     for path in ("reports/contact_sheet.png", "reports/cost.md", "reports/cost.json"):

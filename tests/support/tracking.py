@@ -26,7 +26,7 @@ def until(condition: Callable[[], object], what: str, wait_s: float = WAIT_S) ->
     deadline = time.monotonic() + wait_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {wait_s} s in vain: {what}"
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def free_port() -> int:
@@ -63,7 +63,7 @@ def mlflow_server(backend: str, directory: Path, port: int | None = None) -> Ite
         assert server.poll() is None, log.read_text()[-4000:]
         yield url
     finally:
-        _end(server)
+        _end(server, signal.SIGKILL)  # it would wait for connections that clients keep
 
 
 def _answers(url: str) -> bool:
@@ -73,7 +73,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _end(server: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> None:
+def _end(server: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
     """End a server and its workers: they share its session."""
     if server.poll() is None:
         os.killpg(server.pid, how)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from moclip.tracking import tags
 from moclip.tracking.lookup import shown_run
 from moclip.tracking.pending import is_empty, keep
 from moclip.tracking.publish import publish
 from moclip.tracking.record import record
-from moclip.tracking.result import ALIAS, CLONE_TAG, COMPLETE_TAG, KIND_TAG, MODEL_TAG, Result, registered_name
+from moclip.tracking.result import Result
 from moclip.tracking.store import Store, store_at
 from tests.support.imports import ROOT
 from tests.tracking.test_record import result as result_of_demo
@@ -49,12 +50,12 @@ def parent(result: Result, store: Store, client: MlflowClient) -> str:
     """The run of a result that is all there, with a model that is registered as the best."""
     parent = record(result, store).run_id
     assert shown_run(result, store) is None, "no model yet"
-    model = client.create_logged_model(experiment_of(client, parent), tags={"moclip.result": result.key})
-    client.set_tag(parent, MODEL_TAG, model.model_id)
-    name = registered_name(result.dataset)
+    model = client.create_logged_model(experiment_of(client, parent), tags={tags.KEY: result.key})
+    client.set_tag(parent, tags.MODEL, model.model_id)
+    name = tags.registered_name(result.dataset)
     client.create_registered_model(name)
     version = client.create_model_version(name, model.artifact_location, parent, model_id=model.model_id).version
-    client.set_registered_model_alias(name, ALIAS, version)
+    client.set_registered_model_alias(name, tags.BEST, version)
     assert shown_run(result, store) is None, "a model that is not whole yet"
     client.finalize_logged_model(model.model_id, "READY")
     return parent
@@ -82,24 +83,24 @@ def _delete_experiment(client: MlflowClient, store: Store, result: Result, paren
 
 
 def _delete_model(client: MlflowClient, store: Store, result: Result, parent: str) -> None:
-    client.delete_logged_model(client.get_run(parent).data.tags[MODEL_TAG])
+    client.delete_logged_model(client.get_run(parent).data.tags[tags.MODEL])
 
 
 def _delete_version(client: MlflowClient, store: Store, result: Result, parent: str) -> None:
-    name = registered_name(result.dataset)
-    client.delete_model_version(name, client.get_model_version_by_alias(name, ALIAS).version)
+    name = tags.registered_name(result.dataset)
+    client.delete_model_version(name, client.get_model_version_by_alias(name, tags.BEST).version)
 
 
 def _show_a_training(client: MlflowClient, store: Store, result: Result, parent: str) -> None:
-    client.create_run(experiment_of(client, parent), tags={KIND_TAG: "live", CLONE_TAG: store.clone})
+    client.create_run(experiment_of(client, parent), tags={tags.KIND: "live", tags.CLONE: store.clone})
 
 
 DOUBTS: dict[str, Callable[[MlflowClient, Store, Result, str], None]] = {
     "run deleted": lambda client, store, result, parent: client.delete_run(parent),
-    "run half-written": lambda client, store, result, parent: client.delete_tag(parent, COMPLETE_TAG),
+    "run half-written": lambda client, store, result, parent: client.delete_tag(parent, tags.COMPLETE),
     "experiment deleted": _delete_experiment,
     "model deleted": _delete_model,
-    "model not registered": lambda client, store, result, parent: client.delete_tag(parent, MODEL_TAG),
+    "model not registered": lambda client, store, result, parent: client.delete_tag(parent, tags.MODEL),
     "best version deleted": _delete_version,
     "live run": _show_a_training,
 }

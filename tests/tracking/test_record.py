@@ -12,8 +12,9 @@ from moclip.base.errors import StoreError
 from moclip.params.flat import flatten
 from moclip.tracking import client as mlflow_client
 from moclip.tracking import record as track
+from moclip.tracking import tags
 from moclip.tracking.record import record
-from moclip.tracking.result import EXPERIMENT_TAG, KIND_TAG, Child, Result, variant_name
+from moclip.tracking.result import Child, Result, variant_name
 from moclip.tracking.store import ServerError, Store, store_at
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
@@ -51,7 +52,7 @@ def store(migrated: Path, tmp_path: Path) -> Store:
 def runs(store: Store, kind: str | None = None) -> list[track.Run]:
     client = track.MlflowClient(tracking_uri=store.uri)
     experiments = [e.experiment_id for e in client.search_experiments() if e.name != "Default"]
-    condition = f"tags.`{KIND_TAG}` = '{kind}'" if kind else ""
+    condition = f"tags.`{tags.KIND}` = '{kind}'" if kind else ""
     return list(client.search_runs(experiments, condition)) if experiments else []
 
 
@@ -99,7 +100,7 @@ def test_same_key_is_recorded_once_and_other_keys_beside_it(store: Store) -> Non
 def test_known_result_is_found_under_every_experiment_that_came_to_it(store: Store) -> None:
     for name in ("macro-sham", "wedgy-myth", "wedgy-myth", None):
         record(result(dvc_experiment=name), store)
-    assert {run.data.tags[EXPERIMENT_TAG] for run in runs(store)} == {"macro-sham wedgy-myth"}
+    assert {run.data.tags[tags.EXPERIMENT] for run in runs(store)} == {"macro-sham wedgy-myth"}
 
 
 @pytest.mark.parametrize("step", ["_create_child", "_log_artifacts"])
@@ -183,7 +184,8 @@ def _record_two(root: Path, number: int) -> None:
 
 
 def test_four_processes_at_once_on_a_fresh_database(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imports MLflow once
     processes = [context.Process(target=_record_two, args=(tmp_path, number)) for number in range(4)]
     for process in processes:
         process.start()
@@ -193,15 +195,19 @@ def test_four_processes_at_once_on_a_fresh_database(tmp_path: Path) -> None:
     assert shape(store_at(tmp_path)) == (5, 10)
 
 
-def test_deleted_database_is_filled_again(store: Store) -> None:
+def test_deleted_database_is_filled_again(store: Store, migrated: Path) -> None:
     record(result(), store)
     root = store.lock.parent
     (root / "mlflow.db").unlink()
+    shutil.copy(migrated, root / "mlflow.db")
     # MLflow keeps a connection for each address, here to the deleted file; a new process has none.
     (root / "sub").mkdir()
     fresh = store_at(root / "sub" / "..")
     assert record(result(), fresh).created
     assert shape(fresh) == (1, 2)
+    fusion = next(run for run in runs(fresh, "head") if run.data.tags[tags.HEAD] == "fusion")
+    points = track.MlflowClient(tracking_uri=fresh.uri).get_metric_history(fusion.info.run_id, "train_loss")
+    assert sorted((point.step, point.value) for point in points) == CURVE
 
 
 def test_lock_that_never_comes_free_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from moclip.predict.predictor import Predictor
 from moclip.tracking import registry as model_registry
 from moclip.tracking.record import record
 from moclip.tracking.registry import Logged, fetch_model, log_model, validation_score
-from moclip.tracking.result import Child, Result, registered_name
+from moclip.tracking.result import Child, Result
 from moclip.tracking.serving import Served, as_row
 from moclip.tracking.store import Store, store_at
+from moclip.tracking.tags import registered_name
 from tests.support.clips import encode, scrolling
 from tests.support.trained import pipeline
 
@@ -51,8 +52,10 @@ def result(key: str, val_top1_pct: float, splits: tuple[int, ...] = (1,)) -> Res
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return store_at(tmp_path_factory.mktemp("a repository"))
+def store(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    root = tmp_path_factory.mktemp("a repository")
+    shutil.copy(migrated, root)
+    return store_at(root)
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +176,29 @@ def test_model_is_found_by_every_uri(
     assert main(["predict", str(clip), "--model", f"models:/{NAME}@best"]) == 0
 
 
-def test_model_of_another_project_is_refused(store: Store, first: Logged, tmp_path: Path) -> None:
-    mlflow_model = fetch_model(f"models:/{first.model_id}", store.uri, tmp_path).parents[1] / "MLmodel"
+@pytest.fixture
+def renamed(store: Store, first: Logged, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Fetches the first model, its loader under another name."""
+    uri = f"models:/{first.model_id}"
+    mlflow_model = fetch_model(uri, store.uri, tmp_path).parents[1] / "MLmodel"
     text = mlflow_model.read_text()
-    mlflow_model.write_text(text.replace("moclip.tracking.serving", "mlflow.sklearn"))
-    try:
-        with pytest.raises(StoreError, match=r"none of moclip's \(mlflow\.sklearn\)"):
-            fetch_model(f"models:/{first.model_id}", store.uri, tmp_path)
-    finally:
-        mlflow_model.write_text(text)
+
+    def fetch(loader: str) -> Path:
+        assert "loader_module: moclip.tracking.serving\n" in text
+        mlflow_model.write_text(text.replace("moclip.tracking.serving", loader))
+        return fetch_model(uri, store.uri, tmp_path)
+
+    yield fetch
+    mlflow_model.write_text(text)
+
+
+def test_model_of_another_project_is_refused(renamed: Callable[[str], Path]) -> None:
+    with pytest.raises(StoreError, match=r"none of moclip's \(mlflow\.sklearn\)"):
+        renamed("mlflow.sklearn")
+
+
+def test_model_that_was_logged_before_its_loader_moved_is_read(renamed: Callable[[str], Path]) -> None:
+    assert (renamed("moclip.serving") / "bundle.json").is_file()
 
 
 def test_rows_that_say_too_little_or_too_much_are_refused(trained: Path, clip: Path) -> None:

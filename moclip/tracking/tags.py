@@ -1,0 +1,44 @@
+"""Names by which runs and models are found in MLflow."""
+
+import re
+
+# Tags of runs; KEY stands at models too.
+KEY = "moclip.result"
+KIND = "moclip.kind"  # result, head or live
+COMPLETE = "moclip.complete"
+EXPERIMENT = "moclip.dvc_experiments"
+HEAD = "moclip.head"
+SPLIT = "moclip.split"
+VARIANT = "moclip.variant"
+MODEL = "moclip.model_id"
+CLONE = "moclip.clone"
+PROCESS = "moclip.process"
+# Tags of registered models.
+SCORE = "moclip.val_top1_pct"
+SPLITS = "moclip.splits"
+# Alias of the best registered model.
+BEST = "best"
+
+
+def experiment_name(dataset: str) -> str:
+    """The MLflow experiment that holds the runs of a data set."""
+    return f"moclip-{dataset}"
+
+
+def registered_name(dataset: str) -> str:
+    """The name that the models of a data set are registered under.
+
+    >>> registered_name("UCF101, 10 classes")
+    'moclip-ucf101-10-classes'
+    """
+    return "moclip-" + re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-")
+
+
+def run_name(variant: str, head: str, split: int) -> str:
+    """Name of the run of one head on one split."""
+    return f"{variant} / {head} / split {split}"
+
+
+def of_head(head: str, split: int) -> dict[str, str]:
+    """Tags of a run of one head on one split."""
+    return {HEAD: head, SPLIT: str(split)}
