@@ -41,9 +41,9 @@ class _AboveBars(logging.Handler):
     """Writes to standard error without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm  # late: `moclip doctor` runs where packages are missing
+        from moclip.base.progress import Progress  # late: `moclip doctor` runs where packages are missing
 
-        tqdm.write(self.format(record), file=sys.stderr)
+        Progress.write(self.format(record), file=sys.stderr)
 
 
 def set_up_logging(form: str) -> None:

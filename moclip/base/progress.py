@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from typing import Any
 
 from tqdm import tqdm
@@ -51,6 +52,10 @@ class Progress(tqdm):
     def seconds(self) -> float:
         """Since the start; at least a millisecond, so that one can divide by it."""
         return max(float(self.format_dict["elapsed"]), 1e-3)
+
+
+# tqdm's own lock is one of processes too, which here share no bar: a process that is killed leaves it behind.
+Progress.set_lock(threading.RLock())
 
 
 def _has_room_for_a_bar() -> bool:

@@ -14,6 +14,7 @@ from moclip.data.lists import read_class_index, read_list
 from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.splits import Member, check_disjoint, hold_out, write_split
 from moclip.data.ucf101 import group_of
+from moclip.heads.registry import check_params
 from moclip.params.presets import apply_preset
 from moclip.results.predictions import read_predictions
 from moclip.store.features import read_features
@@ -63,7 +64,7 @@ def write_params(path: Path) -> None:
     (path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     preset = "# real features\nclip:\n  model: ViT-B-32-quickgelu\n  precomputed: features.npz\n"
     (path / "features.yaml").write_text(preset + "splits: [1]\nfusion:\n  hidden: 512\n  epochs: 20\n  lr: 0.001\n")
-    apply_preset("features", path, path / "params.yaml")
+    apply_preset("features", path, path / "params.yaml", check_params)
     (path / "features.npz").symlink_to(FEATURES)
 
 
@@ -79,8 +80,14 @@ def finished(done: subprocess.CompletedProcess[str]) -> str:
 
 
 LISTS = ("--manifest", "manifest.csv", "--classes", "classes.csv")
-CLIP = ("--images", "images.npz", "--texts", "texts.npz", "--scale", "scale.json")
+CLIP = ("--images", "images.npz", "--texts", "texts.npz", "--encoder", "encoder.json")
+HEAD = ("--clip", "images.npz", "--encoder", "encoder.json")
 SPLITS = ("--classes", "classes.csv", "--splits", "splits")
+
+
+def fit(workplace: Path, head: str, *words: str) -> subprocess.CompletedProcess[str]:
+    paths = ("--model", f"models/{head}", "--preds", f"preds/{head}", *words)
+    return stage(workplace, "head", "--heads", head, *SPLITS, *HEAD, *paths)
 
 
 @pytest.fixture(scope="module")
@@ -100,19 +107,17 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
     values = read_features(cached / "images.npz").of(given["video"].tolist())
     np.testing.assert_array_equal(values, given["feat"].astype(np.float32), strict=True)
 
-    head = ("--streams", "images.npz", "--model", "head", "--preds", "preds", "--head", "clip_probe")
-    finished(stage(cached, "train_head", "--manifest", "manifest.csv", *SPLITS, *head))
-    finished(stage(cached, "evaluate", "--predictions", "preds", "--out", "results", "--head", "clip_probe"))
-    metrics = json.loads((cached / "results/split1_metrics.json").read_text())
+    finished(fit(cached, "clip_probe"))
+    finished(stage(cached, "evaluate", "--predictions", "preds/clip_probe", "--out", "results/clip_probe"))
+    metrics = json.loads((cached / "results/clip_probe/split1_metrics.json").read_text())
     print(f"clip_probe on {metrics['n_test']} videos of unseen groups: top-1 {metrics['top1_pct']:.2f} %")  # noqa: T201
     assert metrics["n_test"] > 900
     assert metrics["top1_pct"] > 75
 
 
 def test_linear_probe_on_them_names_most_videos_too(cached):
-    paths = ("--images", "images.npz", "--model", "probe", "--chosen", "chosen.json", "--preds", "probed")
-    finished(stage(cached, "linear_probe", *SPLITS, *paths))
-    predictions = read_predictions(cached / "probed/split1.npz")
+    finished(fit(cached, "linear_probe", "--chosen", "chosen.json"))
+    predictions = read_predictions(cached / "preds/linear_probe/split1.npz")
     top1_pct = 100 * (predictions.logits.argmax(axis=1) == predictions.labels).mean()
     chosen = read_json(cached / "chosen.json")["split1"]
     print(f"linear_probe, C {chosen['c']:g}: top-1 {top1_pct:.2f} %")  # noqa: T201
@@ -120,7 +125,7 @@ def test_linear_probe_on_them_names_most_videos_too(cached):
 
 
 def test_zero_shot_on_them_is_refused_for_what_they_lack(cached):
-    done = stage(cached, "zero_shot", *SPLITS, *CLIP, "--preds", "zero")
+    done = fit(cached, "zero_shot", "--texts", "texts.npz")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: texts.npz: holds no text features, because clip.precomputed lacks the arrays")
-    assert "take zero_shot out of `heads` and run `dvc repro track`" in done.stderr
+    assert done.stderr.startswith("error: zero_shot needs text features of the classes, and there are none, because")
+    assert "clip.precomputed lacks the arrays 'class' and 'text'; add them, or take zero_shot out of" in done.stderr

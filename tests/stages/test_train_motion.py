@@ -1,79 +1,101 @@
-"""The stage as DVC runs it: killed in the middle, it ends with the bytes of a run that nobody disturbed."""
+"""The stage as DVC runs it: splits side by side give the bytes of one after the other, and nothing is done twice."""
 
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.data.manifest import Video, write_classes, write_manifest
-from moclip.data.splits import Member, write_split
-from moclip.motion.sampler import FieldSampler
-from moclip.motion.store import MotionStore
-from moclip.training.device import ON_CPU, Compute
+from moclip.data.manifest import write_classes
+from moclip.data.splits import write_split
 from moclip.training.history import optimism_points, read_history
-from stages.train_motion import training_key
+from stages import _entry
+from stages._motion_split import Task
 from tests.support.imports import ROOT
-from tests.support.motion_clips import MOTION, TEST, TRAIN, VAL, params, write_clips
+from tests.support.motion_clips import CLASSES, TEST, TRAIN, VAL, write_clips
+from tests.support.processes import has_ended
+from tests.support.tracking import until
 
-OUTPUTS = ("model/model.safetensors", "model/config.json", "features.npz", "history.csv", "preds.npz", "val_preds.npz")
 EPOCHS = 12
-# Small epochs would share one state in half a minute.
+MEMBERS = [*TRAIN.members, *VAL.members, *TEST.members]
+# Small epochs would share one state in half a minute. Processes of the splits import this file anew, and find it there.
 PROGRAM = """
-import moclip.training.checkpoint
-moclip.training.checkpoint.SAVE_EVERY_S = 0.0
+import os, sys
+from stages import _side_by_side, train_motion
 from stages._entry import run
-from stages.train_motion import main
-run(main)
+train_motion.cores = lambda: int(os.environ["CORES"])
+train_motion.train = __import__("tests.stages.test_train_motion", fromlist=["train"]).train
+run(train_motion.main)
 """
+
+
+def train(task: Task) -> None:
+    """The stage's own work, with a state after each epoch; one split may be made to fail."""
+    from moclip.base.errors import DataError
+    from moclip.training import checkpoint
+    from stages._motion_split import train as work
+
+    checkpoint.SAVE_EVERY_S = 0.0
+    if os.environ.get("FAILS") == str(task.number):
+        raise DataError(f"{task} was made to fail")
+    work(task)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A working directory with what the stage reads."""
-    yaml = YAML()
-    params = yaml.load(ROOT / "params.yaml")
-    params["motion_net"].update(epochs=EPOCHS, batch_videos=4, eval_segments=2, select="test")
-    params["motion"].update(accumulate="none", window_frames=None)
-    yaml.dump(params, tmp_path / "params.yaml")
-    members = [*TRAIN.members, *VAL.members, *TEST.members]
-    write_split(tmp_path / "split1.csv", members)
-    write_classes(tmp_path / "classes.csv", ["down", "up"])
-    write_manifest(tmp_path / "manifest.csv", [video_row(member) for member in members])
+    write_params(tmp_path, [1])
+    for split in (1, 2):
+        write_split(tmp_path / f"splits/split{split}.csv", MEMBERS)
+    write_classes(tmp_path / "classes.csv", CLASSES)
     write_clips(tmp_path / "motion")
     return tmp_path
 
 
-def video_row(member: Member) -> Video:
-    return Video(member.id, "-", f"g{member.id}", f"{member.id}.avi", 1, "0" * 64, "mpeg4", 25.0, 96, 64, 9)
+def write_params(place: Path, splits: list[int]) -> None:
+    yaml = YAML()
+    params = yaml.load(ROOT / "params.yaml")
+    params["splits"] = splits
+    params["motion_net"].update(epochs=EPOCHS, batch_videos=4, eval_segments=2, select="test")
+    params["motion"].update(accumulate="none", window_frames=None)
+    yaml.dump(params, place / "params.yaml")
 
 
 def words(out: str) -> list[str]:
-    inputs = ["--manifest", "manifest.csv", "--classes", "classes.csv", "--split", "split1.csv", "--motion", "motion"]
-    outputs = ["--model", f"{out}/model", "--features", f"{out}/features.npz"]
-    outputs += ["--history", f"{out}/history.csv", "--preds", f"{out}/preds.npz", "--val-preds", f"{out}/val_preds.npz"]
-    return [sys.executable, "-c", PROGRAM, *inputs, *outputs, "--number", "1"]
+    inputs = ["--classes", "classes.csv", "--splits", "splits", "--motion", "motion"]
+    outputs = ["--model", f"{out}/model", "--features", f"{out}/features", "--preds", f"{out}/preds"]
+    return [sys.executable, "-c", PROGRAM, *inputs, *outputs]
 
 
-def environment(place: Path) -> dict[str, str]:
-    own = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), "MOCLIP_VERBOSE": "1", "MOCLIP_LIVE_AFTER_S": "inf"}
-    return {**os.environ, **own}
+def environment(place: Path, cores: int, **own: str) -> dict[str, str]:
+    own |= {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), "CORES": str(cores)}
+    return {**os.environ, "MOCLIP_VERBOSE": "1", "MOCLIP_LIVE_AFTER_S": "inf", **own}
 
 
-def finished(place: Path, out: str) -> str:
-    done = subprocess.run(words(out), cwd=place, env=environment(place), capture_output=True, text=True, check=False)
+def finished(place: Path, out: str, cores: int = 1) -> str:
+    done = subprocess.run(
+        words(out), cwd=place, env=environment(place, cores), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
+def outputs(place: Path, out: str) -> Mapping[str, bytes]:
+    """All files that the stage wrote, by name."""
+    paths = [path for path in (place / out).rglob("*") if path.is_file()]
+    assert paths
+    return {path.relative_to(place / out).as_posix(): path.read_bytes() for path in paths}
+
+
 def killed_after(place: Path, out: str, line: str) -> None:
     """Start the stage, and kill it as soon as it logs `line`."""
-    process = subprocess.Popen(words(out), cwd=place, env=environment(place), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words(out), cwd=place, env=environment(place, 1), stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     with process.stderr as log:
         assert any(line in logged for logged in log), "ended before it could be killed"
@@ -84,33 +106,127 @@ def killed_after(place: Path, out: str, line: str) -> None:
 
 
 def test_killed_stage_ends_with_the_bytes_of_an_undisturbed_one(place: Path) -> None:
-    undisturbed = finished(place, "undisturbed")
-    assert "SELECT: TEST" in undisturbed
-    assert f"epoch {EPOCHS - 1}:" in undisturbed
-    assert not list(place.glob(".work/*/state.pt")), "removed when done"
     killed_after(place, "out", "epoch 4:")
     (state,) = place.glob(".work/*/state.pt")
     log = finished(place, "out")
+    assert "SELECT: TEST" in log
+    assert f"epoch {EPOCHS - 1}:" in log
     assert "goes on after epoch" in log
     assert "epoch 0:" not in log
-    assert not state.exists()
-    for name in OUTPUTS:
-        assert (place / "out" / name).read_bytes() == (place / "undisturbed" / name).read_bytes(), name
-    history = read_history(place / "out/history.csv")
+    assert not state.exists(), "removed when done"
+    (place / ".work").rename(place / "work of the disturbed one")
+    undisturbed = finished(place, "undisturbed")
+    assert "epoch 0:" in undisturbed
+    assert outputs(place, "out") == outputs(place, "undisturbed")
+    history = read_history(place / "out/preds/split1_history.csv")
     assert [epoch.epoch for epoch in history] == list(range(EPOCHS))
     assert optimism_points(history) is not None
 
 
-def test_state_belongs_to_one_training_alone(place: Path) -> None:
-    """Inputs, parameters, hardware, seed and split: what differs in any of them starts over."""
-    store = MotionStore.open(place / "motion")
-    args = SimpleNamespace(classes=place / "classes.csv", split=place / "split1.csv")
+def test_splits_side_by_side_give_the_bytes_of_one_after_the_other(place: Path) -> None:
+    write_params(place, [1, 2])
+    log = finished(place, "both", cores=2)
+    assert log.count("epoch 0:") == 2, "processes say what they do as the stage does"
+    (place / ".work").rename(place / "work of both")
+    finished(place, "one by one")
+    assert outputs(place, "both") == outputs(place, "one by one")
+    names = {name.split("/")[-1] for name in outputs(place, "both")}
+    assert {"split1.npz", "split2.npz", "split2_val.npz", "split2_history.csv", "cost.json"} <= names
+    one, other = (outputs(place, "both")[f"features/split{split}.npz"] for split in (1, 2))
+    assert one != other, "each split draws for itself"
 
-    def key(seed: int = 0, split: int = 1, compute: Compute = ON_CPU, **changes: Any) -> str:
-        sampler = FieldSampler(store, MOTION, params(**changes), compute)
-        return training_key(args, store.digest, sampler, (seed, "motion", split))
 
-    keys = [key(), key(seed=1), key(split=2), key(lr=0.02), key(compute=Compute(channels_last=True))]
+def test_further_split_and_a_second_run_repeat_nothing_that_is_done(place: Path) -> None:
+    finished(place, "first")
+    write_params(place, [1, 2])
+    log = finished(place, "second", cores=2)
+    assert log.count("epoch 0:") == 1, "split 1 is taken as it is"
+    first, second = outputs(place, "first"), outputs(place, "second")
+    assert {name: second[name] for name in first} == first
+    assert "epoch 0:" not in finished(place, "third")
+    assert outputs(place, "third") == second
+
+
+def test_failing_split_ends_the_others_with_its_message(place: Path) -> None:
+    write_params(place, [1, 2])
+    env = environment(place, 2, FAILS="2", MOCLIP_VERBOSE="")
+    done = subprocess.run(words("out"), cwd=place, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: split 2 was made to fail\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (place / "out").exists()
+
+
+def splits_of(stage: int) -> list[psutil.Process]:
+    """The processes of the splits."""
+    children = psutil.Process(stage).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["a split is killed", "Ctrl-C"])
+def test_split_that_is_killed_or_ctrl_c_ends_the_stage_and_what_was_done_is_kept(
+    place: Path, how: signal.Signals
+) -> None:
+    write_params(place, [1, 2])
+    with subprocess.Popen(
+        words("out"),
+        cwd=place,
+        env=environment(place, 2, MOCLIP_VERBOSE=""),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    ) as stage:
+        until(lambda: len(list(place.glob(".work/*/state.pt"))) == 2, "both splits to keep a state")
+        splits = splits_of(stage.pid)
+        if how is signal.SIGKILL:
+            splits[0].kill()
+        else:
+            os.killpg(stage.pid, how)  # as a terminal does
+        _, log = stage.communicate(timeout=120)
+    if how is signal.SIGKILL:
+        assert stage.returncode == 1
+        assert "its process was ended by SIGKILL" in log
+    else:
+        assert stage.returncode == 130
+        assert log.splitlines()[-1] == "interrupted"
+        assert log.count("interrupted") == 1
+    assert "Traceback" not in log
+    assert "resource_tracker" not in log
+    assert not (place / "out").exists()
+    assert len(splits) == 2
+    for process in splits:
+        until(lambda pid=process.pid: has_ended(pid), "the splits to end")
+    log = finished(place, "out", cores=2)
+    assert log.count("goes on after epoch") + log.count("epoch 0:") <= 2
+    assert "goes on after epoch" in log
+
+
+def test_finished_work_belongs_to_one_training_alone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs, parameters, hardware, seed, split and code: what differs in any of them starts over."""
+    monkeypatch.chdir(place)
+
+    def key(split: int = 1, **changes: Any) -> Path:
+        """The directory with some of params.yaml's values changed."""
+        write_params(place, [1])
+        params = YAML().load(place / "params.yaml")
+        for name, value in changes.items():
+            params[name] = {**params[name], **value} if isinstance(value, dict) else value
+        YAML().dump(params, place / "params.yaml")
+        _entry.all_params.cache_clear()
+        return Task(split, Path("classes.csv"), Path("splits/split1.csv"), Path("motion")).work()
+
+    changes: list[dict[str, Any]] = [
+        *({}, {"seed": 1}, {"motion_net": {"lr": 0.02}}, {"motion": {"accumulate": "gop"}}),
+        {"compute": {"channels_last": True}},
+    ]
+    keys = [*(key(**changed) for changed in changes), key(split=2)]
     assert key() == keys[0]
-    (place / "split1.csv").write_text((place / "split1.csv").read_text().replace(",val", ",train"))
-    assert len({*keys, key()}) == 6
+    split = place / "splits/split1.csv"
+    before = split.read_text()
+    split.write_text(before.replace(",val", ",train"))
+    keys.append(key())
+    split.write_text(before)
+    monkeypatch.setattr("stages._motion_split.running_code", lambda script: "other code")
+    assert len({*keys, key()}) == len(changes) + 3
+    _entry.all_params.cache_clear()
