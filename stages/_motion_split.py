@@ -36,6 +36,9 @@ class Task:
     split: Path
     motion: Path
 
+    def __str__(self) -> str:
+        return f"split {self.number}"
+
     @property
     def seed(self) -> Seed:
         """Of all draws of this training."""

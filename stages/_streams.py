@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from moclip.base.errors import StoreError
 from moclip.base.files import read_json
 from moclip.data.facts import FactsByVideo, facts_of
 from moclip.data.manifest import read_classes, read_manifest
-from moclip.data.splits import read_split
+from moclip.data.splits import Split, read_split
 from moclip.heads.fitted import Account, ClassTexts, Stream, Videos
-from moclip.results.predictions import read_predictions
+from moclip.results.predictions import Predictions, read_predictions
 from moclip.store.features import Features, read_features
 from stages._layout import cost_file, predicted, split_file
 
@@ -47,23 +48,26 @@ class Sources:
     containers: Path | None = None
 
     def videos(self, split: int) -> Videos:
-        """The videos of a split with all streams that there are."""
-        return Videos(
-            read_split(split_file(self.splits, split, ".csv"), self.classes), dict(self._streams(split)), self._texts
-        )
+        """The videos of a split with all streams that there are.
+
+        Raises:
+            StoreError: a file is missing or torn, or predictions are of other classes or labels than the split's.
+        """
+        listed = read_split(split_file(self.splits, split, ".csv"), self.classes)
+        return Videos(listed, dict(self._streams(split, listed)), self._texts)
 
     def accounts(self, split: int) -> dict[str, Account | None]:
         """What each stream costs, None where nobody knows: a CLIP of which only features were brought."""
         return dict(self._accounts(split))
 
-    def _streams(self, split: int) -> Iterator[tuple[str, Stream]]:
+    def _streams(self, split: int, listed: Split) -> Iterator[tuple[str, Stream]]:
         if self._images is not None:
             yield "clip", self._images
         if self.motion is not None:
             yield "motion", read_features(split_file(self.motion, split, ".npz"))
         for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
             if directory is not None:
-                yield name, _logits(directory, split)
+                yield name, _logits(directory, split, listed)
         if self.manifest is not None and self.containers is not None:
             from moclip.video.container import read_container_table  # here: it brings the decoder
 
@@ -94,12 +98,26 @@ class Sources:
         return ClassTexts(found.of(read_classes(self.classes)), facts["logit_scale"]) if len(found.ids) else None
 
 
-def _logits(directory: Path, split: int) -> Features:
+def _logits(directory: Path, split: int, listed: Split) -> Features:
     """Logits (n, k) of a head as a stream: those of the val and test videos."""
     files = predicted(directory, split)
     held_out = [read_predictions(files.val, may_be_empty=True), read_predictions(files.test)]
+    for one in held_out:
+        _check(f"{directory}, split {split}", one, listed)
     ids = np.concatenate([one.ids for one in held_out])
-    return Features(f"{directory} ({split})", ids, np.concatenate([one.logits for one in held_out]))
+    return Features(f"logits of {directory}, split {split}", ids, np.concatenate([one.logits for one in held_out]))
+
+
+def _check(name: str, found: Predictions, listed: Split) -> None:
+    if found.classes.tolist() != list(listed.classes):
+        raise StoreError(f"{name}: has other classes than the data set; run the stage that predicts again")
+    labels = {member.id: member.label for member in listed.members}
+    for video, label in zip(found.ids.tolist(), found.labels.tolist(), strict=True):
+        if labels.get(video) != label:
+            raise StoreError(
+                f"{name}: differs from the split in videos or labels, first at {video}; run the stage that predicts "
+                "again"
+            )
 
 
 def sources_of(args: Mapping[str, Any]) -> Sources:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import TypeVar
 
@@ -63,7 +64,7 @@ def spread(
 def _submit(pool: ProcessPoolExecutor, function: Callable[[T], R], task: T) -> Future[R] | None:
     """Hand on a task; None by a pool that has lost a process."""
     try:
-        with _starting_workers():
+        with starting_workers():
             return pool.submit(function, task)
     except BrokenProcessPool:
         return None
@@ -81,15 +82,16 @@ def _in_own_process(function: Callable[[T], R], task: T, crashed: Callable[[T], 
 def _pool(jobs: int) -> ProcessPoolExecutor:
     # Not forked: the calling process may run threads, of PyTorch for one.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent)
 
 
 @contextmanager
-def _starting_workers() -> Iterator[None]:
+def starting_workers() -> Iterator[None]:
     """Processes that start here never see Ctrl-C, not even while they import: the parent sees it, and ends them.
 
     They do not import the parent's `__main__` module either: it may import much, or do everything once more.
     """
+    resource_tracker.ensure_running()  # started later, it would let Ctrl-C through again
     main = sys.modules["__main__"]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     sys.modules["__main__"] = ModuleType("__main__")
@@ -100,8 +102,8 @@ def _starting_workers() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+def end_with_parent() -> None:
+    """End this process with its parent: a worker whose parent was killed would wait for work for ever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

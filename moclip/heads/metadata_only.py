@@ -43,7 +43,8 @@ class Encoding:
     @classmethod
     def of(cls, facts: Sequence[Facts]) -> "Encoding":
         """Collect words and ranges from the facts of the training part, of which there must be one or more."""
-        kinds = {name: isinstance(value, str) for name, value in facts[0].items()}
+        # By name, as JSON gives them back: weights stand in this order.
+        kinds = {name: isinstance(value, str) for name, value in sorted(facts[0].items())}
         return cls(
             words={name: sorted({str(row[name]) for row in facts}) for name, word in kinds.items() if word},
             edges={name: _edges([int(row[name]) for row in facts]) for name, word in kinds.items() if not word},

@@ -10,7 +10,7 @@ from moclip.data.facts import FactsByVideo, facts_of
 from moclip.data.manifest import Video
 from moclip.data.splits import Member
 from moclip.heads.fitted import Videos
-from moclip.heads.metadata_only import STREAM, Encoding, fit
+from moclip.heads.metadata_only import STREAM, Encoding, fit, load
 from moclip.params.heads.metadata_only import MetadataOnlyParams
 from moclip.video.container import Container
 from tests.support.streams import accuracy, split_of
@@ -79,6 +79,14 @@ def test_encoding_is_saved_with_the_weights(tmp_path):
     assert config["words"]["encoder"] == [f"mpeg4/T{label}" for label in range(CLASSES)]
     assert set(config["edges"]) == {"frames", "gop_frames"}
     assert config["c"] in PARAMS.c_values
+
+
+def test_classifier_that_is_loaded_reads_each_fact_by_its_own_weights(tmp_path):
+    given = made(lambda label, _: f"T{label}")
+    fitted = fit(given, PARAMS, SEED)
+    fitted.save(tmp_path / "m")
+    inputs = given.inputs("test")
+    np.testing.assert_array_equal(load(tmp_path / "m").logits(inputs), fitted.logits(inputs))
 
 
 def test_without_a_train_part_nothing_can_be_fitted():

@@ -19,7 +19,8 @@ from tests.support.imports import ROOT
 SWAPPED = ["Hammering", "HammerThrow", "JumpingJack", "JumpRope"]
 CLASSES = ["Archery", *SWAPPED, "YoYo"]  # in the order of UCF101's index
 LISTS = {"manifest": "manifest.csv", "classes": "classes.csv"}
-TEXTS = {"texts": "texts.npz", "encoder": "encoder.json"}
+FILES = {"images": "images.npz", "texts": "texts.npz", "encoder": "encoder.json"}
+ZERO_SHOT = {"heads": "zero_shot", "clip": "images.npz", "texts": "texts.npz", "encoder": "encoder.json"}
 
 
 def stage(monkeypatch: pytest.MonkeyPatch, module: Any, **options: str) -> None:
@@ -46,11 +47,8 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     write_classes(Path("classes.csv"), CLASSES)
     write_split(Path("splits/split1.csv"), [Member(id_, label, "test", id_) for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
-    stage(
-        monkeypatch, cache_clip, **LISTS, **TEXTS, images="images.npz", model="clip", prompts="none", templates="none"
-    )
-    inputs = {"classes": "classes.csv", "splits": "splits", "clip": "images.npz", **TEXTS}
-    stage(monkeypatch, head, heads="zero_shot", **inputs, model="models", preds="preds")
+    stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", prompts="none", templates="none")
+    stage(monkeypatch, head, classes="classes.csv", splits="splits", **ZERO_SHOT, model="model", preds="preds")
     predictions = read_predictions(Path("preds/split1.npz"))
     order_of = np.argsort(predictions.labels)
     return [CLASSES[k] for k in predictions.logits.argmax(axis=1)[order_of]]

@@ -12,25 +12,33 @@ ROOT = Path(__file__).parents[2]
 
 def parse(monkeypatch: pytest.MonkeyPatch, *words: str):
     monkeypatch.setattr(sys, "argv", ["stage", *words])
-    return arguments("per_class", "out", path_lists=("streams",), word_lists=("heads",), numbers=("split",))
+    return arguments(
+        *("per_class", "out"),
+        optional=("chosen",),
+        path_lists=("streams",),
+        word_lists=("heads",),
+        numbers=("split",),
+    )
 
 
-ALL = ("--per-class=a", "--out=b", "--streams", "c", "d", "--split=2", "--heads", "fusion", "clip_probe")
+ALL = ("--per-class=a", "--out=b", "--streams", "c", "d", "--heads", "fusion", "x", "--split=2")
 
 
 def test_arguments_have_their_types(monkeypatch):
     args = parse(monkeypatch, *ALL)
     assert (args.per_class, args.out, args.streams) == (Path("a"), Path("b"), [Path("c"), Path("d")])
-    assert (args.split, args.heads) == (2, ["fusion", "clip_probe"])
+    assert (args.split, args.heads, args.chosen) == (2, ["fusion", "x"], None)
+    assert parse(monkeypatch, *ALL, "--chosen=c.json").chosen == Path("c.json")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (ALL[1:], "required: --per-class"),
-        ((*ALL[:-3], "--head", "fusion"), "required: --heads"),
+        ((*ALL[:-1], "--spl=2"), "required: --split"),
+        ((*ALL[:5], "--heads", "--split=2"), "--heads: expected at least one argument"),
         ((*ALL, "--more=1"), "unrecognized arguments: --more=1"),
-        ((*ALL[:-4], "--split=one", *ALL[-3:]), "--split: invalid int value: 'one'"),
+        ((*ALL[:-1], "--split=one"), "--split: invalid int value: 'one'"),
     ],
 )
 def test_arguments_that_dvc_yaml_gets_wrong_are_refused(monkeypatch, capsys, words, message):

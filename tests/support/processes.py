@@ -5,11 +5,21 @@ import resource
 import subprocess
 import sys
 
+import psutil
+
 
 def ended_process() -> int:
     """Number of a process that is no more."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         return process.pid
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is no more, or only its parent has yet to notice."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def crash() -> None:

@@ -31,25 +31,25 @@ def build(root: Path) -> Path:
     apply_preset("micro", ROOT / "presets", root / "params.yaml", check_params)
     params = YAML(typ="safe", pure=True).load(root / "params.yaml")
     (root / "params.yaml").write_text(json.dumps(params | {"splits": [1]}))  # JSON is YAML
-    graph = stages()
-    texts = {
-        "${clip.prompts}": str(ROOT / "moclip/demo/prompts.yaml"),
-        "prompts/templates/${clip.templates}.yaml": str(ROOT / "prompts/templates/demo.yaml"),
-    }
+    for name in STAGES:
+        run_stage(name, root)
+    return root
+
+
+def run_stage(name: str, root: Path) -> None:
+    """Run a stage below `root` by its command, in this process; params.yaml says which prompts, as in the graph."""
+    command = stages()[name]["cmd"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
         _entry.all_params.cache_clear()
-        for name in STAGES:
-            command = graph[name]["cmd"]
-            for place, value in texts.items():
-                command = command.replace(place, value)
-            assert "$" not in command
-            words = re.sub(r"^python -m ", "", command).split()
-            patch.setattr(sys, "argv", words)
-            importlib.import_module(words[0]).main()
+        for key in re.findall(r"\$\{([\w.]+)\}", command):
+            section, _, field = key.partition(".")
+            command = command.replace(f"${{{key}}}", _entry.all_params()[section][field])
+        words = re.sub(r"^python -m ", "", command).split()
+        patch.setattr(sys, "argv", [str(ROOT / word) if (ROOT / word).suffix == ".yaml" else word for word in words])
+        importlib.import_module(words[0]).main()
         _entry.all_params.cache_clear()
-    return root
 
 
 def stages() -> dict[str, Any]:
