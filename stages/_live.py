@@ -13,6 +13,7 @@ from pathlib import Path
 
 from moclip.training.history import Epoch
 from stages._entry import all_params, log
+from stages.dvc.cost import dvc_command
 
 AFTER_VARIABLE = "MOCLIP_LIVE_AFTER_S"
 AFTER_S = 5.0
@@ -27,7 +28,7 @@ class Live:
 
     def __init__(self, head: str, split: int, epochs: int, data: Path) -> None:
         """`data` is any file beside dataset.json, which names the data set."""
-        training = {"head": head, "split": split, "epochs": epochs, "pid": os.getpid()}
+        training = {"head": head, "split": split, "epochs": epochs, "pid": os.getpid(), "command": dvc_command()}
         self._last = epochs - 1
         self._begin = time.monotonic() + float(os.environ.get(AFTER_VARIABLE) or AFTER_S)
         self._unsent = _line({**training, "data": data.as_posix()})

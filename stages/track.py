@@ -16,6 +16,7 @@ from stages._entry import PARAMS_FILE, all_params, arguments, command, repositor
 from stages._layout import evaluated, split_file
 from stages.dvc.baseline import baseline_params
 from stages.dvc.bill import write_bill
+from stages.dvc.cost import dvc_command
 from stages.dvc.lock import Lock, read_lock
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     models = Pipeline(args.models, args.classes, args.texts, args.encoder)
-    publish(result, models, store, work_directory("unrecorded"))
+    publish(result, models, store, work_directory("unrecorded"), dvc_command())
 
 
 def read_result(

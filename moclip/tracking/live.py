@@ -3,10 +3,12 @@
 A live run is a preview. `track` writes a result's runs from history files alone and deletes the live ones, with the
 load of the machine. So whatever is killed, no curve is lost, and none is there twice after the next `track`.
 
-The sign of life is the training's process, which the live run names. `track` deletes no live run while it lives; and a
-live run is made only while it lives, under the store's lock, so none appears after `track` has deleted them.
+A live run names the command that started the training. `track` deletes the live runs of its own command, whose
+trainings have ended, and those of commands that live no more. A live run is made under the store's lock and only while
+the training's process lives, so none appears after `track` has deleted them.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,7 +17,6 @@ from itertools import chain
 from moclip.base.errors import StoreError
 from moclip.tracking import tags
 from moclip.tracking.client import connected, locked, machine_load
-from moclip.tracking.process import is_alive
 from moclip.tracking.record import experiment_of, log_points, metrics
 from moclip.tracking.store import Store, first_line
 
@@ -31,14 +32,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a training while it runs; `process` is what `process_tag` says of its process."""
+    """What is known of a training while it runs: `pid` is its process, `command` the tag of the one that started it."""
 
     dataset: str
     variant: str
     head: str
     split: int
     epochs: int
-    process: str
+    pid: int
+    command: str
     dvc_experiment: str | None = None
 
 
@@ -97,14 +99,14 @@ class _LiveRun:
         training = self.training
         own = {
             tags.KIND: "live",
-            tags.PROCESS: training.process,
+            tags.COMMAND: training.command,
             tags.CLONE: self.store.clone,
             tags.EXPERIMENT: training.dvc_experiment or "",
             **tags.of_head(training.head, training.split),
         }
         name = tags.run_name(training.variant, training.head, training.split)
         with locked(self.store) as client:
-            if is_alive(training.process):
+            if os.getppid() == training.pid:  # a process that has lost its parent gets another one
                 experiment = experiment_of(client, training.dataset, self.store.artifacts)
                 self.run = client.create_run(experiment, run_name=name, tags=own).info.run_id
                 self.load.enter_context(machine_load(self.store, self.run))

@@ -5,6 +5,7 @@ itself finds out.
 """
 
 import sqlite3
+from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,25 +36,21 @@ def shown_run(result: Result, store: Store) -> str | None:
         runs, models = (_look_into_file if store.is_file else _ask_server)(result, store)
     except (sqlite3.Error, requests.RequestException, LookupError, ValueError):
         return None
-    if not all(_is_known(own, result) for own in runs.values()):
-        return None
-    needs_model = any(child.head == MAIN for child in result.children)
+    experiment, needs_model = result.dvc_experiment or "", any(child.head == MAIN for child in result.children)
+    for own in runs.values():
+        if tags.KEY not in own or experiment not in ["", *own[tags.EXPERIMENT].split()]:
+            return None  # a live run, or one that does not name the experiment
     whole = [run for run, own in runs.items() if tags.COMPLETE in own]
     return next((run for run in whole if not needs_model or runs[run].get(tags.MODEL) in models), None)
-
-
-def _is_known(own: dict[str, str], result: Result) -> bool:
-    """Whether a run is no live one, and names the DVC experiment."""
-    return tags.KEY in own and (result.dvc_experiment or "") in ["", *own[tags.EXPERIMENT].split()]
 
 
 def _look_into_file(result: Result, store: Store) -> Found:
     address = Path(store.uri.removeprefix("sqlite:///")).as_uri() + "?mode=ro"
     wanted = (tags.experiment_name(result.dataset), tags.KEY, result.key, tags.CLONE, store.clone)
-    runs: dict[str, dict[str, str]] = {}
+    runs: dict[str, dict[str, str]] = defaultdict(dict)
     with closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
         for run, key, value in database.execute(_TAGS, wanted):
-            runs.setdefault(run, {})[key] = value
+            runs[run][key] = value
         models = database.execute(_MODELS, (tags.registered_name(result.dataset), tags.BEST)).fetchall()
     return runs, {model for (model,) in models}
 
@@ -61,17 +58,16 @@ def _look_into_file(result: Result, store: Store) -> Found:
 def _ask_server(result: Result, store: Store) -> Found:
     api = f"{store.uri}/api/2.0/mlflow"
 
-    def search(what: str, name: str, body: dict[str, Any]) -> list[Any]:
+    def search(what: str, **body: Any) -> Any:
         answer = requests.post(f"{api}/{what}/search", json=body, timeout=5)
         answer.raise_for_status()
-        return list(answer.json().get(name, []))
+        return answer.json().get(what.removeprefix("logged-"), [])
 
     own, live = f"tags.`{tags.KEY}` = '{result.key}'", f"tags.`{tags.CLONE}` = '{store.clone}'"
-    named = {"filter": f"name = '{tags.experiment_name(result.dataset)}'", "max_results": 1}
-    (experiment,) = search("experiments", "experiments", named)
-    within = {"experiment_ids": [experiment["experiment_id"]]}
-    runs = [run for wanted in (own, live) for run in search("runs", "runs", {**within, "filter": wanted})]
-    models = [model["info"] for model in search("logged-models", "models", {**within, "filter": own})]
+    name = f"name = '{tags.experiment_name(result.dataset)}'"
+    ids = [found["experiment_id"] for found in search("experiments", filter=name, max_results=1)]
+    runs = [run for wanted in (own, live) for run in search("runs", experiment_ids=ids, filter=wanted)]
+    models = [model["info"] for model in search("logged-models", experiment_ids=ids, filter=own)]
     best = {"name": tags.registered_name(result.dataset), "alias": tags.BEST}
     has_best = requests.get(f"{api}/registered-models/alias", best, timeout=5).ok
     return (

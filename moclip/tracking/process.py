@@ -1,4 +1,4 @@
-"""Processes of trainings: a live run stays as long as its training's process lives."""
+"""Processes as tags: a live run stays as long as the command lives that started its training."""
 
 import psutil
 
@@ -7,20 +7,24 @@ TOLERANCE_S = 10.0
 
 
 def process_tag(pid: int) -> str:
-    """The id of a process and when it started, which no later process shares.
+    """The id of a process and when it started, in seconds since 1970; no later process shares both.
 
     Raises:
         psutil.NoSuchProcess: it is gone.
     """
-    return f"{pid} {psutil.Process(pid).create_time():.0f}"
+    return f"{pid}-{int(psutil.Process(pid).create_time())}"
+
+
+def is_same(tag: str, other: str) -> bool:
+    """Whether two tags name the same process."""
+    (pid, _, start), (other_pid, _, other_start) = tag.partition("-"), other.partition("-")
+    return pid == other_pid and abs(int(start) - int(other_start)) < TOLERANCE_S
 
 
 def is_alive(tag: str) -> bool:
     """Whether the process of a tag still runs."""
-    pid, started = tag.split()
+    pid = int(tag.partition("-")[0])
     try:
-        process = psutil.Process(int(pid))
-        same = abs(process.create_time() - float(started)) < TOLERANCE_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return is_same(tag, process_tag(pid)) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -12,7 +12,7 @@ from moclip.tracking.store import ServerError, Store
 log = logging.getLogger(__name__)
 
 
-def publish(result: Result, models: Pipeline, store: Store, pending: Path) -> None:
+def publish(result: Result, models: Pipeline, store: Store, pending: Path, command: str) -> None:
     """Make sure that MLflow shows a result once, with its model, and no live run of its trainings.
 
     Args:
@@ -20,6 +20,7 @@ def publish(result: Result, models: Pipeline, store: Store, pending: Path) -> No
         models: The trained models.
         store: Where to.
         pending: Keeps the result if a server is down, and holds those that were kept before; they follow.
+        command: The process that started the result's trainings, as a tag.
 
     Raises:
         StoreError: a database file fails, or a value or an artifact of the result cannot be stored.
@@ -32,7 +33,7 @@ def publish(result: Result, models: Pipeline, store: Store, pending: Path) -> No
     from moclip.tracking.registry import log_model
 
     try:
-        recorded = record(result, store)
+        recorded = record(result, store, command)
         log_model(result, recorded.run_id, models, store)
         late = deliver(pending, lambda kept: record(kept, store))
     except ServerError as error:

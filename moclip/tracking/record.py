@@ -17,7 +17,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from moclip.base.errors import StoreError
 from moclip.tracking import tags
 from moclip.tracking.client import locked
-from moclip.tracking.process import is_alive
+from moclip.tracking.process import is_alive, is_same
 from moclip.tracking.result import Child, Result
 from moclip.tracking.store import Store
 
@@ -36,11 +36,16 @@ class Recorded:
     created: bool
 
 
-def record(result: Result, store: Store) -> Recorded:
+def record(result: Result, store: Store, command: str | None = None) -> Recorded:
     """Make sure that the store shows this result exactly once.
 
-    Runs that an interrupted call left half-written are made again. Live runs that the result leaves without use are
-    deleted.
+    Runs that an interrupted call left half-written are made again. Of this clone's live runs, those of this command
+    are deleted, and those whose command has ended.
+
+    Args:
+        result: What to show.
+        store: Where to.
+        command: The process that this result's trainings were started by and have ended under, as a tag.
 
     Raises:
         StoreError: a value is over MLflow's limits, an artifact is missing, or the store is busy.
@@ -50,7 +55,7 @@ def record(result: Result, store: Store) -> Recorded:
     with locked(store) as client:
         experiment = experiment_of(client, result.dataset, store.artifacts)
         recorded = _record(client, experiment, result)
-        _delete_live(client, experiment, store.clone, result.dvc_experiment or "")
+        _delete_live(client, experiment, store.clone, command)
         return recorded
 
 
@@ -64,15 +69,10 @@ def _record(client: MlflowClient, experiment: str, result: Result) -> Recorded:
     return Recorded(_create(client, experiment, result), created=True)
 
 
-def _delete_live(client: MlflowClient, experiment: str, clone: str, dvc_experiment: str) -> None:
-    """Delete this clone's live runs whose process has ended: those of this DVC experiment, and unfinished ones.
-
-    Finished ones of another experiment stay until its own `track`.
-    """
+def _delete_live(client: MlflowClient, experiment: str, clone: str, command: str | None) -> None:
     for run in client.search_runs([experiment], f"tags.`{tags.CLONE}` = '{clone}' and tags.`{tags.KIND}` = 'live'"):
-        unfinished = run.info.status != "FINISHED"
-        own = run.data.tags[tags.EXPERIMENT] == dvc_experiment
-        if (own or unfinished) and not is_alive(run.data.tags[tags.PROCESS]):
+        started_by = run.data.tags[tags.COMMAND]
+        if (command and is_same(started_by, command)) or not is_alive(started_by):
             client.delete_run(run.info.run_id)
 
 

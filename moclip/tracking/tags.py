@@ -12,7 +12,7 @@ SPLIT = "moclip.split"
 VARIANT = "moclip.variant"
 MODEL = "moclip.model_id"
 CLONE = "moclip.clone"
-PROCESS = "moclip.process"
+COMMAND = "moclip.command"  # the process that started a training, see moclip/tracking/process.py
 # Tags of registered models.
 SCORE = "moclip.val_top1_pct"
 SPLITS = "moclip.splits"

@@ -14,6 +14,7 @@ from moclip.tracking.result import variant_name
 from moclip.tracking.store import store_at
 from stages._entry import all_params, repository
 from stages.dvc.baseline import baseline_params
+from stages.dvc.cost import NO_COMMAND
 
 if TYPE_CHECKING:
     from moclip.tracking.live import Row
@@ -44,7 +45,8 @@ def show(header: dict[str, Any], lines: BufferedReader) -> None:
         head=header["head"],
         split=header["split"],
         epochs=header["epochs"],
-        process=process_tag(header["pid"]),
+        pid=header["pid"],
+        command=header["command"] if header["command"] != NO_COMMAND else process_tag(header["pid"]),
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
     )
     follow(training, rows(lines), store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI")), say)

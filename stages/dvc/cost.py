@@ -17,6 +17,7 @@ from moclip.base.files import fingerprint, read_json, write_json
 from moclip.base.meter import Cost
 from stages.dvc.digest import md5
 
+NO_COMMAND = "none"  # of a script that DVC did not start
 FOLDER = "costs-1"  # records of another form belong under another number
 
 
@@ -72,11 +73,14 @@ def _key(stage: str, outs: Mapping[str, str]) -> str:
 
 
 def dvc_command() -> str:
-    """The `dvc` process above this one: stages that share it ran in one go, of one experiment."""
+    """The `dvc` process above this one, as a tag of `moclip.tracking.process`: what shares it ran in one go.
+
+    It is that of one experiment, or of the workspace.
+    """
     for parent in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in parent.cmdline()):
                 return f"{parent.pid}-{int(parent.create_time())}"
         except psutil.Error:  # another user's process, or one that has ended
             continue
-    return "none"
+    return NO_COMMAND

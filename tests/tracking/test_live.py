@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from moclip.tracking import tags
-from moclip.tracking.process import is_alive, process_tag
+from moclip.tracking.process import is_alive, is_same, process_tag
 from moclip.tracking.record import record
 from moclip.tracking.result import Child, Result, read_curves
 from moclip.tracking.store import Store, store_at
@@ -55,6 +55,8 @@ def main():
 
 run(main)
 """
+# Stands for the command that runs all stages of one experiment: it ends when the test closes its input.
+DVC = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]], check=True); sys.stdin.read()"
 
 
 @dataclass
@@ -82,14 +84,14 @@ class Place:
         """Statuses of the live runs, sorted."""
         return sorted(run.info.status for run in self.runs("live"))
 
-    def record(self, key: str = "k0", experiment: str | None = None) -> list[Run]:
+    def record(self, key: str = "k0", command: str | None = None) -> list[Run]:
         """Record the result of the finished training as `track` does; its children with a curve."""
         curves = read_curves(self.root / "history.csv")
         child = Child("fusion", 1, {"top1_pct": 50.0}, curves, {"data/manifest.csv": "0" * 32})
         zero = Child("zero_shot", 1, {"top1_pct": 40.0})
         params = {"fusion.hidden": "64"}
         git = {"moclip.git_dirty": "false"}
-        record(Result(self.dataset, key, "base", params, git, {"m": 1.0}, [zero, child], experiment), self.store)
+        record(Result(self.dataset, key, "base", params, git, {"m": 1.0}, [zero, child]), self.store, command)
         heads = [run for run in self.runs("head") if run.data.tags[tags.HEAD] == "fusion"]
         return [run for run in heads if run.data.tags[tags.KEY] == key]
 
@@ -124,9 +126,11 @@ class Trainer:
             "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": str(sample_s),
         }
         self.log = place.root / f"{history}.log"
+        dvc = place.root / "dvc"
+        dvc.write_text(DVC)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", TRAINER, str(epochs), history],
+                [sys.executable, str(dvc), "-c", TRAINER, str(epochs), history],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -143,22 +147,32 @@ class Trainer:
 
     def follower(self) -> psutil.Process:
         def found() -> list[psutil.Process]:
-            children = psutil.Process(self.process.pid).children()
+            children = psutil.Process(self.process.pid).children(recursive=True)
             return [child for child in children if "stages.commands.follow" in child.cmdline()]
 
         until(found, "the follower to start")
         return found()[0]
 
+    def wait(self) -> None:
+        """Wait for the end of the training; the command goes on."""
+        until(lambda: not psutil.Process(self.process.pid).children(), "the training to end")
+
     def end(self) -> str:
-        """Wait for a good end; what the training logged."""
+        """Wait for a good end of both; what the training logged."""
         self.process.communicate()
         assert self.process.returncode == 0, self.log.read_text()
         return self.log.read_text()
 
     def kill(self) -> None:
-        self.process.kill()
+        """Kill the command and the training."""
         if not self.process.stdin.closed:
+            for process in [*psutil.Process(self.process.pid).children(), self.process]:
+                process.kill()
             self.process.communicate()
+
+    @property
+    def command(self) -> str:
+        return process_tag(self.process.pid)
 
 
 Start = Callable[..., Trainer]
@@ -250,19 +264,19 @@ def test_doubles_leave_one_child_and_another_workers_training_stays(here: Place,
         trainer.epochs(2)
     until(lambda: here.shown() == [[0, 1]] * 3, "all to be shown")
     first.epochs(EPOCHS - 2)
-    first.end()
+    first.wait()
     until(lambda: here.statuses() == ["FINISHED", "RUNNING", "RUNNING"], "the first to be ended")
-    (child,) = here.record()
+    (child,) = here.record(command=first.command)
     assert here.shown() == [[0, 1], [0, 1]], "these still train"
     late.epochs(EPOCHS - 2)
+    late.end()
     other.epochs(EPOCHS - 1)
-    for trainer in (late, other):
-        trainer.end()
+    other.wait()
     until(lambda: here.statuses() == ["FINISHED", "FINISHED"], "both to be ended")
     assert [run.info.run_id for run in here.record()] == [child.info.run_id]
     assert [run.data.tags[tags.EXPERIMENT] for run in here.runs("live")] == ["other"]
     assert here.shown() == [list(range(EPOCHS + 1))], "the other worker has not recorded its result yet"
-    here.record("k1", "other")
+    here.record("k1", other.command)
     assert here.runs("live") == []
     assert [step for step, _ in here.points(child)] == list(range(EPOCHS))
 
@@ -352,8 +366,10 @@ def test_process_is_alive_until_it_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         tag = process_tag(process.pid)
         assert is_alive(tag)
-        pid, started = tag.split()
-        assert not is_alive(f"{pid} {float(started) - 3600}"), "an earlier process had this id"
+        pid, started = tag.split("-")
+        assert not is_alive(f"{pid}-{int(started) - 3600}"), "an earlier process had this id"
+        assert is_same(tag, f"{pid}-{int(started) + 1}"), "the clock was set"
+        assert not is_same(tag, "none")
         process.kill()
         until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "the end")
         assert not is_alive(tag)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from moclip.predict.bundle import Pipeline
 from moclip.tracking import tags
 from moclip.tracking.lookup import shown_run
 from moclip.tracking.pending import is_empty, keep
@@ -142,7 +143,7 @@ from moclip.tracking.store import store_at
 
 set_up_logging("%(message)s")
 result = Result("demo", sys.argv[2], "base", {}, {}, {}, [Child("zero_shot", 1, {})])
-publish(result, Path("models"), store_at(Path(sys.argv[1])), Path(sys.argv[1]) / "pending")
+publish(result, Path("models"), store_at(Path(sys.argv[1])), Path(sys.argv[1]) / "pending", "none")
 print(sorted({"mlflow", "torch", "pandas"} & set(sys.modules)))
 """
 
@@ -157,6 +158,6 @@ def test_result_that_is_there_costs_no_import_and_kept_ones_are_delivered(migrat
     assert done.stdout.splitlines()[-1] == "[]"
     assert "already there" in done.stdout + done.stderr
     keep(replace(made, key="kept"), pending)
-    publish(made, tmp_path / "models", store, pending)
+    publish(made, Pipeline(*[tmp_path] * 4), store, pending, "none")
     assert is_empty(pending)
     assert shown_run(replace(made, key="kept"), store)
