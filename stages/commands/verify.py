@@ -35,7 +35,8 @@ def main() -> int:
         stages = origins(_lock(then), _lock(now))
         heads = [head for head in _heads(now) if head in _heads(then) and head not in stages.not_comparable]
         checks = [check for head in heads for check in _checks(head, then, now)]
-        conclusions = list(_conclusions(then, now)) if checks else []
+        # A conclusion rests on several heads: it is held only where the setting is the same.
+        conclusions = list(_conclusions(then, now)) if checks and not stages.other else []
     text = _as_json(stages, checks, conclusions) if args.json else _as_text(args.against, stages, checks, conclusions)
     sys.stdout.write(text)
     if args.out:
@@ -121,7 +122,8 @@ def _as_text(against: str, stages: Origins, checks: list[SplitCheck], conclusion
             f"{check.now_pct - check.then_pct:+.1f} {span:16}  {check.verdict}"
         )
     others = [name for name, same in conclusions if not same]
-    lines.append(f"conclusions: {len(conclusions) - len(others)} of {len(conclusions)} the same")
+    if conclusions:
+        lines.append(f"conclusions: {len(conclusions) - len(others)} of {len(conclusions)} the same")
     lines += [f"  other: {name}" for name in others]
     lines.append(f"verdict: {worst(checks)}{', other conclusions' if others else ''}")
     return "\n".join(lines) + "\n"

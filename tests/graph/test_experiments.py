@@ -40,7 +40,7 @@ def bill(repository: Repository) -> dict[str, Any]:
 
 def test_every_stage_behind_a_result_has_its_cost(finished: Repository) -> None:
     found = bill(finished)
-    assert {"download", "train_motion@1", "train_fusion", "evaluate@fusion", "report", "cards"} <= set(found)
+    assert {"download", "train_motion", "fusion", "evaluate@fusion", "report"} <= set(found)
     assert "track" not in found
     ran = {name: row for name, row in found.items() if row["cost"]}
     assert set(ran) == set(found), "all were run here"
@@ -63,20 +63,20 @@ def test_cost_is_no_result(finished: Repository) -> None:
 
 def test_stage_from_the_run_cache_shows_what_it_cost_when_it_ran(finished: Repository, variants: Repository) -> None:
     wider = bill(variants)
-    assert {name for name, row in wider.items() if row["now"]} >= {"train_fusion", "clip_probe", "report"}
+    assert {name for name, row in wider.items() if row["now"]} >= {"fusion", "clip_probe", "report"}
     assert not wider["download"]["now"]
     assert wider["download"]["cost"] == bill(finished)["download"]["cost"]
-    kept = {name: (variants.path / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
+    kept = {name: (variants.path / name).read_bytes() for name in ("params.yaml", "dvc.lock", "heads/dvc.lock")}
     try:
         variants.run("git", "checkout", "-q", "HEAD", "--", ".")
         printed = variants.run("dvc", "repro")
-        assert "Running stage 'train_fusion'" not in printed
+        assert "Running stage 'heads/dvc.yaml:fusion'" not in printed
         back = bill(variants)
     finally:
         variants.run("dvc", "exp", "apply", "wider")
     assert kept == {name: (variants.path / name).read_bytes() for name in kept}
-    before, after = bill(finished)["train_fusion"], back["train_fusion"]
-    assert after["cost"] == before["cost"] != wider["train_fusion"]["cost"]
+    before, after = bill(finished)["fusion"], back["fusion"]
+    assert after["cost"] == before["cost"] != wider["fusion"]["cost"]
     assert after["status"] == f"not run now; cost {before['cost']['wall_s']:.1f} s when it ran"
 
 
@@ -246,3 +246,17 @@ def specs(repository: Repository, *words: str) -> dict[str, Any]:
     page = (repository.path / "shown/index.html").read_text()
     found = [json.loads(text) for text in re.findall(r"var spec = (\{.*?\});\n", page, re.DOTALL)]
     return {spec["title"]["text"] if isinstance(spec["title"], dict) else spec["title"]: spec for spec in found}
+
+
+def test_verify_holds_a_run_against_itself_and_against_another_setting(variants: Repository) -> None:
+    found = json.loads(variants.run("moclip", "verify", "--against", "wider", "--json"))
+    assert found["verdict"] == "identical"
+    assert {check["head"] for check in found["heads"]} == set(HEADS)
+    assert found["conclusions"]
+    assert all(found["conclusions"].values())
+    said = variants.run("moclip", "verify").splitlines()
+    assert "of other parameters" in said[0]
+    compared = {line.split()[0] for line in said[2:-1]}
+    assert "zero_shot" in compared
+    assert not compared & {"fusion", "clip_probe", "motion_permuted"}
+    assert said[-1] == "verdict: identical"
