@@ -136,7 +136,7 @@ def test_it_answers_for_a_video_and_goes_into_a_bundle(extended: Repository) -> 
     moclip(extended, "bundle", "--out", "bundle")
     bundled = json.loads(moclip(extended, "predict", video, "--head", "nearest_mean", "--json", "--model", "bundle"))
     assert "nearest_mean" in json.dumps(answer)
-    assert bundled == answer
+    assert {**bundled, "ms": None} == {**answer, "ms": None}  # durations apart
     assert Path(extended.path / "bundle").is_dir()
 
 
