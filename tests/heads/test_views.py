@@ -291,7 +291,7 @@ def resources(net: MotionNet, sampler: FieldSampler, tmp_path: Path) -> Iterator
     write_store(tmp_path / "store", ((video, sampler.store.clip(video)) for video in sampler.store.ids), {})
     made_for = MotionInput(motion=MOTION, motion_net=NET, seed=0, split=1)
     MotionOnly(net, made_for).save(tmp_path / "network")
-    sections = {"motion": MOTION, "motion_net": NET, "compute": ComputeParams(**ON_CPU)}
+    sections = {"motion": MOTION, "motion_net": NET, "compute": ComputeParams(**ON_CPU, kernels="portable")}
     with ExitStack() as kept:
         yield Resources(sections, tmp_path / "store", tmp_path / "network", tmp_path / "work", "some code", kept)
 
