@@ -8,7 +8,7 @@ from moclip.base.errors import ParamsError
 from moclip.params.compute import ComputeParams
 from moclip.training.device import ON_CPU, Compute
 
-DEFAULT = {"device": "cpu", "amp": False, "channels_last": False, "deterministic": True}
+DEFAULT = {"kernels": "portable", "device": "cpu", "amp": False, "channels_last": False, "deterministic": True}
 
 
 def compute(**changes: Any) -> Compute:
