@@ -55,7 +55,7 @@ def follow(training: Training, arrivals: Iterable[Sequence[Row]], store: Store, 
             run.waiting += rows
             run.last_epoch = rows[-1].epoch
             _try(run.show, warn)
-    _try(run.end, warn)
+        _try(run.end, warn)
 
 
 def _try(act: Callable[[], None], warn: Callable[[str], None]) -> None:
@@ -89,6 +89,7 @@ class _LiveRun:
     def end(self) -> None:
         """Log what still waits and close the run."""
         self.show()
+        self.load.close()
         if self.run is not None:
             complete = self.last_epoch == self.training.epochs - 1
             with connected(self.store) as client:

@@ -24,7 +24,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)
     try:
-        with os.fdopen(sys.stdin.fileno(), "rb") as lines:
+        with os.fdopen(sys.stdin.fileno(), "rb", closefd=False) as lines:
             show(json.loads(lines.readline()), lines)
     except Exception as error:  # nobody reads a traceback here, and the training must hear of it
         say(f"{type(error).__name__}: {error}")
