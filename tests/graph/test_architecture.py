@@ -10,12 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.imports import ROOT, closure
+from tests.support.imports import ROOT, closure, imported_files
 
 MOCLIP = sorted(path.relative_to(ROOT) for path in (ROOT / "moclip").rglob("*.py"))
-STAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").glob("*.py"))
+STAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").rglob("*.py"))
+PACKAGES = sorted({path.parent for path in [*MOCLIP, *STAGES]})
 NAMES = frozenset(path.as_posix() for path in MOCLIP)
 
+# From the ground up: a package imports those of lower floors alone.
+FLOORS = (
+    *({"base"}, {"video", "store", "params"}, {"training", "data", "demo"}, {"motion", "clip", "results"}),
+    *({"heads"}, {"predict", "report"}, {"tracking"}, {"cli"}),
+)
+FLOOR_OF = {package: number for number, packages in enumerate(FLOORS) for package in packages}
+MOST_MODULES = 14  # of a package; each head is one, and there will be many
 # Who may import what.
 DOORS = {
     "av": {
@@ -82,6 +90,20 @@ def test_the_walk_sees_the_project():
 @pytest.mark.parametrize("path", MOCLIP, ids=str)
 def test_library_knows_neither_stages_nor_dvc(path):
     assert libraries(path).isdisjoint({"stages", "dvc", "tests", "benchmarks"})
+
+
+def test_a_package_imports_lower_floors_alone():
+    """Held by each file, also for what it imports inside functions."""
+    arrows = {(file, other) for file in MOCLIP for other in imported_files(file) if other.parts[1] != file.parts[1]}
+    assert {path.parts[1] for path in MOCLIP if len(path.parts) > 2} == set(FLOOR_OF)
+    up = [f"{file} -> {other}" for file, other in arrows if FLOOR_OF[other.parts[1]] >= FLOOR_OF[file.parts[1]]]
+    assert sorted(up) == []
+
+
+@pytest.mark.parametrize("package", [path for path in PACKAGES if path.name not in ("heads", "stages")], ids=str)
+def test_a_package_can_be_looked_over(package):
+    modules = [path for path in [*MOCLIP, *STAGES] if path.parent == package and path.name != "__init__.py"]
+    assert len(modules) <= MOST_MODULES
 
 
 @pytest.mark.parametrize("library", DOORS)

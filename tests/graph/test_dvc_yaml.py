@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.heads.registry import HEADS, sections
+from moclip.heads.registry import HEADS, MAIN, sections
+from moclip.report.plot_tables import TRAINED
 from stages.dvc.code import NO_NUMBER
 from tests.support.imports import ROOT, closure
 
@@ -186,6 +187,39 @@ def test_paths_of_a_command_are_declared(name):
     assert command_paths(name) == declared
 
 
+def test_what_no_stage_makes_is_in_the_repository():
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    made = [Path(path) for name in ALL for path in outputs(name)]
+    made += [Path(path.replace("${item.head}", head)) for path in outputs("evaluate") for head in HEADS]
+    for path in {Path(filled(path, params)) for name in ALL for path in entries(name, "deps")}:
+        by_a_stage = any(path == out or path in out.parents or out in path.parents for out in made)
+        assert by_a_stage or (ROOT / path).exists(), f"{path}: made by no stage, and not here"
+
+
+def filled(path: str, params: dict[str, Any]) -> str:
+    """A path with the parameters' values in it; that of a matrix stands for all."""
+    for key in re.findall(r"\$\{([\w.]+)\}", path):
+        section, _, field = key.partition(".")
+        path = path.replace(f"${{{key}}}", MAIN if section == "item" else params[section][field])
+    return path
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if heads_of(name)])
+def test_stage_of_heads_hands_each_its_own_places(name):
+    heads, given = heads_of(name), options(name)
+    assert given["--model"] == [f"models/{head}" for head in heads]
+    assert given["--preds"] == [f"preds/{head}" for head in heads]
+    assert given.get("--chosen", []) in ([], [f"results/chosen/{head}.json" for head in heads])
+
+
+def test_charts_of_epochs_list_heads_that_have_some():
+    """DVC draws no chart that lists a column which its table lacks."""
+    charts = [chart for one in YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["plots"] for chart in one.values()]
+    listed = [set(heads) for chart in charts for heads in chart["y"].values() if isinstance(heads, list)]
+    assert len(listed) == 2
+    assert all(MAIN in heads and heads <= set(TRAINED) for heads in listed)
+
+
 @pytest.mark.parametrize("name", sorted(ALWAYS_RUN))
 def test_stage_that_always_runs_reads_what_others_make_and_comes_last(name):
     assert STAGES[name]["always_changed"] is True
@@ -202,8 +236,9 @@ def test_options_are_those_that_the_script_parses(name):
     tree = ast.parse((ROOT / script(name)).read_text(encoding="utf-8"))
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert {option.removeprefix("--").replace("-", "_") for option in options(name)} <= words
-    literal = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
-    assert {f"--{word.replace('_', '-')}" for word in literal} <= set(options(name))
+    needed = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg != "optional")]
+    required = {node.value for arg in needed for node in ast.walk(arg) if isinstance(node, ast.Constant)}
+    assert {f"--{word.replace('_', '-')}" for word in required} <= set(options(name))
 
 
 @pytest.mark.parametrize("name", DECLARING)
