@@ -24,7 +24,7 @@ REGISTRY = "moclip.heads.registry"
 NO_NUMBER = frozenset(
     [
         *("moclip.base.console", "moclip.base.progress", "moclip.base.meter"),
-        *("stages._live", "stages._sections", "stages.dvc.cost"),
+        *("stages._live", "stages._sections", "stages.dvc.cost", "stages.dvc.code"),
     ]
 )
 # What a row of the registry says to those who read, not to those who compute.

@@ -1,5 +1,6 @@
 """What stands for a stage's code: a word moves nothing, a value moves exactly the stages that reach it."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.imports import ROOT
+from moclip.heads.registry import HEADS
+from stages.dvc.code import NO_NUMBER
+from tests.graph.test_pipeline import Repository
+from tests.support.imports import ROOT, closure
+
+READ_ALL_ROWS = {"report.txt", "summarize.txt"}  # titles, order and pairs of heads: seconds, and no training
 
 
 @pytest.fixture
@@ -40,12 +46,19 @@ def append(copy: Path, name: str, line: str) -> None:
         file.write(f"\n{line}\n")
 
 
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Texts that differ; that of `track` is no dep, for it imports much and always runs."""
+    return {name for name in before if after[name] != before[name]} - {"track.txt"}
+
+
 def test_words_and_what_moves_no_number_change_no_text(copy: Path) -> None:
     before = texts(copy)
     edit(copy, "moclip/training/loop.py", '"""', '"""Other words. ')
     append(copy, "moclip/heads/mlp.py", "# A comment.")
-    append(copy, "moclip/base/progress.py", "UNUSED = 1")
-    assert texts(copy) == before
+    for module in NO_NUMBER:
+        append(copy, f"{module.replace('.', '/')}.py", "UNUSED = 1")
+    edit(copy, "moclip/heads/registry.py", 'title="fusion"', 'title="both streams"')
+    assert changed(before, texts(copy)) <= READ_ALL_ROWS
 
 
 @pytest.mark.parametrize(
@@ -60,9 +73,36 @@ def test_words_and_what_moves_no_number_change_no_text(copy: Path) -> None:
 def test_a_value_changes_the_texts_of_those_that_reach_it(copy: Path, name: str, moved: set[str]) -> None:
     before = texts(copy)
     append(copy, name, "SIZE = 3")
-    after = texts(copy)
-    # `track` imports much, but always runs and hangs on no text.
-    assert {text for text in after if after[text] != before[text]} - {"track.txt"} == moved
+    assert changed(before, texts(copy)) == moved
+
+
+def test_a_template_is_code_of_the_page_that_it_makes(copy: Path) -> None:
+    before = texts(copy)
+    append(copy, "moclip/report/templates/report.md.j2", "One more line.")
+    assert changed(before, texts(copy)) == {"report.txt"}
+
+
+def test_what_a_row_says_to_those_who_compute_is_code_of_its_head(copy: Path) -> None:
+    before = texts(copy)
+    edit(copy, "moclip/heads/registry.py", 'also_reads=("motion", "motion_net", "compute")', 'also_reads=("motion",)')
+    assert changed(before, texts(copy)) - READ_ALL_ROWS == {"heads/fusion.txt"}
+
+
+def test_a_text_lists_what_a_second_walk_finds(copy: Path) -> None:
+    """Written apart from the first; packages' own files are left out here, but for what those of the scripts import."""
+    left_out = {file_of(module) for module in NO_NUMBER}
+    for name, text in texts(copy).items():
+        modules = [line.split("  ")[1] for line in text.splitlines()]
+        begin, without = [f"stages.{Path(name).stem}"], left_out
+        if name.startswith("heads/"):
+            spec, without = HEADS[Path(name).stem], left_out | {file_of("moclip.heads.registry")}
+            begin = ["stages.head", spec.module, *(spec.settings or "").split(":")[:-1]]
+        found = {path for module in (*begin, "moclip.base.arithmetic") for path in closure(file_of(module), without)}
+        assert {path for path in map(file_of, modules) if (ROOT / path).is_file()} == found, name
+
+
+def file_of(module: str) -> Path:
+    return Path(*module.split(".")).with_suffix(".py")
 
 
 def test_a_new_row_changes_no_text_of_another_head(copy: Path) -> None:
@@ -70,5 +110,18 @@ def test_a_new_row_changes_no_text_of_another_head(copy: Path) -> None:
     row = '    "toy": HeadSpec(title="toy", words="toy", colour=GREY, module="moclip.heads.zero_shot"),\n'
     edit(copy, "moclip/heads/registry.py", '    "zero_shot": HeadSpec(\n', row + '    "zero_shot": HeadSpec(\n')
     after = texts(copy)
-    assert {name for name in before if name.startswith("heads/") and after[name] != before[name]} == set()
+    assert changed(before, after) <= READ_ALL_ROWS, "neither a head's nor that of the motion network"
     assert "heads/toy.txt" in after
+
+
+def test_dvc_runs_what_an_edit_reaches(finished: Repository, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    shutil.copytree(finished.path, repository.path, symlinks=True)
+    edit(repository.path, "moclip/heads/logistic.py", '"""', '"""Other words. ')
+    printed = repository.run("dvc", "repro")
+    ran = [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
+    assert ran == ["code", "track"], "`track` always runs"
+    edit(repository.path, "moclip/heads/logistic.py", "MAX_ITERATIONS = 2000", "MAX_ITERATIONS = 2001")
+    repository.run("dvc", "repro", "-q", "code")
+    waiting = set(json.loads(repository.run("dvc", "status", "--json"))) - {"track"}
+    assert {name.rpartition(":")[2] for name in waiting} == {"linear_probe", "metadata_only"}

@@ -1,7 +1,7 @@
 """Which files of the project a file imports, directly or through others."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,12 +16,12 @@ def imported_files(path: Path) -> frozenset[Path]:
     return frozenset(file for name in _names(tree) if (file := _file(name)) is not None)
 
 
-def closure(path: Path) -> set[Path]:
+def closure(path: Path, without: Container[Path] = ()) -> set[Path]:
     """`path` and all that it reaches; packages' `__init__.py` are empty, which a test holds them to."""
     seen, todo = set(), [path]
     while todo:
         file = todo.pop()
-        if file not in seen:
+        if file not in seen and file not in without:
             seen.add(file)
             todo.extend(imported_files(file))
     return seen
