@@ -42,10 +42,10 @@ repro: $(INSTALLED) ## run the whole pipeline and print the results
 	@git diff --quiet HEAD -- results reports 2>/dev/null || moclip verify 2>/dev/null | tail -n 1
 
 test: lint types ## set up, lint, check types, run the tests
-	python -m pytest -n logical --maxprocesses 8 --dist loadgroup
+	python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 sweep: $(INSTALLED) ## run the sweeps whole, of which `make test` runs a seeded tenth
-	MOCLIP_SWEEP=1 python -m pytest -n logical --maxprocesses 8 --dist loadgroup -m sweep
+	MOCLIP_SWEEP=1 python -m pytest -n logical --maxprocesses 8 --dist loadfile -m sweep
 
 lint: $(INSTALLED) ## ruff: rules and format
 	ruff check .

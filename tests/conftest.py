@@ -18,18 +18,6 @@ ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
 
 
-# Costly and made once in a process: tests that share one run in the same.
-COSTLY = ("finished", "trained", "migrated")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Keep together what shares a costly fixture, or else a file, where several processes run the tests."""
-    for item in items:
-        shared = next((name for name in COSTLY if name in item.fixturenames), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in UCF101's layout: 12 classes, 3 groups, 36 real videos of 12 frames, 64 x 64 pixels. Read only."""
