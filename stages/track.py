@@ -8,7 +8,8 @@ from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
 from moclip.predict.bundle import Pipeline
-from moclip.tracking.provenance import GitState, git_state, package_versions
+from moclip.tracking import tags
+from moclip.tracking.provenance import GitState, c_library, git_state, package_versions, processor
 from moclip.tracking.publish import publish
 from moclip.tracking.result import Child, Result, digest_tags, read_child, read_summary, summary_metrics, variant_name
 from moclip.tracking.store import store_at
@@ -77,6 +78,9 @@ def read_result(
         tags={
             "mlflow.source.git.commit": git.commit if git else "unknown",
             "moclip.git_dirty": str(git.dirty).lower() if git else "unknown",
+            tags.KERNELS: str(params["compute.kernels"]),
+            tags.CPU: processor(),
+            tags.GLIBC: c_library(),
             **digest_tags({name: inputs[name] for name in ("manifest", "motion", "clip")}, data),
         },
         summary=summary_metrics(summary),

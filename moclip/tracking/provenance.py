@@ -67,6 +67,22 @@ def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     return versions
 
 
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Model of this machine's processor; its architecture where the system names no model."""
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.machine()
+
+
+def c_library() -> str:
+    """Name and version of the C library, such as `glibc 2.36`; `unknown` where Python cannot tell."""
+    return " ".join(filter(None, platform.libc_ver())) or "unknown"
+
+
 def _git(root: Path, *words: str) -> str | None:
     try:
         done = subprocess.run(

@@ -13,6 +13,8 @@ VARIANT = "moclip.variant"
 MODEL = "moclip.model_id"
 CLONE = "moclip.clone"
 COMMAND = "moclip.command"  # the process that started a training, see moclip/tracking/process.py
+KERNELS = "moclip.kernels"
+CPU, GLIBC = "moclip.cpu", "moclip.glibc"  # of the machine that ran `track`; no tracked file names them
 # Tags of registered models.
 SCORE = "moclip.val_top1_pct"
 SPLITS = "moclip.splits"

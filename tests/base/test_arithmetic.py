@@ -1,5 +1,6 @@
 """The kernels that a process computes with: chosen before libraries load, whatever the environment says."""
 
+import ast
 import json
 import logging
 import os
@@ -15,17 +16,8 @@ import pytest
 from moclip.base import arithmetic
 from moclip.base.arithmetic import AVX2, ONE_THREAD, apply, kernels_of
 from tests.support.imports import ROOT
+from tests.support.kernels import HOSTILE
 
-HOSTILE = {
-    "OMP_NUM_THREADS": "7",
-    "MKL_NUM_THREADS": "3",
-    "OPENBLAS_NUM_THREADS": "2",
-    "MKL_CBWR": "AUTO",
-    "ATEN_CPU_CAPABILITY": "default",
-    "ONEDNN_MAX_CPU_ISA": "SSE41",
-    "OPENBLAS_CORETYPE": "Prescott",
-    "NPY_DISABLE_CPU_FEATURES": "X86_V3",
-}
 RECORDED = json.loads((ROOT / "reports/fingerprint.json").read_text())
 
 needs_avx2 = pytest.mark.skipif(not arithmetic._has_kernels(), reason="needs a processor with AVX2 and FMA")
@@ -141,3 +133,44 @@ def test_fingerprint_sees_what_a_pin_is_for(family: str, left_out: Mapping[str, 
     """With one pin left out, its family gives other digits."""
     changed = digests(BARE, {**ONE_THREAD, **AVX2, **left_out})
     assert changed[family] != RECORDED["digests"][family]
+
+
+@needs_avx2
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-user, which is not installed")
+@pytest.mark.parametrize("processor", ["Haswell-noTSX", "EPYC-Rome"])
+def test_other_processors_give_the_recorded_digits(processor: str) -> None:
+    if (here := {name: version(name) for name in RECORDED["versions"]}) != RECORDED["versions"]:
+        pytest.skip(f"reports/fingerprint.json is of other versions than are installed: {here}")
+    # The emulator shows this machine's /proc/cpuinfo, and both processors have the flags that are looked for there.
+    assert digests(PINNED, HOSTILE, "qemu-x86_64", "-cpu", processor) == RECORDED["digests"]
+
+
+VML = {"sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "erf"}
+"""Functions of a tensor that PyTorch hands to MKL, some of whose digits are each maker's own."""
+
+ONE_NUMBER = {
+    "moclip/clip/encoder.py": {"model.logit_scale.detach().exp()"},
+    "moclip/clip/tiny.py": {"model.logit_scale.exp()"},
+}
+"""Calls on a tensor of one number, which no vector code touches."""
+
+ROOMS = ("training", "heads", "motion", "clip")
+
+
+def _calls(path: Path) -> set[str]:
+    """Calls of such functions in a file: `math`'s and NumPy's own are no tensor's."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in VML
+        and ast.unparse(node.func.value) not in {"math", "np"}
+    }
+
+
+def test_networks_take_no_function_whose_digits_are_each_makers_own() -> None:
+    files = [path for room in ROOMS for path in (ROOT / "moclip" / room).rglob("*.py")]
+    found = {path.relative_to(ROOT).as_posix(): _calls(path) for path in files}
+    assert {name: calls for name, calls in found.items() if calls} == ONE_NUMBER

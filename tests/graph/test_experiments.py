@@ -260,3 +260,35 @@ def test_verify_holds_a_run_against_itself_and_against_another_setting(variants:
     assert "zero_shot" in compared
     assert not compared & {"fusion", "clip_probe", "motion_permuted"}
     assert said[-1] == "verdict: identical"
+
+
+def test_verify_sees_three_other_answers(variants: Repository) -> None:
+    file = variants.path / "results/heads/fusion/split1_outcomes.csv"
+    before = file.read_text()
+    header, *rows = before.splitlines()
+    column = header.split(",").index("predicted")
+    for place in (0, 4, 8):
+        fields = rows[place].split(",")
+        fields[column] = next(other for row in rows if (other := row.split(",")[column]) != fields[column])
+        rows[place] = ",".join(fields)
+    file.write_text("\n".join([header, *rows, ""]))
+    try:
+        found = json.loads(variants.run("moclip", "verify", "--against", "wider", "--json", status=1))
+    finally:
+        file.write_text(before)
+    by_head = {check["head"]: check for check in found["heads"]}
+    assert by_head["fusion"]["changed"] == 3
+    assert found["verdict"] == by_head["fusion"]["verdict"] in {"undecided", "different"}
+    assert {check["verdict"] for head, check in by_head.items() if head != "fusion"} == {"identical"}
+
+
+def test_verify_judges_nothing_of_another_seed(variants: Repository) -> None:
+    before = {path: path.read_text() for path in (variants.path / "dvc.lock", variants.path / "heads/dvc.lock")}
+    for path, text in before.items():
+        path.write_text(text.replace("seed: 0\n", "seed: 1\n"))
+    try:
+        printed = variants.run("moclip", "verify", "--against", "wider", status=2)
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
+    assert printed == ""

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from moclip.base import arithmetic
 from moclip.base.files import remove
 from moclip.cli.main import main as moclip
 from moclip.heads.registry import HEADS as REGISTRY
 from moclip.results.predictions import read_predictions
+from tests.support import micro
 from tests.support.imports import ROOT
+from tests.support.kernels import HOSTILE
 
 TRACKED = ("dvc.yaml", "heads", "params.yaml", ".dvcignore", ".gitignore", "moclip", "stages", "prompts", "presets")
 HEADS = list(REGISTRY)
@@ -72,9 +75,11 @@ def make_repository(path: Path, **params: object) -> Repository:
 
 
 def finish(path: Path) -> Repository:
-    """A repository in this folder, after one whole run on split 1."""
+    """A repository in this folder, after one whole run on split 1, in an environment that asks for other kernels."""
     repository = make_repository(path)
+    usual, repository.env = repository.env, repository.env | HOSTILE
     repository.run("dvc", "repro", "-q")
+    repository.env = usual
     return repository
 
 
@@ -132,6 +137,17 @@ def test_zero_shot_alone_needs_no_training(finished: Repository) -> None:
         names = {line.split("'")[1].split(":")[-1] for line in printed.splitlines() if line.startswith("Running stage")}
         assert {"zero_shot", "evaluate@zero_shot", "report"} <= names
         assert not names & {"train_motion", *HEADS[1:]}
+
+
+@pytest.mark.skipif(not arithmetic._has_kernels(), reason="needs a processor with AVX2 and FMA")
+def test_numbers_are_the_recorded_ones_whatever_the_processor(finished: Repository) -> None:
+    """Where this fails and `test_arithmetic.py` does not, code moved a number: see `tests/support/micro.py`."""
+    known = micro.recorded()
+    if known["versions"] != micro.versions():
+        pytest.skip(f"tests/micro.json is of other versions than are installed: {micro.versions()}")
+    found = micro.computed([finished.path / name for name in LOCKS])
+    assert found.keys() == known["digests"].keys()
+    assert [path for path, digest in found.items() if digest != known["digests"][path]] == []
 
 
 def test_second_cold_run_gives_the_same_bytes(finished: Repository) -> None:

@@ -11,13 +11,19 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import StoreError
-from moclip.tracking.provenance import git_state
+from moclip.tracking.provenance import c_library, git_state, processor
 from moclip.tracking.result import Result, numbers
 from stages import _entry, track
 from stages.dvc.digest import md5
 from stages.dvc.lock import Lock, read_lock
 
-PARAMS = {"seed": 0, "splits": [1], "heads": ["zero_shot", "fusion"], "fusion": {"hidden": 64}}
+PARAMS = {
+    "seed": 0,
+    "splits": [1],
+    "heads": ["zero_shot", "fusion"],
+    "fusion": {"hidden": 64},
+    "compute": {"kernels": "portable"},
+}
 METRICS = {"top1_pct": 50.0, "top5_pct": 90.0, "mean_class_pct": 45.0, "n_test": 12}
 ARGS = Namespace(
     locks="dvc.lock",
@@ -276,6 +282,9 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
         "mlflow.source.git.commit": base,
         "moclip.git_dirty": "false",
         "moclip.digest.manifest": item("data/manifest.csv")["md5"],
+        "moclip.kernels": "portable",
+        "moclip.cpu": processor(),
+        "moclip.glibc": c_library(),
     }
     write("code.py", "changed\n")
     git(workspace, "commit", "-qm", "second", "params.yaml")

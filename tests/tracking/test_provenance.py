@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moclip.tracking.provenance import committed_text, git_state, package_versions
+from moclip.tracking.provenance import c_library, committed_text, git_state, package_versions, processor
 
 
 def git(root: Path, *words: str) -> str:
@@ -78,3 +78,16 @@ def test_versions_are_those_installed() -> None:
         "no-such-package-here": "absent",
     }
     assert "absent" not in package_versions().values()
+
+
+def test_processor_is_its_model_or_else_its_architecture(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nvendor_id\t: X\nmodel name\t: Some CPU @ 2 GHz\n\nmodel name\t: other\n")
+    assert processor(cpuinfo) == "Some CPU @ 2 GHz"
+    cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 48.00\n")
+    assert processor(cpuinfo) == processor(tmp_path / "absent") == platform.machine()
+
+
+def test_c_library_has_its_version() -> None:
+    name, version = platform.libc_ver()
+    assert c_library() == (f"{name} {version}" if name else "unknown")
