@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moclip.base.errors import DataError
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_file, writing_file
 from moclip.report.verdict import judge
@@ -110,7 +109,7 @@ def _as_json(stages: Origins, checks: list[SplitCheck], conclusions: list[tuple[
 
 def _as_text(against: str, stages: Origins, checks: list[SplitCheck], conclusions: list[tuple[str, bool]]) -> str:
     if not checks:
-        raise DataError(f"nothing of this run can be held against {against}: {stages}; `moclip compare` shows variants")
+        return f"nothing of this run can be held against {against}: {stages}; `moclip compare` shows variants\n"
     lines = [f"against {against}: {stages}"]
     width = max(len(check.head) for check in checks)
     lines.append(f"{'head':{width}}  split  predictions changed  top-1 then -> now  difference            verdict")
