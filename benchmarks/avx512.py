@@ -64,7 +64,7 @@ def ask(emulator: Path, pins: Mapping[str, str]) -> dict[str, str] | int:
     """The fingerprint on the claiming processor, or the signal that ended the process."""
     rest = {name: value for name, value in os.environ.items() if name not in {**ONE_THREAD, **AVX2}}
     words = [str(emulator), "-cpu", "Skylake-Server", sys.executable, "-c", CODE]
-    done = subprocess.run(words, check=False, env=rest | OTHERS | pins, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(words, check=False, env={**rest, **OTHERS, **pins}, cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         digests: dict[str, str] = json.loads(done.stdout)
         return digests

@@ -57,7 +57,7 @@ def image_features(
     parts = [videos[start : start + size] for start in range(0, len(videos), size)]
 
     def encode(number: int, chunk: Path) -> None:
-        pictures = _pictures(parts[number], frames, root)
+        pictures = pictures_of(parts[number], frames, root)
         flat = [picture for video in pictures for picture in video]
         batches = [flat[start : start + batch_images] for start in range(0, len(flat), batch_images)]
         values = np.concatenate([encoder.images(batch) for batch in batches])
@@ -77,7 +77,7 @@ def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
     return values if frames == 1 else unit(values).reshape(-1, frames, values.shape[1]).mean(axis=1)
 
 
-def _pictures(videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path) -> list[list[np.ndarray]]:
+def pictures_of(videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path) -> list[list[np.ndarray]]:
     """Frames (h, w, 3) of each video; its file is decoded once."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root), videos))

@@ -1,0 +1,140 @@
+"""What CLIP sees of a video's frames, each apart, in a store of blocks that survives an interruption."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from moclip.base.work import Work, alone_in, finish
+from moclip.clip.cache import pictures_of
+from moclip.clip.encoder import Encoder
+from moclip.clip.tokens import pooled, residual, spatial_tokens
+from moclip.data.manifest import Video
+from moclip.params.frames import FramesParams
+from moclip.store.blocks import block_name, join, parts, write_block
+from moclip.video.frames import segment_points
+
+Array = Literal["global", "grid", "residual"]
+ARRAYS: tuple[Array, ...] = ("global", "grid", "residual")
+POINTS = "points"
+FRAMES_HELD = 512  # decoded frames that are in memory at once
+GIB, MINUTE_S = 1 << 30, 60.0
+
+log = logging.getLogger(__name__)
+
+
+def made_by(array: Array, params: FramesParams) -> dict[str, Any]:
+    """The parameters that an array hangs on: what a reader holds against its own."""
+    own = {"global": (), "grid": ("grid", "path"), "residual": ("cut",)}[array]
+    return {"array": array, "rule": params.rule, **{name: getattr(params, name) for name in own}}
+
+
+def cache_frames(
+    encoder: Encoder,
+    videos: Sequence[Video],
+    root: Path,
+    work: Path,
+    out: Path,
+    array: Array,
+    params: FramesParams,
+    *,
+    batch_images: int,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the store of one array: `points` int32 (t,) and the array float16 (t, ...) of each video.
+
+    Args:
+        encoder: The frozen CLIP.
+        videos: Rows of the manifest; each file is checked against its row before it is opened.
+        root: Directory that the rows' paths are relative to.
+        work: Directory for finished blocks; it belongs to this encoder, these videos and these parameters alone.
+        out: The store.
+        array: `global`, what `Encoder.images` gives of each frame; `grid`, its tokens; `residual`, its stream.
+        params: Which frames, and what of them.
+        batch_images: Images per forward pass.
+        provenance: JSON-able facts for the store, beside the parameters.
+
+    Raises:
+        DataError: lists every video of a block that is missing, changed or unreadable.
+        ParamsError: the encoder has no such array.
+    """
+    encode = partial(_encoded, encoder, array, params, batch_images)
+    said = _Forecast(len(videos) * params.count)
+
+    def make(number: int, block: Path) -> None:
+        own = [videos[place] for place in blocks[number]]
+        points = {video.id: segment_points(video.frames, params.count) for video in own}
+        rows: dict[str, list[np.ndarray]] = {POINTS: [], array: []}
+        for start in range(0, len(own), size := max(1, FRAMES_HELD // params.count)):
+            some = own[start : start + size]
+            found = encode([picture for video in pictures_of(some, points, root) for picture in video], said)
+            rows[POINTS] += [points[video.id].astype(np.int32) for video in some]
+            rows[array] += list(found.reshape(len(some), params.count, *found.shape[1:]))
+        write_block(block, [video.id for video in own], rows)
+
+    blocks = parts(len(videos))
+    progress = Work("frames", "image", size=lambda number: len(blocks[number]) * params.count)
+    with alone_in(work, "encodes the same") as shelf:
+        finished = finish(range(len(blocks)), block_name, make, shelf, progress)
+        join(out, finished.files, {**provenance, **made_by(array, params)})
+
+
+@dataclass
+class _Forecast:
+    """Says once, after the first batch, how large the store will be and how long it takes."""
+
+    images: int
+    seconds: list[float] = field(default_factory=list)
+
+    def after(self, count: int, seconds: float, values: np.ndarray) -> None:
+        if not self.seconds:
+            size, minutes = self.images * values[0].nbytes / GIB, self.images * seconds / count / MINUTE_S
+            log.info(
+                "%d images of %s: %.2f GiB, about %.1f minutes at %.0f images/s, decoding apart",
+                *(self.images, values.shape[1:], size, minutes, count / seconds),
+            )
+        self.seconds.append(seconds)
+
+
+def _encoded(
+    encoder: Encoder,
+    array: Array,
+    params: FramesParams,
+    batch_images: int,
+    pictures: Sequence[np.ndarray],
+    said: _Forecast,
+) -> np.ndarray:
+    found = []
+    for start in range(0, len(pictures), batch_images):
+        batch, begun = pictures[start : start + batch_images], time.perf_counter()
+        found.append(frame_values(encoder, array, params, batch))
+        said.after(len(batch), time.perf_counter() - begun, found[-1])
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def frame_values(encoder: Encoder, array: Array, params: FramesParams, frames: Sequence[np.ndarray]) -> np.ndarray:
+    """The array of RGB frames (h, w, 3) uint8, float16 (n, ...).
+
+    Raises:
+        ParamsError: the encoder has no such array.
+    """
+    if array == "global":
+        return encoder.images(frames).astype(np.float16)
+    model = encoder.model.backbone
+    of: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "grid": lambda pixels: pooled(spatial_tokens(model, pixels, params.path), params.grid),
+        "residual": lambda pixels: residual(model, pixels, params.cut),
+    }
+    pixels = encoder.compute.tensor(torch.stack([encoder.preprocess(Image.fromarray(frame)) for frame in frames]))
+    with encoder.compute.autocast():
+        values = of[array](pixels)
+    return values.half().cpu().numpy()
