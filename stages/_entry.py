@@ -29,6 +29,7 @@ def arguments(
     *paths: str,
     optional: Sequence[str] = (),
     path_lists: Sequence[str] = (),
+    words: Sequence[str] = (),
     word_lists: Sequence[str] = (),
     numbers: Sequence[str] = (),
 ) -> Any:
@@ -38,6 +39,7 @@ def arguments(
         *paths: Options with a path.
         optional: Options with a path that may be left out, and are None then.
         path_lists: Options with paths.
+        words: Options with a string.
         word_lists: Options with strings.
         numbers: Options with an int.
     """
@@ -46,6 +48,7 @@ def arguments(
         (paths, {"type": Path, "required": True}),
         (optional, {"type": Path}),
         (path_lists, {"type": Path, "nargs": "+", "required": True}),
+        (words, {"required": True}),
         (word_lists, {"nargs": "+", "required": True}),
         (numbers, {"type": int, "required": True}),
     ):

@@ -44,6 +44,14 @@ class MotionNet(nn.Module):
         x = self.backbone(self.input_norm(x))
         return x.unflatten(0, (n, s)).mean(dim=1)
 
+    def maps(self, fields: Tensor) -> Tensor:
+        """What the last convolution gives of each segment, (n, s, d, h', w'); its mean over places is their feature."""
+        x = self.input_norm(self._scaled(fields).flatten(0, 1))
+        net: Any = self.backbone
+        x = net[:-1](x) if self.arch == "small" else net.forward_features(x)
+        maps: Tensor = x.unflatten(0, fields.shape[:2])
+        return maps
+
     def _scaled(self, fields: Tensor) -> Tensor:
         if self.encoding == "bytes":
             return fields / 255 - 0.5

@@ -10,6 +10,7 @@ from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
+from moclip.params.frames import FramesParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Seed, Splits
@@ -24,6 +25,7 @@ MODELS: dict[str, Any] = {
     "motion_net": MotionNetParams,
     "clip": ClipParams,
     "demo_clip": DemoClipParams,
+    "frames": FramesParams,
     "evaluate": EvaluateParams,
     "compute": ComputeParams,
 }

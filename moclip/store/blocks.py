@@ -3,8 +3,8 @@
     meta.json | blocks.npz | index/000.npz and on | blocks/000/000000.block and on
 
 A block holds `BLOCK_VIDEOS` videos in the order of the manifest, as one safetensors file: of each array, the rows of
-its videos end to end. Whoever makes a block needs no other: blocks are made in any order, by any process, and one that is
-there is finished. `blocks.npz` has the SHA-256 and the size of each, a page of `index/` the ids of 1,000 blocks.
+its videos end to end. Whoever makes a block needs no other: blocks are made in any order, by any process, and one that
+is there is finished. `blocks.npz` has the SHA-256 and the size of each, a page of `index/` the ids of 1,000 blocks.
 """
 
 import json
