@@ -41,11 +41,14 @@ repro: $(INSTALLED) ## run the whole pipeline and print the results
 	@moclip results
 	@git diff --quiet HEAD -- results reports 2>/dev/null || moclip verify 2>/dev/null | tail -n 1
 
+# A worker for each processor that a container grants, at most 8: a test that drives the pipeline starts processes too.
+WORKERS = $(shell $(BIN)/python -c "from moclip.base.parallel import cores; print(min(cores(), 8))")
+
 test: lint types ## set up, lint, check types, run the tests
-	python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	python -m pytest -n $(WORKERS) --dist loadfile
 
 sweep: $(INSTALLED) ## run the sweeps whole, of which `make test` runs a seeded tenth
-	MOCLIP_SWEEP=1 python -m pytest -n logical --maxprocesses 8 --dist loadfile -m sweep
+	MOCLIP_SWEEP=1 python -m pytest -n $(WORKERS) --dist loadfile -m sweep
 
 lint: $(INSTALLED) ## ruff: rules and format
 	ruff check .

@@ -1,8 +1,7 @@
 """Motion grids of every video, in few files."""
 
-import os
-
 from moclip.base.files import fingerprint, sha256_file
+from moclip.base.parallel import cores
 from moclip.data.manifest import read_manifest
 from moclip.motion.extract import MotionOptions, VideoFile, extract
 from moclip.params.data import DataParams
@@ -18,7 +17,7 @@ def main() -> None:
     options = MotionOptions(motion.cell_px, motion.reference, motion.source)
     stored = motion.model_dump(include={"source", "cell_px", "reference"})
     work = work_directory(f"extract_motion-{fingerprint(sha256_file(args.manifest), stored)}")
-    extract(videos, args.out, work, options, jobs=os.cpu_count() or 1)
+    extract(videos, args.out, work, options, jobs=cores())
 
 
 if __name__ == "__main__":

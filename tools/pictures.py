@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import requests
 from PIL import Image
 
@@ -32,7 +33,7 @@ WAIT_SECONDS = 120.0
 # Without these, Chromium calls home at every start.
 FLAGS = (
     "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "
-    "--disable-gpu --hide-scrollbars --headless=new"
+    "--disable-extensions --disable-default-apps --disable-gpu --hide-scrollbars --headless=new"
 )
 # What is not about the runs: the assistant, and the tools of a chart, which hide its corner.
 HIDDEN = "[data-assistant-ui], .modebar { display: none !important }"
@@ -113,11 +114,24 @@ def browser() -> Iterator[Any]:
         # Chromium refuses to run as root in its sandbox; it opens nothing but the pages of the server above.
         for flag in [*flags, *(["--no-sandbox"] if os.geteuid() == 0 else [])]:
             options.add_argument(flag)
-        driver = webdriver.Chrome(options, Service(str(programs[1])))
+        service = Service(str(programs[1]))
         try:
+            driver = webdriver.Chrome(options, service)
+            connection: Any = driver.command_executor
+            connection.client_config.timeout = WAIT_SECONDS  # of one command: it would wait for ever
             yield driver
         finally:
-            driver.quit()
+            _end(service)
+
+
+def _end(service: Any) -> None:
+    """End the driver and its browser, whether they still answer or not."""
+    driver = psutil.Process(service.process.pid) if service.process and service.process.poll() is None else None
+    processes = [*driver.children(recursive=True), driver] if driver else []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
 
 
 def choose(address: str) -> Chosen:

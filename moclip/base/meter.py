@@ -12,6 +12,8 @@ from typing import Self
 
 import psutil
 
+from moclip.base.parallel import cores
+
 MIB = 2**20
 # Memory is looked at so often: one look takes some milliseconds.
 SAMPLE_S = 0.5
@@ -69,7 +71,7 @@ class Meter:
             cpu_s=round(_cpu_s(), 2),
             peak_mib=round(max(self._peak_bytes, _own_peak_bytes()) / MIB, 1),
             device=_device(),
-            cores=len(os.sched_getaffinity(0)) if psutil.LINUX else os.cpu_count() or 1,
+            cores=cores(),
         )
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -20,9 +21,23 @@ R = TypeVar("R")
 _QUEUED_PER_JOB = 4  # enough that no process waits for the next task
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
 def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use: those that it is bound to, or the share of them that its container gets."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(_QUOTA)
+    return bound if quota is None else max(1, min(bound, quota))
+
+
+def _quota(file: Path) -> int | None:
+    """Whole processors that a control group grants ("quota period" in microseconds); None without a bound."""
+    try:
+        quota, period = file.read_text(encoding="ascii").split()
+        return int(quota) // int(period)
+    except (OSError, ValueError):  # no control group, or "max"
+        return None
 
 
 def spread(

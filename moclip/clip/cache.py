@@ -3,7 +3,6 @@
 Chunks lie in a working directory as `chunk-00000.npz`; a finished chunk is never encoded again.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from moclip.base.errors import DataError, MoclipError
+from moclip.base.parallel import cores
 from moclip.base.random import stream
 from moclip.base.work import Work, alone_in, finish
 from moclip.clip.encoder import Encoder, unit
@@ -79,7 +79,7 @@ def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
 
 def pictures_of(videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path) -> list[list[np.ndarray]]:
     """Frames (h, w, 3) of each video; its file is decoded once."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root), videos))
     if bad := [outcome for outcome in outcomes if isinstance(outcome, str)]:
         raise DataError(f"{len(bad)} videos cannot be used:\n" + "\n".join(bad))

@@ -26,8 +26,8 @@ from moclip.training.weights import load_model, save_model
 
 OnEpoch = Callable[[Epoch], None]
 FRAMES, GRID, RESIDUAL, MOTION_FRAMES = "frames", "grid", "residual", "motion_frames"
-"""Streams: CLIP's feature of each frame (n, t, d), its tokens (n, t, g, g, d), its residual stream (n, t, l, c), and the
-tokens of the motion network (n, t, m, m, d)."""
+"""Streams: CLIP's feature of each frame (n, t, d), its tokens (n, t, g, g, d), its residual stream (n, t, l, c), and
+the tokens of the motion network (n, t, m, m, d)."""
 
 HELD_BYTES = 1 << 30  # of a stream that is kept in memory, and not read anew for each batch
 VIDEOS_AT_ONCE = 64  # of a pass without gradients

@@ -74,7 +74,8 @@ def motion_tokens(net: MotionNet, sampler: FieldSampler, ids: Sequence[str], fra
     n, t, _, height, width = maps.shape
     if side > min(height, width):
         raise ParamsError(
-            f"tokens.motion_grid: {side} x {side} places, but the motion network's map has {height} x {width}; take less"
+            f"tokens.motion_grid: {side} x {side} places, but the motion network's map has {height} x {width}; "
+            "take fewer"
         )
     pooled = functional.adaptive_avg_pool2d(maps.flatten(0, 1).float(), side).permute(0, 2, 3, 1)
     return pooled.unflatten(0, (n, t)).half().cpu().numpy()

@@ -20,6 +20,20 @@ from tests.support.terminal import on_terminal
 CRASHED = -1
 
 
+@pytest.mark.parametrize(
+    ("text", "quota"), [("200000 100000\n", 2), ("250000 100000\n", 2), ("50000 100000\n", 0), ("max 100000\n", None)]
+)
+def test_a_container_gets_its_share_of_the_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, quota: int | None
+) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    assert parallel._quota(tmp_path / "cpu.max") == quota
+    monkeypatch.setattr(parallel, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    assert cores() == (max(1, quota) if quota is not None else 16)
+    assert parallel._quota(tmp_path / "absent") is None
+
+
 def square(number: int) -> int:
     return number**2
 
