@@ -175,8 +175,8 @@ class OnFrames(Fitted):
 
 def load_on_frames(
     directory: Path, build: Callable[..., Net]
-) -> tuple[Net, Mapping[str, Any], Sequence[Sequence[int]]]:
-    """Network, facts of its frames, and shapes, as `OnFrames.save` wrote them.
+) -> tuple[Net, Mapping[str, Any], Sequence[Sequence[int]], Mapping[str, Any]]:
+    """Network, facts of its frames, shapes, and its configuration, as `OnFrames.save` wrote them.
 
     Raises:
         StoreError: a file is missing or torn, or weights and configuration do not fit.
@@ -185,7 +185,7 @@ def load_on_frames(
     try:
         net = build(**config["net"])
         net.load_state_dict(state)
-        return net.eval(), config["frames"], config["shapes"]
+        return net.eval(), config["frames"], config["shapes"], config["net"]
     except (KeyError, TypeError, RuntimeError) as error:
         raise StoreError(f"{directory}: weights and config do not fit ({error})") from error
 
