@@ -16,8 +16,17 @@ from torch.nn import functional
 from moclip.base.errors import StoreError
 from moclip.base.random import make_deterministic, torch_stream
 from moclip.heads.fitted import Seed, Videos
-from moclip.heads.frames import FRAMES, Feed, OnEpoch, OnFrames, cross_entropy, facts_of, fit_on_frames
-from moclip.heads.frames import load_on_frames, shapes_of
+from moclip.heads.frames import (
+    FRAMES,
+    Feed,
+    OnEpoch,
+    OnFrames,
+    cross_entropy,
+    facts_of,
+    fit_on_frames,
+    load_on_frames,
+    shapes_of,
+)
 from moclip.heads.multiway_net import MultiwayNet
 from moclip.heads.token_net import STREAMS_OF
 from moclip.heads.train import ignore

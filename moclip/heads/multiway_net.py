@@ -7,6 +7,7 @@ order here is a stated reading.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,8 @@ class Feedforward(nn.Sequential):
     """Norm, four times as wide, back; its last layer starts at zero."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        nn.init.zeros_(self[3].weight)
-        nn.init.zeros_(self[3].bias)
+        last = _from_zero(nn.Linear(4 * width, width))
+        super().__init__(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), last)
 
 
 class Layer(nn.Module):
@@ -31,8 +31,10 @@ class Layer(nn.Module):
     def __init__(self, width: int, heads: int, shared: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.video = _from_zero(Attention(width, heads))
-        self.text = self.video if shared else _from_zero(Attention(width, heads))
+        self.video = Attention(width, heads)
+        self.text = self.video if shared else Attention(width, heads)
+        for attention in (self.video, self.text):
+            _from_zero(attention.out)
         self.video_mlp, self.text_mlp = Feedforward(width), Feedforward(width)
 
     def sample(self, sampled: Tensor, pooled: Tensor, tokens: Tensor, queries: Tensor) -> Tensor:
@@ -52,10 +54,10 @@ class Layer(nn.Module):
         return alone.reshape(n, k, width)
 
 
-def _from_zero(attention: Attention) -> Attention:
-    nn.init.zeros_(attention.out.weight)
-    nn.init.zeros_(attention.out.bias)
-    return attention
+def _from_zero(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class MultiwayNet(nn.Module):
@@ -119,12 +121,12 @@ class MultiwayNet(nn.Module):
         return zero_shot + self._added(texts, [by_name[name] for name in self.read_streams])
 
     def _added(self, texts: Tensor, streams: Sequence[Tensor]) -> Tensor:
-        tokens = self._tokens(streams)
+        tokens, layers = self._tokens(streams), list[Any](self.layers)
         queries = self.queries.expand(len(tokens), -1, -1)
         pooled = _pooled(tokens, self.queries.shape[1]) if self.residual else torch.zeros_like(queries)
         sampled, read = pooled, self.text_input(texts)
         flat = tokens.flatten(1, 2)
-        for layer in self.layers:
+        for layer in layers:
             sampled = layer.sample(sampled, pooled, flat, queries)
             read = layer.read(read, sampled) if self.text_guided else read
         if self.text_guided:
@@ -144,6 +146,6 @@ class MultiwayNet(nn.Module):
 
 
 def _pooled(tokens: Tensor, count: int) -> Tensor:
-    """Means (n, count, D) over consecutive frames and their places; with fewer frames than `count`, some stand twice."""
+    """Means (n, count, D) over consecutive frames and their places; of few frames, some stand twice."""
     by_frame = tokens.mean(dim=2).transpose(1, 2)
     return functional.adaptive_avg_pool1d(by_frame, count).transpose(1, 2)
