@@ -71,7 +71,7 @@ class Measured(Claim):
 
     head: Text
     dataset: Text | None = None
-    needs: list[Text] = []
+    needs: list[Text] = Field(default_factory=list)
 
 
 class Accuracy(Measured):
@@ -170,7 +170,7 @@ class Paper(Section):
     mechanism: Text
     switch: dict[str, Any]
     left_out: list[Text]
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     costs: Annotated[FeatureFusion | TemporalDecoder, Field(discriminator="network")] | None = None
     claims: list[Annotated[Accuracy | Difference | Count, Field(discriminator="about")]] = Field(min_length=1)
 
