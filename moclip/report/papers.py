@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from moclip.base.errors import PaperError
@@ -15,6 +15,7 @@ from moclip.heads.registry import HEADS, sections
 from moclip.params.section import Section
 
 Text = Annotated[str, Field(min_length=1)]
+Pair = Annotated[tuple[int, int], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 PARAMETERS, GFLOPS = "M", "GFLOPs"
 
 
@@ -135,7 +136,7 @@ class FeatureFusion(Section):
     input_px: int = Field(ge=1)
     hidden: int = Field(ge=1)
     classes: int = Field(ge=2)
-    tests: list[tuple[int, int]] = Field(min_length=1, strict=False)
+    tests: list[Pair] = Field(min_length=1)
     inputs: list[int] = Field(min_length=1)
     crops: list[int] = Field(min_length=1)
 
@@ -145,7 +146,7 @@ class TemporalDecoder(Section):
 
     network: Literal["temporal_decoder"]
     clip: Text
-    patches: tuple[int, int] = Field(strict=False)
+    patches: Pair
     width: int = Field(ge=1)
     layers: int = Field(ge=1)
     mlp: int = Field(ge=1)

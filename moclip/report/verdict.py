@@ -29,8 +29,8 @@ RULES = (
     "*not reproduced*. Where a paper's code runs one split, that split is judged where it was run, and else the mean: "
     "MoCLIP-Lite does not say whether it reports a mean, and its code runs split 1. Other settings in which we depart "
     "stand below the table.",
-    "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, it "
-    "is *reproduced* if our whole interval lies on the claimed side of the bound, and *not reproduced* if it lies "
+    "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
+    "it is *reproduced* if our whole interval lies on the claimed side of the bound, and *not reproduced* if it lies "
     "on the other side, or on both and is narrow enough.",
     "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "
