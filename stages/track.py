@@ -12,7 +12,16 @@ from moclip.predict.bundle import Pipeline
 from moclip.tracking import tags
 from moclip.tracking.provenance import GitState, c_library, git_state, package_versions, processor
 from moclip.tracking.publish import publish
-from moclip.tracking.result import Child, Result, digest_tags, read_child, read_summary, summary_metrics, variant_name
+from moclip.tracking.result import (
+    Child,
+    Result,
+    digest_tags,
+    read_child,
+    read_summary,
+    summary_metrics,
+    variant_name,
+    verdict_tags,
+)
 from moclip.tracking.store import store_at
 from stages._entry import PARAMS_FILE, all_params, arguments, command, repository, section, work_directory
 from stages._layout import evaluated, split_file
@@ -89,7 +98,7 @@ def read_result(
         },
         summary=summary_metrics(summary),
         children=children,
-        verdicts={f"{tags.VERDICT}{name}": paper["verdict"] for name, paper in read_json(verdicts).items()},
+        verdicts=verdict_tags(read_json(verdicts)),
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
         data=data,
         environment={"packages": package_versions(), "changed_since_commit": git.changed if git else []},

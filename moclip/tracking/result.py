@@ -50,6 +50,11 @@ class Result:
     artifacts: Sequence[Path] = ()
 
 
+def verdict_tags(verdicts: Mapping[str, Any]) -> dict[str, str]:
+    """The verdict on each paper as a tag, of the file that the stage `report` writes."""
+    return {f"{VERDICT}{name}": paper["verdict"] for name, paper in verdicts.items()}
+
+
 def verdicts_in(own: Mapping[str, str]) -> dict[str, str]:
     """Verdicts among the tags of a run."""
     return {name: value for name, value in own.items() if name.startswith(VERDICT)}
