@@ -115,7 +115,7 @@ class Difference(Measured):
         return f"{sign}{bound:+g} points".replace("+0 ", "0 ").replace("-", "\N{MINUS SIGN}")
 
     def _figures(self) -> list[tuple[str, float | None]]:
-        return [("", self.value), ("over ", self.above), ("below ", self.below)]
+        return [("", self.value), ("above ", self.above), ("below ", self.below)]
 
     @model_validator(mode="after")
     def _one_figure(self) -> "Difference":

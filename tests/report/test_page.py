@@ -63,7 +63,7 @@ ACCOUNTING: dict[str, Any] = {
             ],
         },
         "evl": {
-            "parameters": {"count": 33_182_608, "of": "4 layers of 768", "beside": "CLIP is frozen and not in it"},
+            "parameters": {"count": 33_183_376, "of": "4 layers of 768", "beside": "CLIP is frozen and not in it"},
             "clip_frame_gmac": 17.5635,
             "decoder_gmac": 1.87,
             "protocols": [{"words": "8 frames, 3 views", "in_the_code": True, "gmac": 443.97}],

@@ -59,7 +59,7 @@ def test_of_all_protocols_32_segments_of_one_crop_come_nearest_to_the_claim(pape
 
 
 def test_evl_costs_what_others_count(costs: Any) -> None:
-    """444 GFLOPs stand in tables of third parties, and so do its layers' 33.18 M, added up from its code."""
+    """444 GFLOPs stand in tables of third parties; 33.18 M are its code's layers, added up by hand."""
     (protocol,) = costs["evl"]["protocols"]
     assert (protocol["words"], round(protocol["gmac"], 1)) == ("8 frames, 3 views", 444.0)
     assert round(costs["evl"]["parameters"]["count"] / 1e6, 2) == 33.18

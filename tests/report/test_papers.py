@@ -79,8 +79,13 @@ def test_a_claim_is_shown_as_it_is_made() -> None:
     minus = "\N{MINUS SIGN}"
     assert shown == {
         *("65.0 %", "66.5 %", "89.2 %", "0.97 M", "16.9 GFLOPs"),
-        *("82.8 %", "33.18 M", "444 GFLOPs", "over 0 points", f"over {minus}1 points"),
+        *("82.8 %", "33.18 M", "444 GFLOPs", "above 0 points", f"above {minus}1 points"),
     }
+
+
+def test_the_example_of_the_readme_is_a_paper(tmp_path: Path) -> None:
+    text = (ROOT / "papers/README.md").read_text()
+    assert read(tmp_path, mine=text.split("```yaml\n")[1].split("```")[0])["mine"].named == "Mine"
 
 
 def read(directory: Path, **texts: str) -> dict[str, Any]:

@@ -228,12 +228,12 @@ def test_one_file_puts_a_paper_on_trial(project: Path, migrated: Path, tmp_path:
     told = json.loads((root / "out/verdicts.json").read_text())["toy"]
     assert (told["paper"], told["verdict"]) == ("Toy", "Differences: 1 reproduced.")
     (claim,) = told["claims"]
-    assert (claim["statement"], claim["claimed"]) == ("Motion adds something", "over 0 points")
+    assert (claim["statement"], claim["claimed"]) == ("Motion adds something", "above 0 points")
     assert claim["ours"].endswith("mean over splits 1, 3")
     text = (root / "out/report.md").read_text()
     report = text[text.index("### Toy\n") : text.index("<summary>The rules")]
     assert "**Differences: 1 reproduced.**" in report
-    verdict = f"| over 0 points | {claim['ours']} | *reproduced*: our interval lies on the claimed side |"
+    verdict = f"| above 0 points | {claim['ours']} | *reproduced*: our interval lies on the claimed side |"
     assert verdict in report
     assert f"| Toy | Motion adds something {verdict}" in (root / "out/model_card.md").read_text()
     shutil.copy(migrated, tmp_path / "mlflow.db")
