@@ -3,6 +3,7 @@
 Everything that a verdict needs to know of a paper stands in its file; `papers/README.md` says how one is written.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -200,6 +201,8 @@ def read_papers(directory: Path) -> dict[str, Paper]:
 
 
 def _read(file: Path) -> Paper:
+    if not re.fullmatch(r"[\w-]+", file.stem, re.ASCII):  # it becomes the name of a tag
+        raise PaperError(f"{file}: a paper's file is named by letters, digits, _ and - alone")
     try:
         values = YAML(typ="safe", pure=True).load(file)
     except (OSError, ValueError, YAMLError) as error:
@@ -240,7 +243,10 @@ def _unknown(paper: Paper) -> Iterator[tuple[str, str]]:
         for key in keys:
             if key not in known and key.split(".")[0] not in later:
                 yield f"{where}.{key}", "no such parameter; params.yaml has them all"
+    statements = [claim.statement for claim in paper.claims]
     for number, claim in enumerate(paper.claims):
+        if claim.statement in statements[:number]:
+            yield f"claims.{number}.statement", "another claim has the same; verdicts are told apart by it"
         for key in claim.needs if isinstance(claim, Measured) else ():
             if key not in paper.settings:
                 yield f"claims.{number}.needs", f"'{key}' is none of its settings"

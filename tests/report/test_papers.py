@@ -157,6 +157,15 @@ def test_a_directory_without_papers_is_refused(tmp_path: Path) -> None:
         read_papers(tmp_path)
 
 
+def test_claims_and_files_can_be_told_apart(tmp_path: Path) -> None:
+    twice = TOY + TOY[TOY.index("  - statement") :]
+    with pytest.raises(PaperError, match=r"toy\.yaml: key 'claims\.1\.statement': another claim has the same"):
+        read(tmp_path, toy=twice)
+    (tmp_path / "toy.yaml").rename(tmp_path / "my toy.yaml")
+    with pytest.raises(PaperError, match=r"my toy\.yaml: a paper's file is named by letters"):
+        read_papers(tmp_path)
+
+
 def test_settings_of_a_head_to_come_wait_for_it(tmp_path: Path) -> None:
     """A claim may name a head that a later version has; the settings of its section are held from then on."""
     text = TOY.replace("head: fusion", "head: to_come").replace("fusion.select", "to_come.layers")
