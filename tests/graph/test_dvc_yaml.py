@@ -22,6 +22,7 @@ MODELS: dict[str, Any] = dict(sections())
 # The scripts' packages choose kernels for all; these stages compute nothing that kernels could move.
 NO_KERNELS = {"code", "download", "extract_motion", "audit", "contact_sheet", "account", "report", "track"}
 IGNORED = (ROOT / ".gitignore").read_text().splitlines()
+FOLDERS = {"papers"}  # of the repository, read whole
 LOCKS = {"dvc.lock", "heads/dvc.lock"}
 # Always run, after everything: what it reads needs no declaration, only a maker.
 ALWAYS_RUN = {"track"}
@@ -61,7 +62,12 @@ def options(name: str) -> dict[str, list[str]]:
 
 
 def command_paths(name: str) -> set[str]:
-    return {word for words in options(name).values() for word in words if "/" in word or word.startswith("${clip")}
+    return {
+        word
+        for words in options(name).values()
+        for word in words
+        if "/" in word or word.startswith("${clip") or word in FOLDERS
+    }
 
 
 def own_scripts(name: str) -> list[Path]:

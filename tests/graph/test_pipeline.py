@@ -19,7 +19,18 @@ from tests.support import micro
 from tests.support.imports import ROOT
 from tests.support.kernels import HOSTILE
 
-TRACKED = ("dvc.yaml", "heads", "params.yaml", ".dvcignore", ".gitignore", "moclip", "stages", "prompts", "presets")
+TRACKED = (
+    "dvc.yaml",
+    "heads",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "moclip",
+    "stages",
+    "prompts",
+    "presets",
+    "papers",
+)
 HEADS = list(REGISTRY)
 LOCKS = ("dvc.lock", "heads/dvc.lock")
 
