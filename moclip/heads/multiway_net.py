@@ -115,7 +115,7 @@ class MultiwayNet(nn.Module):
     def of_texts(self, texts: Tensor, *streams: Tensor) -> Tensor:
         """Logits (n, k) for unit texts: (k, d) alike for all videos, or (n, k, d)."""
         by_name = dict(zip(self.streams, streams, strict=True))
-        mean = functional.normalize(functional.normalize(by_name[FRAMES], dim=-1).mean(dim=1), dim=-1)
+        mean = functional.normalize(by_name[FRAMES], dim=-1).mean(dim=1)
         texts = texts.expand(len(mean), -1, -1)
         zero_shot = self.logit_scale * (texts @ mean[:, :, None])[..., 0]
         return zero_shot + self._added(texts, [by_name[name] for name in self.read_streams])
