@@ -78,6 +78,7 @@ def fit_on_frames(
     *,
     loss: Loss | None = None,
     schedule: Schedule | None = None,
+    feed: Callable[[Sequence[str]], Batch] | None = None,
 ) -> list[Epoch]:
     """Train a network that maps streams to logits (n, k), in place; select on the val part.
 
@@ -90,6 +91,7 @@ def fit_on_frames(
         on_epoch: As for `moclip.training.loop.fit`.
         loss: Of a batch (streams ..., labels); cross entropy unless given.
         schedule: One cycle unless given.
+        feed: Gives what the network takes of videos; the streams themselves unless given.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.loop.fit`.
@@ -98,14 +100,14 @@ def fit_on_frames(
     train, val, test = (videos.split.part(part) for part in PARTS)
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
-    feed, labels = Feed(videos, names), torch.from_numpy(train.labels)
+    inputs, labels = feed or Feed(videos, names), torch.from_numpy(train.labels)
 
     def batches(epoch: int) -> Iterator[Batch]:
         order = shuffled(len(train.ids), params.batch_videos, torch_stream(*seed, epoch))
-        return ((*feed([train.ids[place] for place in batch.tolist()]), labels[batch]) for batch in order)
+        return ((*inputs([train.ids[place] for place in batch.tolist()]), labels[batch]) for batch in order)
 
     def logits(part: Any) -> tuple[Tensor, Tensor]:
-        return passes(net, lambda chosen: feed(part.ids[chosen]), len(part.ids)), torch.from_numpy(part.labels)
+        return passes(net, lambda chosen: inputs(part.ids[chosen]), len(part.ids)), torch.from_numpy(part.labels)
 
     return fit(
         net,

@@ -1,4 +1,6 @@
-"""The head `prompt_guided`: zero-shot in which each class's prompt chooses frames, and a region in them; nothing trained.
+"""The head `prompt_guided`: zero-shot in which each class's prompt chooses frames, and a region in each.
+
+Nothing is trained.
 
 After Free Video-LLM (arXiv 2410.10441), whose question is here "is this class c?". The rule sees all classes alike, the
 true one is never told. Its code crops a map of 24 x 12 places as if it were 12 x 24; here the map is what it is.

@@ -46,12 +46,12 @@ class InputNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries (n, q, D) to keys (n, m, D), without biases but for the output."""
+    """Multi-head attention of queries (n, q, D) to keys (n, m, D); `bias` is of its inputs, the output has one."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.q, self.k, self.v = (nn.Linear(width, width, bias=bias) for _ in range(3))
         self.out = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, keys: Tensor, seen: Tensor | None = None) -> Tensor:

@@ -1,6 +1,7 @@
 """The graph as written: every file, path and parameter that a stage uses is declared, and nothing else is."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,26 @@ from stages.dvc.code import NO_NUMBER
 from tests.support.imports import ROOT, closure
 
 GRAPHS = ("dvc.yaml", "heads/dvc.yaml")
+
+
+def expanded(name: str, stage: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A stage of a matrix of mappings as its members; a matrix of plain values stands as it is written."""
+    (key, items), *_ = stage.get("matrix", {"": ""}).items()
+    if not isinstance(items, list) or not isinstance(items[0], dict):
+        yield name, stage
+        return
+    for number, item in enumerate(items):
+        text = json.dumps(stage)
+        for field, value in item.items():
+            text = text.replace(f"${{item.{key}.{field}}}", value)
+        yield f"{name}@{key}{number}", json.loads(text)
+
+
 STAGES: dict[str, dict[str, Any]] = {
-    name: stage for graph in GRAPHS for name, stage in YAML(typ="safe", pure=True).load(ROOT / graph)["stages"].items()
+    member: stage
+    for graph in GRAPHS
+    for name, written in YAML(typ="safe", pure=True).load(ROOT / graph)["stages"].items()
+    for member, stage in expanded(name, written)
 }
 MODELS: dict[str, Any] = dict(sections())
 # The scripts' packages choose kernels for all; these stages compute nothing that kernels could move.

@@ -13,9 +13,7 @@ class PromptGuidedParams(Section):
     slow: int = Field(ge=0, le=64, description="Frames most like the prompt, seen by their region; 0 leaves them out.")
     middle: int = Field(ge=0, le=64, description="Frames at equal distances, seen by their region; 0 leaves them out.")
     fast: bool = Field(description="All frames, seen whole.")
-    region: float = Field(
-        gt=0, le=1, description="Share of a frame's places; 1 is the whole frame, by its own feature."
-    )
+    region: float = Field(gt=0, le=1, description="Share of a frame's places; 1 is the whole frame by its feature.")
     paths: Literal["equal", "tokens"] = Field(description="Weight of a path: alike, or by its number of tokens.")
 
     @model_validator(mode="after")
