@@ -3,6 +3,7 @@
 Axes: n video, t frame, k class.
 """
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -169,10 +170,10 @@ class OnFrames(Fitted):
         save_model(directory, self.net, {"net": self.config(), **beside})
 
     def cost(self) -> Cost | None:
-        """Counted on one video of zeros."""
+        """Counted on one video of zeros, by a copy without gradients, for which the counter would ask."""
         example = [torch.zeros(1, *shape) for shape in self.shapes]
-        net = self.net.eval()
-        return Cost(trainable_parameters(net), multiply_adds(lambda: net(*example)))
+        net = copy.deepcopy(self.net).eval().requires_grad_(False)
+        return Cost(trainable_parameters(self.net), multiply_adds(lambda: net(*example)))
 
 
 def load_on_frames(

@@ -32,8 +32,8 @@ class Layer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.video = Attention(width, heads)
-        self.text = self.video if shared else Attention(width, heads)
-        for attention in (self.video, self.text):
+        self.text = None if shared else Attention(width, heads)
+        for attention in filter(None, (self.video, self.text)):
             _from_zero(attention.out)
         self.video_mlp, self.text_mlp = Feedforward(width), Feedforward(width)
 
@@ -49,7 +49,7 @@ class Layer(nn.Module):
         n, k, width = texts.shape
         alone = texts.reshape(n * k, 1, width)
         keys = torch.cat([sampled.repeat_interleave(k, dim=0), alone], dim=1)
-        alone = alone + self.text(self.norm(alone), self.norm(keys))
+        alone = alone + (self.text or self.video)(self.norm(alone), self.norm(keys))
         alone = alone + self.text_mlp(alone)
         return alone.reshape(n, k, width)
 
