@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.random import torch_stream
-from moclip.data.splits import PARTS
+from moclip.data.splits import PARTS, Split
 from moclip.heads.fitted import Cost, Fitted, Seed, Videos
 from moclip.params.heads.tokens import TrainedOnFrames
 from moclip.training.flops import multiply_adds, trainable_parameters
@@ -98,9 +98,7 @@ def fit_on_frames(
         DataError: the train part is empty, or as `moclip.training.loop.fit`.
         StoreError: a stream lacks a video; it is named.
     """
-    train, val, test = (videos.split.part(part) for part in PARTS)
-    if not train.ids:
-        raise DataError("the train part of this split has no video; nothing can be trained")
+    train, (val, test) = train_part(videos), (videos.split.part(part) for part in PARTS[1:])
     inputs, labels = feed or Feed(videos, names), torch.from_numpy(train.labels)
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -193,6 +191,18 @@ def load_on_frames(
         raise StoreError(f"{directory}: weights and config do not fit ({error})") from error
 
 
+def train_part(videos: Videos) -> Split:
+    """The videos that a head learns from.
+
+    Raises:
+        DataError: there is none.
+    """
+    train = videos.split.part("train")
+    if not train.ids:
+        raise DataError("the train part of this split has no video; nothing can be trained")
+    return train
+
+
 def facts_of(videos: Videos) -> Mapping[str, Any]:
     """How the frames of these videos were chosen."""
     found: Mapping[str, Any] = getattr(videos.streams[FRAMES], "facts", {})
@@ -201,5 +211,5 @@ def facts_of(videos: Videos) -> Mapping[str, Any]:
 
 def shapes_of(videos: Videos, names: Sequence[str]) -> list[list[int]]:
     """Shape of one video in each stream."""
-    one = videos.split.part("train").ids[:1]
+    one = train_part(videos).ids[:1]
     return [list(videos.streams[name].of(one).shape[1:]) for name in names]

@@ -139,7 +139,7 @@ def window_start(centres: np.ndarray, window: int, side: int) -> np.ndarray:
     >>> window_start(np.array([0.0, 3.0, 6.0]), 3, 7).tolist()
     [0, 2, 4]
     """
-    return np.clip(np.trunc(centres).astype(np.int64) - window // 2, 0, side - window)
+    return np.clip(np.floor(centres - (window - 1) / 2 + 0.5).astype(np.int64), 0, side - window)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
