@@ -66,10 +66,14 @@ def write_block(path: Path, ids: Sequence[str], rows: Mapping[str, Sequence[np.n
     counts = next(iter(lengths.values()))
     if any(found != counts for found in lengths.values()) or len(counts) != len(ids):
         raise StoreError(f"{path.name}: arrays differ in their rows by video: {lengths}")
+    for video, count in zip(ids, counts, strict=True):
+        if not count:
+            raise StoreError(f"{path.name}: {video} has no row")
+    for name, of_videos in rows.items():
+        for video, array in zip(ids, of_videos, strict=True):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise StoreError(f"{path.name}: '{name}' of {video} is not finite in {array.dtype}")
     arrays = {name: np.ascontiguousarray(np.concatenate(of_videos)) for name, of_videos in rows.items()}
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise StoreError(f"{path.name}: '{name}' of one of {ids[0]} to {ids[-1]} is not finite in {array.dtype}")
     facts = {"ids": list(ids), "counts": counts}
     with atomic_path(path) as temporary:
         save_file(arrays, temporary, metadata={_FACTS: json.dumps(facts, separators=(",", ":"))})
@@ -84,7 +88,7 @@ def join(path: Path, blocks: Sequence[Path], made_by: Mapping[str, Any]) -> None
         made_by: JSON-able facts of how the arrays were made. Nothing that changes between equal runs.
 
     Raises:
-        StoreError: there is no block, an id stands twice, or blocks differ in their arrays.
+        StoreError: there is no block, one is missing or torn, an id stands twice, or blocks differ in their arrays.
     """
     if not blocks:
         raise StoreError(f"{path}: a store needs at least one video")
@@ -129,6 +133,8 @@ def _place(number: int) -> Path:
 
 
 def _link(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise StoreError(f"{source}: missing; run the stage that makes it again")
     try:
         os.link(source, target)
     except OSError:  # another disk, or one without links
@@ -137,17 +143,23 @@ def _link(source: Path, target: Path) -> None:
 
 def _read_header(path: Path) -> tuple[Any, dict[str, Any]]:
     """Ids and counts of a block, and its arrays: type and shape of a row by name."""
-    with _opened(path) as block:
-        slices = {name: block.get_slice(name) for name in sorted(block.keys())}
-        arrays = {name: {"dtype": one.get_dtype(), "row": list(one.get_shape()[1:])} for name, one in slices.items()}
-        return json.loads(block.metadata()[_FACTS]), arrays
+    block = _opened(path)
+    slices = {name: block.get_slice(name) for name in sorted(block.keys())}
+    arrays = {name: {"dtype": one.get_dtype(), "row": list(one.get_shape()[1:])} for name, one in slices.items()}
+    return _facts(block), arrays
 
 
 def _opened(path: Path) -> Any:
     try:
-        return safe_open(path, framework="np")
-    except (OSError, SafetensorError) as error:
+        block = safe_open(path, framework="np")
+        _facts(block)
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise StoreError(f"{path}: torn or foreign ({error}); run the stage that makes it again") from error
+    return block
+
+
+def _facts(block: Any) -> Any:
+    return json.loads(block.metadata()[_FACTS])
 
 
 def _write_index(root: Path, ids: Sequence[str], places: Sequence[tuple[int, int, int]], blocks: list[Block]) -> None:
@@ -172,11 +184,11 @@ class BlockStore:
         self.path, self.remedy = path, remedy
         self.meta = self._read_meta()
         pages = [read_npz(path / name, "ids", "block", "first", "count") for name in self._pages()]
-        ids = np.concatenate([page["ids"] for page in pages])
+        self._ids = np.concatenate([page["ids"] for page in pages])
         self._block, self._first, self._count = (
             np.concatenate([page[name] for page in pages]) for name in ("block", "first", "count")
         )
-        self._row = {str(video): row for row, video in enumerate(ids)}
+        self._row = {str(video): row for row, video in enumerate(self._ids)}
         self._open = lru_cache(_OPEN_BLOCKS)(self._open_block)
         self._check_blocks()
 
@@ -204,7 +216,7 @@ class BlockStore:
         """Rows (t, ...) of an array, video by video in this order.
 
         Raises:
-            StoreError: there is no such array, or a video is not there; it is named.
+            StoreError: there is no such array, a video is not there (it is named), or a block is that of others.
         """
         if name not in self.arrays:
             raise StoreError(f"{self.path}: has no '{name}' (has {sorted(self.arrays)}); {self.remedy}")
@@ -217,7 +229,12 @@ class BlockStore:
             yield self._open(int(self._block[row])).get_slice(name)[first : first + int(self._count[row])]
 
     def _open_block(self, number: int) -> Any:
-        return _opened(self.path / _place(number))
+        path = self.path / _place(number)
+        block = _opened(path)
+        first, end = np.searchsorted(self._block, [number, number + 1])
+        if _facts(block) != {"ids": self._ids[first:end].tolist(), "counts": self._count[first:end].tolist()}:
+            raise StoreError(f"{path}: holds other videos than its index says; {self.remedy}")
+        return block
 
     def _pages(self) -> list[str]:
         return sorted(name for name in self.meta["files"] if name.startswith("index/"))

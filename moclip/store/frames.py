@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from moclip.base.errors import StoreError
-from moclip.base.files import read_json, read_npz, write_json, write_npz
+from moclip.base.files import atomic_path, read_json, read_npz, write_json, write_npz
 from moclip.store.blocks import BlockStore
 
 SHUFFLED = "shuffled"
@@ -38,12 +38,13 @@ class Chosen:
 
 
 def write_chosen(directory: Path, chosen: Chosen) -> None:
-    """Write a choice as one directory."""
+    """Write a choice as one directory, atomically."""
     ids = list(chosen.rows)
     orders = {"rows": chosen.rows, "shuffled": chosen.shuffled}
     stacked = {name: np.stack([of[video] for video in ids]).astype(np.int32) for name, of in orders.items()}
-    write_npz(directory / "frames.npz", ids=np.array(ids), **stacked)
-    write_json(directory / "frames.json", dict(chosen.facts))
+    with atomic_path(directory) as temporary:
+        write_npz(temporary / "frames.npz", ids=np.array(ids), **stacked)
+        write_json(temporary / "frames.json", dict(chosen.facts))
 
 
 def read_chosen(directory: Path) -> Chosen:
@@ -90,9 +91,8 @@ class FrameStream:
                 f"the choice of frames lacks {len(missing)} of {len(ids)} videos, first {missing[0]}; run the stage "
                 "choose_frames again"
             )
-        return np.stack(
-            [self._of(video, rows) for video, rows in zip(ids, self.store.rows(self.name, ids), strict=True)]
-        )
+        found = [self._of(video, rows) for video, rows in zip(ids, self.store.rows(self.name, ids), strict=True)]
+        return np.stack(found) if found else self.of([next(iter(self.chosen.rows))])[:0]
 
     def _of(self, video: str, rows: np.ndarray) -> np.ndarray:
         order = self.chosen.shuffled if video in self.out_of_order else self.chosen.rows
