@@ -147,14 +147,14 @@ def test_store_outlives_the_blocks_that_it_was_made_of(tmp_path):
 
 def test_blocks_are_copied_where_a_disk_has_no_links(tmp_path, monkeypatch):
     linked = content(stored(tmp_path / "linked"))
-    assert os.stat(tmp_path / "linked" / "blocks/000/000000.block").st_nlink == 2, "bytes are on the disk once"
+    assert (tmp_path / "linked" / "blocks/000/000000.block").stat().st_nlink == 2, "bytes are on the disk once"
 
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", refuse)
     assert content(stored(tmp_path / "copied")) == linked
-    assert os.stat(tmp_path / "copied" / "blocks/000/000000.block").st_nlink == 1
+    assert (tmp_path / "copied" / "blocks/000/000000.block").stat().st_nlink == 1
 
 
 def test_pickled_reader_opens_again(tmp_path):
