@@ -15,7 +15,9 @@ from moclip.data.manifest import read_classes, read_manifest
 from moclip.data.splits import Split, read_split
 from moclip.heads.fitted import Account, ClassTexts, Stream, Videos
 from moclip.results.predictions import Predictions, read_predictions
+from moclip.store.blocks import BlockStore
 from moclip.store.features import Features, read_features
+from moclip.store.frames import SHUFFLED, Chosen, FrameStream, read_chosen
 from stages._layout import cost_file, predicted, split_file
 
 
@@ -34,6 +36,10 @@ class Sources:
         motion_predictions: The same of motion's.
         manifest: The videos.
         containers: What their files give away.
+        frames, grid, residual: Stores of what CLIP sees of frames.
+        motion_frames: Directory of the motion network's tokens of frames, by split.
+        motion_facts: Directory with the facts of that network, by split.
+        chosen_frames: Which of their frames heads see.
     """
 
     classes: Path
@@ -46,6 +52,12 @@ class Sources:
     motion_predictions: Path | None = None
     manifest: Path | None = None
     containers: Path | None = None
+    frames: Path | None = None
+    grid: Path | None = None
+    residual: Path | None = None
+    motion_frames: Path | None = None
+    motion_facts: Path | None = None
+    chosen_frames: Path | None = None
 
     def videos(self, split: int) -> Videos:
         """The videos of a split with all streams that there are.
@@ -68,11 +80,36 @@ class Sources:
         for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
             if directory is not None:
                 yield name, _logits(directory, split, listed)
+        yield from self._of_frames(split, listed)
         if self.manifest is not None and self.containers is not None:
             from moclip.video.container import read_container_table  # here: it brings the decoder
 
             facts = facts_of(read_manifest(self.manifest), read_container_table(self.containers))
             yield "container", FactsByVideo(facts)
+
+    def _of_frames(self, split: int, listed: Split) -> Iterator[tuple[str, Stream]]:
+        if self._chosen is None:
+            return
+        shuffled = self._chosen.facts["order"] == SHUFFLED
+        held_out = {member.id for member in listed.members if member.part != "train"} if shuffled else ()
+        for stream, (store, array) in self._stores(split).items():
+            yield stream, FrameStream(store, array, self._chosen, held_out)
+
+    def _stores(self, split: int) -> dict[str, tuple[BlockStore, str]]:
+        """Stores of frames by stream, each with the name of its array."""
+        own = {"frames": (self.frames, "global"), "grid": (self.grid, "grid"), "residual": (self.residual, "residual")}
+        if self.motion_frames is not None:
+            own["motion_frames"] = (split_file(self.motion_frames, split, ""), "motion")
+        return {stream: (self._opened(path), array) for stream, (path, array) in own.items() if path is not None}
+
+    def _opened(self, path: Path) -> BlockStore:
+        store = BlockStore(path)
+        if self._chosen is not None and store.made_by["rule"] != self._chosen.facts["rule"]:
+            raise StoreError(
+                f"{path}: made by frames.rule: {store.made_by['rule']}, and frames were chosen of "
+                f"{self._chosen.facts['rule']}; run `dvc repro`"
+            )
+        return store
 
     def _accounts(self, split: int) -> Iterator[tuple[str, Account | None]]:
         if self.encoder is not None:
@@ -81,10 +118,29 @@ class Sources:
             yield "clip", None if known["frame_macs"] is None else Account.of_clip(known)
         if self.motion is not None:
             yield "motion", Account.of_motion(read_json(split_file(self.motion, split, ".json")))
+        if self._chosen is not None:
+            yield from self._accounts_of_frames(split)
         for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
             if directory is not None:
                 file = cost_file(directory)
                 yield name, Account(**read_json(file)) if file.is_file() else None
+
+    def _accounts_of_frames(self, split: int) -> Iterator[tuple[str, Account | None]]:
+        """CLIP on each frame that it has to look at, and the motion network on each that a head sees."""
+        assert self._chosen is not None
+        if self.encoder is not None:
+            facts = read_json(self.encoder)
+            known = {name: facts[name] for name in ("model", "parameters", "frame_macs")}
+            looked_at = self._chosen.facts["looked_at"]
+            own = None if known["frame_macs"] is None else Account.of_clip({**known, "frames": looked_at})
+            yield from ((stream, own) for stream in ("frames", "grid", "residual"))
+        if self.motion_facts is not None:
+            facts = read_json(split_file(self.motion_facts, split, ".json"))
+            yield "motion_frames", Account.of_motion({**facts, "inputs": self._chosen.frames})
+
+    @cached_property
+    def _chosen(self) -> Chosen | None:
+        return None if self.chosen_frames is None else read_chosen(self.chosen_frames)
 
     @cached_property
     def _images(self) -> Features | None:

@@ -18,6 +18,7 @@ from moclip.video.frames import segment_points
 from moclip.video.select import attention_received, best_likeness, choose, is_flat, motion_energy, places
 from stages._entry import arguments, log, run, section
 
+WITHOUT_PICTURES = ("uniform", "motion", "still")  # CLIP need not look at what these leave out
 Scored = Iterator[tuple[str, np.ndarray | None]]
 
 
@@ -31,8 +32,14 @@ def main() -> None:
     if flat:
         log.warning("%s: scores of %d of %d videos differ by rounding alone", args.rule, flat, len(rows))
     other = {video: stream(seed, "order", video).permutation(own) for video, own in rows.items()}
-    facts = {"rule": frames.rule, "select": args.rule, "keep": frames.keep, "order": frames.order}
-    write_chosen(args.out, Chosen(rows, other, facts | {"flat_share": round(flat / len(rows), 4)}))
+    kept = len(next(iter(rows.values())))
+    facts = {
+        **{"rule": frames.rule, "select": args.rule, "keep": frames.keep, "order": frames.order},
+        "frames": kept,
+        "looked_at": kept if args.rule in WITHOUT_PICTURES else frames.count,
+        "flat_share": round(flat / len(rows), 4),
+    }
+    write_chosen(args.out, Chosen(rows, other, facts))
 
 
 def scored(rule: str, store: Path, texts: Path, frames: FramesParams) -> Scored:

@@ -1,13 +1,13 @@
 """Stage of a head, or of heads that always run together: fit each on every split, and write what it says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from moclip.base.files import write_json
 from moclip.data.splits import Split
-from moclip.heads.fitted import Fitted, Resources, Videos, total
+from moclip.heads.fitted import Account, Fitted, Resources, Videos, total
 from moclip.heads.registry import HEADS, module_of, sections, settings_of
 from moclip.params.run import Seed, Splits
 from stages._entry import arguments, run, section, work_directory
@@ -17,13 +17,16 @@ from stages._predictions import predictions, write_account, write_split
 from stages._streams import Sources, sources_of
 from stages.dvc.code import HEAD_SCRIPT, running_code
 
-STREAMS = ("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers")
+STREAMS = (
+    *("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers"),
+    *("frames", "grid", "residual", "motion_frames", "motion_facts", "chosen_frames"),
+)
 
 
 def main() -> None:
     args = arguments(
         *("classes", "splits"),
-        optional=(*STREAMS, "fields", "network", "chosen"),
+        optional=(*STREAMS, "fields", "network", "clip_model", "chosen"),
         word_lists=("heads",),
         path_lists=("model", "preds"),
     )
@@ -32,7 +35,7 @@ def main() -> None:
         for head, model, preds in zip(args.heads, args.model, args.preds, strict=True):
             choices = {}
             for split in section("splits", Splits):
-                resources = resources_of(head, split, args.fields, args.network, kept)
+                resources = resources_of(head, split, args, kept)
                 fitted = fit_split(head, split, sources, resources)
                 fitted.save(model / f"split{split}")
                 write_predictions_of(fitted, sources.videos(split), preds, split)
@@ -52,14 +55,20 @@ def fit_split(head: str, split: int, sources: Sources, resources: Resources | No
     return fitted
 
 
-def resources_of(head: str, split: int, fields: Path | None, network: Path | None, kept: ExitStack) -> Resources | None:
-    """What a fit may need beside features; None where the stage was given no motion."""
-    if fields is None or network is None:
+def resources_of(head: str, split: int, args: Any, kept: ExitStack) -> Resources | None:
+    """What a fit may need beside features; None where the stage was given neither motion nor CLIP."""
+    if args.fields is None and args.clip_model is None:
         return None
     kinds: Mapping[str, Any] = sections()
     own = {name: section(name, kinds[name]) for name in HEADS[head].also_reads}
     return Resources(
-        own, fields, split_file(network, split, ""), work_directory(head), running_code(HEAD_SCRIPT, head), kept
+        own,
+        work_directory(head),
+        running_code(HEAD_SCRIPT, head),
+        kept,
+        args.fields,
+        args.network and split_file(args.network, split, ""),
+        args.clip_model,
     )
 
 
@@ -75,7 +84,16 @@ def account_of(fitted: Fitted, sources: Sources, split: int) -> Any:
     """What a head costs with its streams; None where no network runs, or one is unknown."""
     own, accounts = fitted.cost(), sources.accounts(split)
     below = [accounts.get(stream) for stream in fitted.streams]
-    return None if own is None or None in below else total(own, [one for one in below if one])
+    return None if own is None or None in below else total(own, _each_once(one for one in below if one))
+
+
+def _each_once(accounts: Iterable[Account]) -> list[Account]:
+    """Accounts without those of a network that stands there already: it runs once for all its streams."""
+    found: list[Account] = []
+    for account in accounts:
+        if account not in found:
+            found.append(account)
+    return found
 
 
 if __name__ == "__main__":

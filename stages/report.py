@@ -1,4 +1,4 @@
-"""Stage `report`: results to report.md with its figures, to both cards, and to the tables that `dvc plots` draws."""
+"""Stage `report`: results to the report with its figures, verdicts, both cards, and the tables of `dvc plots`."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from moclip.params.run import Splits
 from moclip.report.accounting import run_costs
 from moclip.report.cards import data_card, model_card
 from moclip.report.page import ReportData, draw, report_page, trained
+from moclip.report.papers import read_papers
 from moclip.report.plot_tables import (
     ACCURACY,
     CONFUSION,
@@ -23,6 +24,7 @@ from moclip.report.plot_tables import (
     curve_rows,
     recall_rows,
 )
+from moclip.report.verdict import judge, record
 from moclip.results.gains import read_class_gains
 from moclip.results.predictions import Outcomes, read_class_rows
 from moclip.tracking.provenance import package_versions
@@ -36,20 +38,22 @@ Histories = Mapping[str, Mapping[int, Sequence[Epoch]]]
 
 def main() -> None:
     args = arguments(
-        *("summary", "gains", "results", "paper_costs", "dataset", "manifest", "audit", "contact_sheet"),
-        *("accounting", "figures", "plots", "model_card", "data_card", "out"),
+        *("papers", "summary", "gains", "results", "paper_costs", "dataset", "manifest", "audit", "contact_sheet"),
+        *("accounting", "figures", "plots", "model_card", "data_card", "verdicts", "out"),
     )
     heads: list[str] = section("heads", Heads)
     splits: list[int] = list(section("splits", Splits))
     shown, params, videos = main_head(heads), all_params(), list(read_manifest(args.manifest).values())
     summary, audit, dataset = read_json(args.summary), read_json(args.audit), read_json(args.dataset)
-    accounting = {"paper": read_json(args.paper_costs), "run": run_costs(read_costs(args.results, heads), videos)}
+    accounting = {"papers": read_json(args.paper_costs), "run": run_costs(read_costs(args.results, heads), videos)}
+    trials = judge(read_papers(args.papers), summary, params, accounting["papers"])
     histories = {head: {k: read_history(evaluated(args.results / head, k).history) for k in splits} for head in heads}
     outcomes = read_all_outcomes(args.results, [shown], splits)[shown]
     data = ReportData(
         summary=summary,
         params=params,
         gains=read_class_gains(args.gains),
+        trials=trials,
         accounting=accounting,
         outcomes=outcomes,
         histories={head: by_split for head, by_split in histories.items() if trained(by_split)},
@@ -59,8 +63,9 @@ def main() -> None:
         versions=package_versions(),
     )
     write_json(args.accounting, accounting)
+    write_json(args.verdicts, record(trials))
     write_plots(args.plots, summary, histories, args.results / shown, outcomes)
-    write_text(args.model_card, model_card(summary, params, accounting, audit, dataset))
+    write_text(args.model_card, model_card(summary, params, accounting, audit, dataset, trials))
     write_text(args.data_card, data_card(dataset, params, audit, videos))
     write_report(data, args.figures, args.out)
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from moclip.base.files import read_json
 from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
@@ -11,7 +12,16 @@ from moclip.predict.bundle import Pipeline
 from moclip.tracking import tags
 from moclip.tracking.provenance import GitState, c_library, git_state, package_versions, processor
 from moclip.tracking.publish import publish
-from moclip.tracking.result import Child, Result, digest_tags, read_child, read_summary, summary_metrics, variant_name
+from moclip.tracking.result import (
+    Child,
+    Result,
+    digest_tags,
+    read_child,
+    read_summary,
+    summary_metrics,
+    variant_name,
+    verdict_tags,
+)
 from moclip.tracking.store import store_at
 from stages._entry import PARAMS_FILE, all_params, arguments, command, repository, section, work_directory
 from stages._layout import evaluated, split_file
@@ -23,18 +33,19 @@ from stages.dvc.lock import Lock, read_lock
 
 def main() -> None:
     args = arguments(
-        *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report"],
+        *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report", "verdicts"],
         *["figures", "contact_sheet", "models", "classes", "texts", "encoder", "cost_page", "costs"],
         path_lists=("locks", "cards"),
     )
     lock = read_lock(*args.locks)
     results = [args.results / head for head in section("heads", Heads)]
-    pages = [lock.checked(path) for path in (args.report, *args.cards)]
+    pages = [lock.checked(path) for path in (args.report, args.verdicts, *args.cards)]
     result = read_result(
         lock,
         git_state(Path.cwd(), {*lock.outputs(), *(path.as_posix() for path in (*args.locks, PARAMS_FILE))}),
         results,
         args.summary,
+        args.verdicts,
         {name: vars(args)[name] for name in ("manifest", "splits", "motion", "clip", "images")},
         [
             *[*pages, args.figures, args.contact_sheet, args.cost_page, args.costs, PARAMS_FILE],
@@ -52,6 +63,7 @@ def read_result(
     git: GitState | None,
     results: Sequence[Path],
     summary_file: Path,
+    verdicts: Path,
     inputs: Mapping[str, Path],
     artifacts: Sequence[Path],
 ) -> Result:
@@ -62,6 +74,7 @@ def read_result(
         git: The commit, and changes on top of it.
         results: A directory for each head.
         summary_file: The summary over heads and splits.
+        verdicts: The verdict on each paper, by its name.
         inputs: Data files and directories by name; `splits` is a directory with one file a split.
         artifacts: What goes into MLflow as it is, beside the summary.
     """
@@ -85,6 +98,7 @@ def read_result(
         },
         summary=summary_metrics(summary),
         children=children,
+        verdicts=verdict_tags(read_json(verdicts)),
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
         data=data,
         environment={"packages": package_versions(), "changed_since_commit": git.changed if git else []},

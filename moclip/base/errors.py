@@ -26,6 +26,10 @@ class ParamsError(MoclipError):
     """A parameter is unknown, missing, of the wrong type or out of range."""
 
 
+class PaperError(MoclipError):
+    """A paper's file cannot be read, breaks a rule, or is of the same paper as another."""
+
+
 class DataError(MoclipError):
     """Lists, class index, manifest and files on disk do not agree."""
 

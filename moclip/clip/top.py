@@ -88,6 +88,10 @@ class ClipTop(nn.Module):
         found: Tensor = self.norm(tokens[:, :, 0]) @ self.proj
         return found
 
+    def entry(self, tokens: Tensor) -> Level:
+        """The kept stream of a ResNet as a level, before the first block."""
+        return _level_of_places(tokens)
+
     def levels(self, tokens: Tensor) -> Iterator[Level]:
         """The output of each block with its affinities between neighbouring frames.
 
@@ -97,8 +101,7 @@ class ClipTop(nn.Module):
         for block in self.blocks:
             if self.is_resnet:
                 tokens = _as_tokens(block(_as_maps(tokens)), tokens)
-                places = functional.normalize(tokens, dim=-1)
-                yield Level(torch.cat([tokens.mean(dim=2, keepdim=True), tokens], dim=2), *_likeness(places))
+                yield _level_of_places(tokens)
             else:
                 tokens, attended = self._block(block, tokens, None)
                 yield Level(tokens, *_affinity(attended))
@@ -158,6 +161,12 @@ def _affinity(attended: _Attended) -> tuple[Tensor, Tensor]:
         return (scale * queries @ keys.transpose(-1, -2)).softmax(dim=-1).mean(dim=2)
 
     return softmax(q[:, 1:], k[:, :-1]), softmax(q[:, :-1], k[:, 1:])
+
+
+def _level_of_places(tokens: Tensor) -> Level:
+    """Places (n, t, p, c) as a level: their mean first, and how like those of neighbouring frames are."""
+    places = functional.normalize(tokens, dim=-1)
+    return Level(torch.cat([tokens.mean(dim=2, keepdim=True), tokens], dim=2), *_likeness(places))
 
 
 def _likeness(places: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,19 +59,21 @@ class Resources:
 
     Attributes:
         sections: Sections of the parameters that the registry says the head also reads, by name.
-        fields: Directory of the motion store.
-        network: Directory of the split's motion network.
         work: Directory of this fit alone, for what a killed process is to find again.
         code: Digest of the code that runs; half-done work of other code is not taken up.
         kept: Ends when the fits of all splits are done; until then a finished split keeps its state.
+        fields: Directory of the motion store, where the stage was given one.
+        network: Directory of the split's motion network, with it.
+        clip: Directory of the frozen CLIP, where the stage was given one.
     """
 
     sections: Mapping[str, Any]
-    fields: Path
-    network: Path
     work: Path
     code: str
     kept: ExitStack
+    fields: Path | None = None
+    network: Path | None = None
+    clip: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Account:
 
     @classmethod
     def of_clip(cls, facts: Mapping[str, Any]) -> Self:
-        """Account of the frozen CLIP on one frame."""
-        return cls(0, 0, facts["frame_macs"], {"clip": facts})
+        """Account of the frozen CLIP on one frame, or on as many as `frames` of the facts says."""
+        return cls(0, 0, facts.get("frames", 1) * facts["frame_macs"], {"clip": facts})
 
     @classmethod
     def of_motion(cls, facts: Mapping[str, Any]) -> Self:

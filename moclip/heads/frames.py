@@ -3,6 +3,7 @@
 Axes: n video, t frame, k class.
 """
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.random import torch_stream
-from moclip.data.splits import PARTS
+from moclip.data.splits import PARTS, Split
 from moclip.heads.fitted import Cost, Fitted, Seed, Videos
 from moclip.params.heads.tokens import TrainedOnFrames
 from moclip.training.flops import multiply_adds, trainable_parameters
@@ -78,6 +79,7 @@ def fit_on_frames(
     *,
     loss: Loss | None = None,
     schedule: Schedule | None = None,
+    feed: Callable[[Sequence[str]], Batch] | None = None,
 ) -> list[Epoch]:
     """Train a network that maps streams to logits (n, k), in place; select on the val part.
 
@@ -90,22 +92,21 @@ def fit_on_frames(
         on_epoch: As for `moclip.training.loop.fit`.
         loss: Of a batch (streams ..., labels); cross entropy unless given.
         schedule: One cycle unless given.
+        feed: Gives what the network takes of videos; the streams themselves unless given.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.loop.fit`.
         StoreError: a stream lacks a video; it is named.
     """
-    train, val, test = (videos.split.part(part) for part in PARTS)
-    if not train.ids:
-        raise DataError("the train part of this split has no video; nothing can be trained")
-    feed, labels = Feed(videos, names), torch.from_numpy(train.labels)
+    train, (val, test) = train_part(videos), (videos.split.part(part) for part in PARTS[1:])
+    inputs, labels = feed or Feed(videos, names), torch.from_numpy(train.labels)
 
     def batches(epoch: int) -> Iterator[Batch]:
         order = shuffled(len(train.ids), params.batch_videos, torch_stream(*seed, epoch))
-        return ((*feed([train.ids[place] for place in batch.tolist()]), labels[batch]) for batch in order)
+        return ((*inputs([train.ids[place] for place in batch.tolist()]), labels[batch]) for batch in order)
 
     def logits(part: Any) -> tuple[Tensor, Tensor]:
-        return passes(net, lambda chosen: feed(part.ids[chosen]), len(part.ids)), torch.from_numpy(part.labels)
+        return passes(net, lambda chosen: inputs(part.ids[chosen]), len(part.ids)), torch.from_numpy(part.labels)
 
     return fit(
         net,
@@ -167,16 +168,16 @@ class OnFrames(Fitted):
         save_model(directory, self.net, {"net": self.config(), **beside})
 
     def cost(self) -> Cost | None:
-        """Counted on one video of zeros."""
+        """Counted on one video of zeros, by a copy without gradients, for which the counter would ask."""
         example = [torch.zeros(1, *shape) for shape in self.shapes]
-        net = self.net.eval()
-        return Cost(trainable_parameters(net), multiply_adds(lambda: net(*example)))
+        net = copy.deepcopy(self.net).eval().requires_grad_(False)
+        return Cost(trainable_parameters(self.net), multiply_adds(lambda: net(*example)))
 
 
 def load_on_frames(
     directory: Path, build: Callable[..., Net]
-) -> tuple[Net, Mapping[str, Any], Sequence[Sequence[int]]]:
-    """Network, facts of its frames, and shapes, as `OnFrames.save` wrote them.
+) -> tuple[Net, Mapping[str, Any], Sequence[Sequence[int]], Mapping[str, Any]]:
+    """Network, facts of its frames, shapes, and its configuration, as `OnFrames.save` wrote them.
 
     Raises:
         StoreError: a file is missing or torn, or weights and configuration do not fit.
@@ -185,9 +186,21 @@ def load_on_frames(
     try:
         net = build(**config["net"])
         net.load_state_dict(state)
-        return net.eval(), config["frames"], config["shapes"]
+        return net.eval(), config["frames"], config["shapes"], config["net"]
     except (KeyError, TypeError, RuntimeError) as error:
         raise StoreError(f"{directory}: weights and config do not fit ({error})") from error
+
+
+def train_part(videos: Videos) -> Split:
+    """The videos that a head learns from.
+
+    Raises:
+        DataError: there is none.
+    """
+    train = videos.split.part("train")
+    if not train.ids:
+        raise DataError("the train part of this split has no video; nothing can be trained")
+    return train
 
 
 def facts_of(videos: Videos) -> Mapping[str, Any]:
@@ -198,5 +211,5 @@ def facts_of(videos: Videos) -> Mapping[str, Any]:
 
 def shapes_of(videos: Videos, names: Sequence[str]) -> list[list[int]]:
     """Shape of one video in each stream."""
-    one = videos.split.part("train").ids[:1]
+    one = train_part(videos).ids[:1]
     return [list(videos.streams[name].of(one).shape[1:]) for name in names]

@@ -176,12 +176,14 @@ def fit_augmented(
     Views stay in the work directory, so that another head finds them; so does the state of a training with the network
     in the loop, which may take hours.
     """
-    store = MotionStore.open(resources.fields)
-    sections = resources.sections
+    fields, network, sections = resources.fields, resources.network, resources.sections
+    assert fields is not None, "views are of the motion network and its fields"
+    assert network is not None, "views are of the motion network and its fields"
+    store = MotionStore.open(fields)
     sampler = FieldSampler(store, sections["motion"], sections["motion_net"], Compute.of(sections["compute"]))
-    net = sampler.compute.place(load(resources.network).net)
+    net = sampler.compute.place(load(network).net)
     settings = (sampler.motion.model_dump(), sampler.params.model_dump(), str(sampler.compute))
-    made_by = fingerprint(sha256_file(resources.network / WEIGHTS), store.digest, settings, resources.code)
+    made_by = fingerprint(sha256_file(network / WEIGHTS), store.digest, settings, resources.code)
     if not params.online:
         ids = examples["train"].ids
         work = resources.work / f"views-{fingerprint(made_by, ids, seed)}"

@@ -9,15 +9,16 @@ from typing import Any
 
 from moclip.data.manifest import Video
 from moclip.heads.registry import CLIP, CONTROL, HEADS, in_order
-from moclip.report.papers import PAPER
 from moclip.report.render import render
-from moclip.report.verdict import data_title, epochs_kept, is_tested, leaks, motion_adds
+from moclip.report.verdict import Trial, data_title, epochs_kept, leaks, motion_adds
 
 Json = Mapping[str, Any]
 MIB = 2**20
 
 
-def model_card(summary: Json, params: Json, accounting: Json, audit: Json, dataset: Json) -> str:
+def model_card(
+    summary: Json, params: Json, accounting: Json, audit: Json, dataset: Json, trials: Mapping[str, Trial]
+) -> str:
     """The model card as Markdown.
 
     Args:
@@ -26,7 +27,9 @@ def model_card(summary: Json, params: Json, accounting: Json, audit: Json, datas
         accounting: As the stage `account` writes it.
         audit: As of `moclip.data.audit.Audit.summary`.
         dataset: What was chosen of the data set, as the stage `download` writes it.
+        trials: By paper, as of `moclip.report.verdict.judge`, the one that the heads are after first.
     """
+    first = next(iter(trials.values()))
     heads = in_order(summary["heads"])
     return render(
         "model_card.md.j2",
@@ -36,7 +39,10 @@ def model_card(summary: Json, params: Json, accounting: Json, audit: Json, datas
         audit=audit,
         dataset=dataset,
         title=data_title(dict(summary)),
-        official=is_tested(dict(summary)),
+        paper=first.paper,
+        claimed_on=first.data,
+        official=first.tested,
+        trials=list(trials.values()),
         heads=heads,
         names=HEADS,
         control=CONTROL,
@@ -49,7 +55,6 @@ def model_card(summary: Json, params: Json, accounting: Json, audit: Json, datas
         leaks=leaks(heads, dict(params)),
         train=_parts(audit, summary["splits"], "train"),
         val=_parts(audit, summary["splits"], "val"),
-        paper=PAPER,
     )
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,16 +20,13 @@ from moclip.report.figures import (
     encoder_chart,
     gain_chart,
 )
-from moclip.report.papers import CLAIMS, PAPER
+from moclip.report.papers import GFLOPS, Count
 from moclip.report.render import render
 from moclip.report.verdict import (
     RULES,
+    Trial,
     data_title,
-    departures,
     epochs_kept,
-    in_one_sentence,
-    is_tested,
-    judge,
     leaks,
     motion_adds,
     nearest_protocol,
@@ -52,7 +48,8 @@ class ReportData:
 
     summary: as of `moclip.results.summary.summarize`; params: all parameters, nested;
     gains: of `MAIN` over `CONTROL`, as of `moclip.results.gains`, none without both;
-    accounting: as the stage `account` writes it; outcomes: by split, of the `main_head`;
+    trials: by paper, as of `moclip.report.verdict.judge`, the one that the report is named after first;
+    accounting: `papers` as the stage `account` writes it, and `run`; outcomes: by split, of the `main_head`;
     histories: by head, then split, of the heads that are trained;
     audit: as of `moclip.data.audit.Audit.summary`;
     contact_sheet: its address relative to the report, None without;
@@ -62,6 +59,7 @@ class ReportData:
     summary: Json
     params: Json
     gains: Sequence[ClassGain]
+    trials: Mapping[str, Trial]
     accounting: Json
     outcomes: Mapping[int, Outcomes]
     histories: Mapping[str, Mapping[int, Sequence[Epoch]]]
@@ -111,17 +109,17 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
     summary, heads = data.summary, in_order(data.summary["heads"])
     counts = summary["heads"][heads[0]]
     intervals = [summary["heads"][head]["top1_interval_pct"]["mean"] for head in heads]
-    claims = judge(summary, data.params, data.accounting)
+    first = next(iter(data.trials.values()))
     outcomes = list(data.outcomes.values())
     return render(
         "report.md.j2",
         summary=summary,
         title=data_title(summary),
-        tested=is_tested(summary),
-        verdict=in_one_sentence(claims, summary),
-        claims=claims,
+        paper=first.paper,
+        tested=first.tested,
+        trials=list(data.trials.values()),
+        source=data.params["data"]["source"],
         rules=RULES,
-        departures=departures(data.params) if data.params["data"]["source"] == "ucf101" else [],
         leaks=leaks(heads, data.params),
         optimism=optimism_by_head(data.histories),
         heads=heads,
@@ -140,9 +138,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         gains=data.gains,
         gained=gained(data.gains),
         chance_nll=math.log(summary["n_classes"]),
-        paper_costs=data.accounting["paper"],
-        nearest=nearest_protocol(_cost_claim(), data.accounting["paper"]["protocols"]),
-        cost_claim=_cost_claim(),
+        breakdown=_breakdown(data),
         run_costs=data.accounting["run"],
         sees_clip=any(CLIP in HEADS[head].streams for head in heads),
         audit=data.audit,
@@ -152,12 +148,18 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
         digests=sorted(data.digests.items()),
         versions=sorted(data.versions.items()),
-        paper=PAPER,
     )
 
 
-def _cost_claim() -> Any:
-    return next(claim for claim in CLAIMS if claim.unit == "GFLOPs")
+def _breakdown(data: ReportData) -> Json | None:
+    """The first paper's claim of a cost beside all protocols that come into question; None where there is one alone."""
+    name, trial = next(iter(data.trials.items()))
+    costs = data.accounting["papers"].get(name, {"protocols": []})
+    claims = [claim for claim in trial.paper.claims if isinstance(claim, Count) and claim.unit == GFLOPS]
+    if not claims or len(costs["protocols"]) < 2:
+        return None
+    nearest = nearest_protocol(claims[0], costs["protocols"])
+    return {"claim": claims[0], "networks": trial.paper.costs, "costs": costs, "nearest": nearest}
 
 
 def optimism_by_head(histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> dict[str, Json]:

@@ -1,134 +1,273 @@
-"""The paper's claims as data, and the settings of its published code (microa/MoCLIP-Lite 4eb23fb).
+"""Papers on trial, one file each: what a paper claims, and the settings that its code ran with.
 
-Everything that a verdict needs to know of the paper stands here and nowhere else.
+Everything that a verdict needs to know of a paper stands in its file; `papers/README.md` says how one is written.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-PAPER = "MoCLIP-Lite, arXiv 2509.17084"
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from moclip.base.errors import PaperError
+from moclip.heads.registry import HEADS, sections
+from moclip.params.section import Section
+
+Text = Annotated[str, Field(min_length=1)]
+Pair = Annotated[tuple[int, int], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+PARAMETERS, GFLOPS = "M", "GFLOPs"
 
 
-# What must be alike before an accuracy is about the same thing: the networks and where their weights come from.
-_CLIP = ("clip.model", "clip.pretrained")
-_MOTION = ("motion_net.arch", "motion_net.pretrained")
+class Code(Section):
+    """Where a paper's code lies, and what was read of it."""
+
+    repository: Text
+    commit: Text
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One figure of the paper; `head` is what it is about, None where it is no accuracy.
+class Claim(Section):
+    """What all claims share: the words, where they stand, and what they hold for."""
 
-    `needs` are the keys of `SETTINGS` in which a run must agree before its accuracy can be held against the
-    claim; other differences are departures, and stand beside the verdict.
+    statement: Text
+    where: Text
+    protocol: Text
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads that must have run before it can be judged."""
+        return ()
+
+    @property
+    def claimed(self) -> str:
+        """The figure, or the bound, as a table shows it."""
+        raise NotImplementedError
+
+
+class Count(Claim):
+    """A count of trainable parameters, or of multiply-adds of a video; the paper's `costs` say of which networks."""
+
+    about: Literal["parameters", "cost"]
+    value: float
+    unit: Literal["M", "GFLOPs"]
+
+    @property
+    def claimed(self) -> str:
+        """The figure with its unit."""
+        return f"{self.value:g} {self.unit}"
+
+    @model_validator(mode="after")
+    def _unit_of_what_it_is_about(self) -> "Count":
+        if self.unit != (PARAMETERS if self.about == "parameters" else GFLOPS):
+            raise ValueError("parameters are claimed in M, a cost in GFLOPs")
+        return self
+
+
+class Measured(Claim):
+    """A claim that only test videos can settle.
+
+    `needs` are the keys of the paper's `settings` in which a run must agree before it can be held against the claim;
+    other differences are departures. `dataset` is of this claim alone, where it is not the paper's.
     """
 
-    statement: str
-    head: str | None
+    head: Text
+    dataset: Text | None = None
+    needs: list[Text] = Field(default_factory=list)
+
+
+class Accuracy(Measured):
+    """Top-1 of one head."""
+
+    about: Literal["head"]
     value: float
-    unit: str
-    where: str
-    protocol: str
-    needs: tuple[str, ...] = ()
+    unit: Literal["%"]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The one head."""
+        return (self.head,)
+
+    @property
+    def claimed(self) -> str:
+        """The figure in percent."""
+        return f"{self.value:.1f} %"
 
 
-CLAIMS = (
-    Claim(
-        statement="Zero-shot CLIP, top-1 on UCF101",
-        head="zero_shot",
-        value=65.0,
-        unit="%",
-        where="abstract",
-        protocol="OpenAI ViT-B/32, one random frame a video, 12 templates",
-        needs=_CLIP,
-    ),
-    Claim(
-        statement="Motion vectors alone, top-1 on UCF101",
-        head="motion_only",
-        value=66.5,
-        unit="%",
-        where="abstract",
-        protocol="EfficientNet-B0, best epoch chosen on the test list, 25 segments x 10 crops",
-        needs=_MOTION,
-    ),
-    Claim(
-        statement="Fusion of both, top-1 on UCF101",
-        head="fusion",
-        value=89.2,
-        unit="%",
-        where="abstract",
-        protocol="frozen features, MLP of 512, best epoch chosen on the test list",
-        needs=(*_CLIP, *_MOTION, "fusion.inputs"),
-    ),
-    Claim(
-        statement="Trainable parameters of the fusion head",
-        head=None,
-        value=0.97,
-        unit="M",
-        where="text",
-        protocol="1792-512-101; leaves out the motion network, trained before it",
-    ),
-    Claim(
-        statement="Cost of one video",
-        head=None,
-        value=16.9,
-        unit="GFLOPs",
-        where="text",
-        protocol="breakdown not given",
-    ),
-)
+class Difference(Measured):
+    """Top-1 of `head` over that of `minus`: its size is `value`, or it lies `above` or `below` so many points."""
 
-# open_clip's name for OpenAI's ViT-B/32 with the activation that it was trained with.
-CLIP_MODEL = "ViT-B-32-quickgelu"
+    about: Literal["difference"]
+    minus: Text
+    value: float | None = None
+    above: float | None = None
+    below: float | None = None
+    unit: Literal["points"]
 
-# The code tests its motion network with 25 segments x 10 crops, and with 32 segments x 1 crop; trains with 3 segments.
-COST_PROTOCOLS = ((25, 10), (32, 1))
-COST_INPUTS = (3, 8, 25, 32)
-CROPS = (1, 10)
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Both heads."""
+        return (self.head, self.minus)
 
-# Parameters as the published code ran; a run's departures from them stand beside its verdict.
-SETTINGS: Mapping[str, object] = {
-    "data.short_videos": "drop",
-    "motion.source": "reencoded",
-    "motion.accumulate": "gop",
-    "motion_net.arch": "efficientnet_b0",
-    "motion_net.pretrained": True,
-    "motion_net.input_px": 224,
-    "motion_net.bound_px": 20.0,
-    "motion_net.encoding": "bytes",
-    "motion_net.train_crops": "cut",
-    "motion_net.mirror": "complement",
-    "motion_net.segments": 3,
-    "motion_net.eval_segments": 25,
-    "motion_net.eval_crops": 10,
-    "motion_net.mirrored_crops": "coin",
-    "motion_net.epochs": 200,
-    "motion_net.batch_videos": 80,
-    "motion_net.optimizer": "adam",
-    "motion_net.lr": 0.01,
-    "motion_net.eps": 0.001,
-    "motion_net.weight_decay": 0.0001,
-    "motion_net.schedule": "steps",
-    "motion_net.lr_drop_epochs": [80, 160],
-    "motion_net.lr_scale_classifier": 1.0,
-    "motion_net.lr_scale_stem": 0.1,
-    "motion_net.lr_scale_rest": 0.01,
-    "motion_net.select": "test",
-    "clip.model": CLIP_MODEL,
-    "clip.pretrained": "openai",
-    "clip.templates": "paper12",
-    "clip.text_mean": "raw",
-    "clip.text_order": "folders",
-    "clip.frame": "random",
-    "fusion.normalisation": "none",
-    "fusion.inputs": "both",
-    "fusion.combine": "concat",
-    "fusion.hidden": 512,
-    "fusion.dropout": 0.5,
-    "fusion.epochs": 100,
-    "fusion.lr": 0.0001,
-    "fusion.schedule": "constant",
-    "fusion.batch_videos": 64,
-    "fusion.select": "test",
-    "fusion.online": True,
-    "fusion.backbone_statistics": "drift",
-}
+    @property
+    def claimed(self) -> str:
+        """The figure or the bound, in points."""
+        sign, bound = next((sign, bound) for sign, bound in self._figures() if bound is not None)
+        return f"{sign}{bound:+g} points".replace("+0 ", "0 ").replace("-", "\N{MINUS SIGN}")
+
+    def _figures(self) -> list[tuple[str, float | None]]:
+        return [("", self.value), ("above ", self.above), ("below ", self.below)]
+
+    @model_validator(mode="after")
+    def _one_figure(self) -> "Difference":
+        if sum(figure is not None for _, figure in self._figures()) != 1:
+            raise ValueError("a difference has one of value, above and below")
+        return self
+
+
+class FeatureFusion(Section):
+    """An MLP on one frame's CLIP feature and the mean feature of a motion network's inputs.
+
+    `tests` are the test protocols of the code, as numbers of inputs and of crops; others are counted beside them.
+    """
+
+    network: Literal["feature_fusion"]
+    clip: Text
+    arch: Text
+    input_px: int = Field(ge=1)
+    hidden: int = Field(ge=1)
+    classes: int = Field(ge=2)
+    tests: list[Pair] = Field(min_length=1)
+    inputs: list[int] = Field(min_length=1)
+    crops: list[int] = Field(min_length=1)
+
+
+class TemporalDecoder(Section):
+    """A decoder of one query over the tokens of all frames, behind a frozen vision transformer of that width."""
+
+    network: Literal["temporal_decoder"]
+    clip: Text
+    patches: Pair
+    width: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    mlp: int = Field(ge=1)
+    classes: int = Field(ge=2)
+    frames: int = Field(ge=1)
+    views: int = Field(ge=1)
+
+
+class Paper(Section):
+    """One paper.
+
+    `dataset` is what its claims are about, all of it; `split` is the one that its code ran, null for the mean over
+    splits. `main` puts it first in the report, which is named after it. `switch` is how moclip runs its method.
+    """
+
+    title: Text
+    arxiv: str | None = Field(pattern=r"^\d{4}\.\d{4,5}$")
+    code: Code | None
+    main: bool = False
+    dataset: Text = "ucf101"
+    split: Literal[1, 2, 3] | None = None
+    mechanism: Text
+    switch: dict[str, Any]
+    left_out: list[Text]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    costs: Annotated[FeatureFusion | TemporalDecoder, Field(discriminator="network")] | None = None
+    claims: list[Annotated[Accuracy | Difference | Count, Field(discriminator="about")]] = Field(min_length=1)
+
+    @property
+    def named(self) -> str:
+        """Its title, and where it can be read."""
+        return f"{self.title}, arXiv {self.arxiv}" if self.arxiv else self.title
+
+    def dataset_of(self, claim: Claim) -> str:
+        """The data set that a claim is about."""
+        return (claim.dataset if isinstance(claim, Measured) else None) or self.dataset
+
+
+def read_papers(directory: Path) -> dict[str, Paper]:
+    """Every paper of a directory by the name of its file: the main one first, then by name.
+
+    Raises:
+        PaperError: there is none; a file cannot be read or breaks a rule, by file and key; or two are the same paper.
+    """
+    files = sorted(directory.glob("*.yaml"))
+    if not files:
+        raise PaperError(f"{directory}: holds no paper (a file NAME.yaml)")
+    papers = {file.stem: _read(file) for file in files}
+    _refuse_twins(directory, papers)
+    return dict(sorted(papers.items(), key=lambda item: not item[1].main))
+
+
+def _read(file: Path) -> Paper:
+    if not re.fullmatch(r"[\w-]+", file.stem, re.ASCII):  # it becomes the name of a tag
+        raise PaperError(f"{file}: a paper's file is named by letters, digits, _ and - alone")
+    try:
+        values = YAML(typ="safe", pure=True).load(file)
+    except (OSError, ValueError, YAMLError) as error:
+        raise PaperError(f"{file}: cannot be read ({error})") from error
+    try:
+        paper = Paper.model_validate(values)
+    except ValidationError as error:
+        raise PaperError("\n".join(_faults(file, error))) from error
+    for key, fault in _unknown(paper):
+        raise PaperError(f"{file}: key '{key}': {fault}")
+    return paper
+
+
+def _faults(file: Path, error: ValidationError) -> Iterator[str]:
+    """Each fault by its key; which kind of claim or network was tried is no part of one."""
+    for fault in error.errors(include_url=False):
+        place = list(fault["loc"])
+        if place[:1] == ["claims"]:
+            del place[2:3]
+        elif place[:1] == ["costs"]:
+            del place[1:2]
+        key = ".".join(map(str, place))
+        if not key:
+            yield f"{file}: must be a mapping of keys"
+        elif fault["type"] == "missing":
+            yield f"{file}: key '{key}': required, but missing"
+        elif fault["type"] == "extra_forbidden":
+            yield f"{file}: key '{key}': no such key; check its spelling"
+        else:
+            yield f"{file}: key '{key}': {fault['msg']} (value {fault['input']!r})"
+
+
+def _unknown(paper: Paper) -> Iterator[tuple[str, str]]:
+    """Keys that name what is not there, each with the rule that it breaks."""
+    known = set(_parameters())
+    later = {head for claim in paper.claims for head in claim.heads} - set(HEADS)  # of a version that has these heads
+    for where, keys in (("settings", paper.settings), ("switch", paper.switch)):
+        for key in keys:
+            if key not in known and key.split(".")[0] not in later:
+                yield f"{where}.{key}", "no such parameter; params.yaml has them all"
+    statements = [claim.statement for claim in paper.claims]
+    for number, claim in enumerate(paper.claims):
+        if claim.statement in statements[:number]:
+            yield f"claims.{number}.statement", "another claim has the same; verdicts are told apart by it"
+        for key in claim.needs if isinstance(claim, Measured) else ():
+            if key not in paper.settings:
+                yield f"claims.{number}.needs", f"'{key}' is none of its settings"
+        if isinstance(claim, Count) and paper.costs is None:
+            yield f"claims.{number}", f"a claim of {claim.about} needs `costs`, which say what is counted"
+
+
+def _parameters() -> Iterator[str]:
+    """Dotted keys of all parameters."""
+    for name, model in sections().items():
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from (f"{name}.{field}" for field in model.model_fields)
+        else:
+            yield name
+
+
+def _refuse_twins(directory: Path, papers: Mapping[str, Paper]) -> None:
+    seen: dict[str, str] = {}
+    for name, paper in papers.items():
+        told = [("arxiv", paper.arxiv, "one paper has one file"), ("main", paper.main or None, "one paper is first")]
+        for key, value, rule in told:
+            if value is not None and (other := seen.setdefault(f"{key}: {value}", name)) != name:
+                file, twin = directory / f"{name}.yaml", directory / f"{other}.yaml"
+                raise PaperError(f"{file}: key '{key}': {twin} has {value!r} too; {rule}")

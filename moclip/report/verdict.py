@@ -1,33 +1,38 @@
-"""The verdict: each claim of the paper beside our figure, by stated rules.
+"""The verdict: each claim of each paper beside our figure, by stated rules.
 
 The rules for accuracies were written down before any figure on UCF101. The 3 % of the cost were not: that the nearest
-protocol lies 1.8 % below the claim was known by then.
+protocol lies 1.8 % below MoCLIP-Lite's claim was known by then.
 
 Values in, values out; `RULES` are the same rules in words, for the report.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moclip.heads.registry import HEADS, MAIN
+from moclip.base.markdown import NO_VALUE, signed, span
+from moclip.heads.registry import HEADS, MAIN, in_order
 from moclip.params.flat import leaves
-from moclip.report.papers import CLAIMS, SETTINGS, Claim
+from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, Paper
 from moclip.results.summary import Json, difference_name
 
-REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
-KINDS = (REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE)
+REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN = "reproduced", "not reproduced", "not comparable", "not run"
+KINDS = (REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN)
 MAX_WIDTH_POINTS = 6.0  # of an interval that can reproduce anything
 COST_TOLERANCE_PCT = 3.0  # counters differ: 0.39 is published for an EfficientNet-B0 that counts 0.381 here
 RULES = (
-    "An **accuracy** is *not comparable* unless all official test videos of UCF101 were tested, with the networks and "
-    "weights that the claim is about.",
+    "An **accuracy** is *not run* where its head was not, and *not comparable* unless all test videos of the data set "
+    "that the claim is about were tested (of UCF101 the official ones), with the networks and weights that it names.",
     f"Otherwise it is *reproduced* if the claimed value lies in our interval and that interval is at most "
     f"{MAX_WIDTH_POINTS:g} points wide (a wide one would reproduce anything, and is *not comparable*); else it is "
-    "*not reproduced*. The paper does not say whether it reports a mean; its code runs split 1, so split 1 is judged "
-    "where it was run, and else the mean. Other settings in which we depart stand below the table.",
-    "The **number of parameters** is *reproduced* if the head as built has the claimed number to its last digit.",
+    "*not reproduced*. Where a paper's code runs one split, that split is judged where it was run, and else the mean: "
+    "MoCLIP-Lite does not say whether it reports a mean, and its code runs split 1. Other settings in which we depart "
+    "stand below the table.",
+    "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
+    "it is *reproduced* if our whole interval lies on the claimed side of the bound, and *not reproduced* if it lies "
+    "on the other side, or on both and is narrow enough.",
+    "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "
     f"within {COST_TOLERANCE_PCT:g} %, by which counters differ.",
 )
@@ -44,23 +49,56 @@ class Judged:
     leak: bool = False
 
 
-def judge(summary: Json, params: Json, accounting: Json) -> list[Judged]:
-    """Each claim with our figure and a verdict, by `RULES`.
+@dataclass(frozen=True)
+class Trial:
+    """A paper with the verdict on each of its claims.
+
+    `sentence` is the verdict in a sentence or two; `data` is the paper's data set in words; `tested` says that the
+    videos are all of it, `ran` that the heads of a claim have results; `departures` are settings in which this run is
+    unlike the paper's code.
+    """
+
+    paper: Paper
+    rows: list[Judged]
+    sentence: str
+    data: str
+    tested: bool
+    ran: bool
+    departures: list[tuple[str, str, str]]
+
+
+def judge(papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json) -> dict[str, Trial]:
+    """Each paper with each of its claims, our figure and a verdict, by `RULES`.
 
     Args:
+        papers: As of `moclip.report.papers.read_papers`.
         summary: As of `moclip.results.summary.summarize`.
         params: All parameters, nested.
-        accounting: As the stage `account` writes it: `paper` and `run`.
+        costs: As of `moclip.report.paper_costs.paper_costs`.
     """
-    judged = []
-    for claim in CLAIMS:
-        if claim.head is not None:
-            judged.append(_accuracy(claim, summary, params))
-        elif claim.unit == "M":
-            judged.append(_parameters(claim, accounting["paper"]))
-        else:
-            judged.append(_cost(claim, accounting["paper"]))
-    return judged
+    return {name: _try(paper, summary, params, costs.get(name, {})) for name, paper in papers.items()}
+
+
+def record(trials: Mapping[str, Trial]) -> Json:
+    """The verdicts as plain values for JSON, by paper."""
+    return {
+        name: {
+            "paper": trial.paper.named,
+            "verdict": trial.sentence,
+            "claims": [
+                {
+                    "statement": row.claim.statement,
+                    "claimed": row.claim.claimed,
+                    "ours": row.ours,
+                    "verdict": row.verdict,
+                    "why": row.why,
+                    "chosen_on_test": row.leak,
+                }
+                for row in trial.rows
+            ],
+        }
+        for name, trial in trials.items()
+    }
 
 
 def leaks(heads: Iterable[str], params: Json) -> list[str]:
@@ -82,32 +120,51 @@ def motion_adds(summary: Json) -> list[Json]:
     return [{"other": other, **difference} for other, difference in found if difference]
 
 
-def is_tested(summary: Json) -> bool:
-    """The paper's accuracies can be judged at all: the data are UCF101's, and all of them."""
-    return bool(summary["dataset"] == "ucf101" and summary["complete"])
+def is_tested(summary: Json, dataset: str = "ucf101") -> bool:
+    """Accuracies on a data set can be judged at all: the videos are of that one, and all of them."""
+    return bool(summary["dataset"] == dataset and summary["complete"])
 
 
 def data_title(summary: Json) -> str:
     """What the videos were, in words that claim no more than is true."""
     dataset = summary["dataset"]
-    name = {"demo": "generated demo data", "ucf101": "UCF101"}.get(dataset.removesuffix(" (part)"))
+    name = data_name(dataset.removesuffix(" (part)"))
     if name is None:
         return f"the videos of {dataset}"
     return name if summary["complete"] else f"a part of {name}"
 
 
-def in_one_sentence(judged: list[Judged], summary: Json) -> str:
-    """The verdict in a sentence or two: accuracies, then the claims that need no data."""
-    accuracies = [row.verdict for row in judged if row.claim.head]
-    others = [row.verdict for row in judged if not row.claim.head]
-    where = "" if is_tested(summary) else f" (this run used {data_title(summary)})"
-    return f"Accuracies: {_counts(accuracies)}{where}. Parameters and multiply-adds: {_counts(others)}."
+def data_name(dataset: str) -> str | None:
+    """A data set's name in words; None of one that is known by its folder alone."""
+    return {"demo": "generated demo data", "ucf101": "UCF101"}.get(dataset)
 
 
-def departures(params: Json) -> list[tuple[str, str, str]]:
-    """Settings in which the parameters differ from the paper's published code: key, here, there."""
+def in_one_sentence(judged: list[Judged], summary: Json, tested: bool) -> str:
+    """The verdict in a sentence or two: accuracies and differences, then the claims that need no data."""
+    parts = []
+    for kind, title in ((Accuracy, "Accuracies"), (Difference, "Differences")):
+        if verdicts := [row.verdict for row in judged if isinstance(row.claim, kind)]:
+            told = not tested and NOT_COMPARABLE in verdicts
+            parts.append(f"{title}: {_counts(verdicts)}{f' (this run used {data_title(summary)})' if told else ''}.")
+    if counts := {row.claim.about for row in judged if isinstance(row.claim, Count)}:
+        words = {"parameters": "parameters", "cost": "multiply-adds"}
+        about = " and ".join(word for key, word in words.items() if key in counts)
+        verdicts = [row.verdict for row in judged if isinstance(row.claim, Count)]
+        parts.append(f"{about.capitalize()}: {_counts(verdicts)}.")
+    return " ".join(parts)
+
+
+def departures(paper: Paper, params: Json) -> list[tuple[str, str, str]]:
+    """Settings in which the parameters differ from a paper's published code: key, here, there.
+
+    A setting of a head that this version lacks is no parameter, and is left out.
+    """
     here = dict(leaves(params))
-    return [(key, plain(here[key]), plain(there)) for key, there in SETTINGS.items() if here[key] != there]
+    return [
+        (key, plain(here[key]), plain(there))
+        for key, there in paper.settings.items()
+        if key in here and here[key] != there
+    ]
 
 
 def plain(value: Any) -> str:
@@ -117,9 +174,20 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def nearest_protocol(claim: Claim, protocols: list[Json]) -> Json:
+def nearest_protocol(claim: Count, protocols: list[Json]) -> Json:
     """The protocol whose multiply-adds come nearest to the claim."""
     return min(protocols, key=lambda protocol: abs(protocol["gmac"] - claim.value))
+
+
+def _try(paper: Paper, summary: Json, params: Json, costs: Json) -> Trial:
+    rows = [
+        _count(claim, costs) if isinstance(claim, Count) else _measured(paper, claim, summary, params)
+        for claim in paper.claims
+    ]
+    tested = is_tested(summary, paper.dataset)
+    ran = any(row.verdict != NOT_RUN for row in rows if isinstance(row.claim, Measured))
+    data, sentence = data_name(paper.dataset) or paper.dataset, in_one_sentence(rows, summary, tested)
+    return Trial(paper, rows, sentence, data, tested, ran, departures(paper, params))
 
 
 def _counts(verdicts: list[str]) -> str:
@@ -128,70 +196,129 @@ def _counts(verdicts: list[str]) -> str:
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in KINDS if kind in verdicts)
 
 
-def _accuracy(claim: Claim, summary: Json, params: Json) -> Judged:
-    entry = summary["heads"].get(claim.head)
+def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> Judged:
+    if why := _why_not_run(claim, summary):
+        return Judged(claim, NO_VALUE, NOT_RUN, why)
+    figure = _accuracy(claim, paper, summary) if isinstance(claim, Accuracy) else _difference(claim, paper, summary)
+    if figure is None:
+        return Judged(claim, NO_VALUE, NOT_COMPARABLE, "this run has no paired difference of these heads")
+    ours, interval = figure
+    reasons = _reasons(paper, claim, summary, params)
+    verdict, why = (NOT_COMPARABLE, "; ".join(reasons)) if reasons else _compared(claim, interval)
+    return Judged(claim, ours, verdict, why, bool(leaks(claim.heads, params)))
+
+
+def _why_not_run(claim: Accuracy | Difference, summary: Json) -> str:
+    """Which head lacks results, and how it gets some; nothing where all have them."""
+    missing = [head for head in claim.heads if head not in summary["heads"]]
+    if unknown := [head for head in missing if head not in HEADS]:
+        return f"this version has no head '{unknown[0]}'"
+    if not missing:
+        return ""
+    wanted = ",".join(in_order({*summary["heads"], *claim.heads}))
+    one = f"the head {missing[0]} was" if len(missing) == 1 else f"the heads {' and '.join(missing)} were"
+    return f'{one} not run: `dvc exp run -S "heads=[{wanted}]"`'
+
+
+def _accuracy(claim: Accuracy, paper: Paper, summary: Json) -> tuple[str, Json | None]:
+    """Ours in words, and its interval."""
+    entry = summary["heads"][claim.head]
+    top1, intervals, split = entry["top1_pct"], entry["top1_interval_pct"], str(paper.split)
+    if split in top1["per_split"]:
+        value, interval, n = top1["per_split"][split], intervals["per_split"][split], entry["n_test"][split]
+        of = f"split {split}"
+    else:
+        value, interval, n = top1["mean"], intervals["mean"], sum(entry["n_test"].values())
+        of = _over_splits(top1["per_split"])
+    bounds = f" ({span(interval)})" if interval else ""
+    return f"{value:.1f} %{bounds}, {n} videos, {of}", interval
+
+
+def _difference(claim: Difference, paper: Paper, summary: Json) -> tuple[str, Json | None] | None:
+    """Ours in words, and its interval; None where the summary has no such pair, in either order."""
+    found, split = summary["differences"], str(paper.split)
+    turned = difference_name(claim.minus, claim.head) in found
+    entry = found.get(difference_name(*(reversed(claim.heads) if turned else claim.heads)))
     if entry is None:
-        return Judged(claim, "\N{EN DASH}", NOT_COMPARABLE, f"the head {claim.head} was not run")
-    value, interval, n, of = _figure(entry)
-    span = f" ({interval['low']:.1f}\N{EN DASH}{interval['high']:.1f})" if interval else ""
-    ours = f"{value:.1f} %{span}, {n} videos, {of}"
-    verdict, why = _compared(claim, summary, params, interval)
-    return Judged(claim, ours, verdict, why, bool(leaks([str(claim.head)], params)))
+        return None
+    if split in entry["per_split"]:
+        value, interval, of = entry["per_split"][split], entry["interval_per_split"][split], f"split {split}"
+    else:
+        value, interval, of = entry["mean"], entry["interval"], _over_splits(entry["per_split"])
+    if turned:
+        value, interval = -value, interval and {"low": -interval["high"], "high": -interval["low"]}
+    bounds = f" ({span(interval, with_sign=True)})" if interval else ""
+    return f"{signed(value)} points{bounds}, {of}", interval
 
 
-def _figure(entry: Json) -> tuple[float, Json | None, int, str]:
-    """Value, interval, test videos and what they are of: split 1, or else the mean."""
-    top1, intervals = entry["top1_pct"], entry["top1_interval_pct"]
-    if "1" in top1["per_split"]:
-        return top1["per_split"]["1"], intervals["per_split"]["1"], entry["n_test"]["1"], "split 1"
-    splits = ", ".join(top1["per_split"])
-    of = f"mean over splits {splits}" if len(top1["per_split"]) > 1 else f"split {splits}"
-    return top1["mean"], intervals["mean"], sum(entry["n_test"].values()), of
+def _over_splits(per_split: Json) -> str:
+    splits = ", ".join(per_split)
+    return f"mean over splits {splits}" if len(per_split) > 1 else f"split {splits}"
 
 
-def _compared(claim: Claim, summary: Json, params: Json, interval: Json | None) -> tuple[str, str]:
-    reasons = [] if is_tested(summary) else [data_title(summary)]
-    reasons += [f"`{key}` {here}, not {there}" for key, here, there in _unlike(claim, params)]
-    if reasons:
-        return NOT_COMPARABLE, "; ".join(reasons)
+def _reasons(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> list[str]:
+    """Why a claim is not about what ran: other data, or other settings where it needs them equal."""
+    reasons = [] if is_tested(summary, paper.dataset_of(claim)) else [data_title(summary)]
+    unlike = [row for row in departures(paper, params) if row[0] in _needs(claim, params)]
+    return reasons + [f"`{key}` {here}, not {there}" for key, here, there in unlike]
+
+
+def _needs(claim: Accuracy | Difference, params: Json) -> set[str]:
+    """What must be alike; weights of a local file are taken to be what their model's name says."""
+    by_file = params["clip"]["checkpoint"] is not None or params["clip"]["precomputed"] is not None
+    return set(claim.needs) - ({"clip.pretrained"} if by_file else set())
+
+
+def _compared(claim: Accuracy | Difference, interval: Json | None) -> tuple[str, str]:
     if interval is None:
         return NOT_COMPARABLE, "no interval"
-    if interval["high"] - interval["low"] > MAX_WIDTH_POINTS:
-        return NOT_COMPARABLE, f"our interval is {interval['high'] - interval['low']:.1f} points wide"
-    if claim.value < interval["low"]:
+    low, high = interval["low"], interval["high"]
+    if isinstance(claim, Difference) and claim.value is None:
+        return _on_one_side(claim, low, high)
+    value = claim.value
+    assert value is not None, "a claim of size has one"
+    if high - low > MAX_WIDTH_POINTS:
+        return NOT_COMPARABLE, f"our interval is {high - low:.1f} points wide"
+    if value < low:
         return NOT_REPRODUCED, "ours is above the claim"
-    if claim.value > interval["high"]:
+    if value > high:
         return NOT_REPRODUCED, "ours is below the claim"
     return REPRODUCED, "the claim lies in our interval"
 
 
-def _unlike(claim: Claim, params: Json) -> list[tuple[str, str, str]]:
-    """Departures in what the claim needs; weights of a local file are taken to be what their model's name says."""
-    by_file = params["clip"]["checkpoint"] is not None or params["clip"]["precomputed"] is not None
-    needs = set(claim.needs) - ({"clip.pretrained"} if by_file else set())
-    return [row for row in departures(params) if row[0] in needs]
+def _on_one_side(claim: Difference, low: float, high: float) -> tuple[str, str]:
+    """A claim of direction, by the interval of the difference."""
+    if claim.above is not None:
+        bound, holds, fails = claim.above, low > claim.above, high <= claim.above
+    else:
+        assert claim.below is not None, "a direction is one of the two"
+        bound, holds, fails = claim.below, high < claim.below, low >= claim.below
+    if holds:
+        return REPRODUCED, "our interval lies on the claimed side"
+    if fails:
+        return NOT_REPRODUCED, "our interval lies on the other side"
+    if high - low > MAX_WIDTH_POINTS:
+        return NOT_COMPARABLE, f"our interval is {high - low:.1f} points wide and holds {bound:g}"
+    return NOT_REPRODUCED, f"our interval holds {bound:g}"
 
 
-def _parameters(claim: Claim, costs: Json) -> Judged:
-    count = costs["head_parameters"]
-    ours = f"{count:,} ({costs['head']})"
-    if round(count / 1e6, 2) == claim.value:
-        return Judged(claim, ours, REPRODUCED, f"the motion network's {costs['motion_parameters']:,} are not in it")
-    return Judged(claim, ours, NOT_REPRODUCED, "the head as built has another number")
+def _count(claim: Count, costs: Json) -> Judged:
+    return _parameters(claim, costs["parameters"]) if claim.about == "parameters" else _cost(claim, costs["protocols"])
 
 
-def _cost(claim: Claim, costs: Json) -> Judged:
-    in_code = [protocol for protocol in costs["protocols"] if protocol["in_the_code"]]
+def _parameters(claim: Count, counted: Json) -> Judged:
+    ours, digits = f"{counted['count']:,} ({counted['of']})", len(f"{claim.value:g}".partition(".")[2])
+    if round(counted["count"] / 1e6, digits) == claim.value:
+        return Judged(claim, ours, REPRODUCED, counted["beside"])
+    return Judged(claim, ours, NOT_REPRODUCED, "the networks as built have another number")
+
+
+def _cost(claim: Count, protocols: list[Json]) -> Judged:
+    in_code = [protocol for protocol in protocols if protocol["in_the_code"]]
     best = nearest_protocol(claim, in_code)
     off_pct = 100.0 * (best["gmac"] - claim.value) / claim.value
-    ours = f"{best['gmac']:.1f} G ({best['inputs']} segments, {_crops(best['crops'])})"
-    others = ", ".join(
-        f"{one['inputs']} segments x {one['crops']} crops {one['gmac']:.1f} G" for one in in_code if one is not best
-    )
+    others = ", ".join(f"{one['words']}: {one['gmac']:.1f} G" for one in in_code if one is not best)
     verdict = REPRODUCED if abs(off_pct) <= COST_TOLERANCE_PCT else NOT_REPRODUCED
     off = f"{abs(off_pct):.1f} % {'more' if off_pct > 0 else 'less'}"
-    return Judged(claim, ours, verdict, f"{off}; the code's other test: {others}")
-
-
-def _crops(count: int) -> str:
-    return "1 crop" if count == 1 else f"{count} crops"
+    why = f"{off}; the code's other test: {others}" if others else off
+    return Judged(claim, f"{best['gmac']:.1f} G ({best['words']})", verdict, why)

@@ -14,7 +14,7 @@ import requests
 
 from moclip.heads.registry import MAIN
 from moclip.tracking import tags
-from moclip.tracking.result import Result
+from moclip.tracking.result import Result, verdicts_in
 from moclip.tracking.store import Store
 
 Found = tuple[dict[str, dict[str, str]], set[str]]
@@ -40,7 +40,7 @@ def shown_run(result: Result, store: Store) -> str | None:
     for own in runs.values():
         if tags.KEY not in own or experiment not in ["", *own[tags.EXPERIMENT].split()]:
             return None  # a live run, or one that does not name the experiment
-    whole = [run for run, own in runs.items() if tags.COMPLETE in own]
+    whole = [run for run, own in runs.items() if tags.COMPLETE in own and verdicts_in(own) == result.verdicts]
     return next((run for run in whole if not needs_model or runs[run].get(tags.MODEL) in models), None)
 
 

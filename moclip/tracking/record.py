@@ -18,7 +18,7 @@ from moclip.base.errors import StoreError
 from moclip.tracking import tags
 from moclip.tracking.client import locked
 from moclip.tracking.process import is_alive, is_same
-from moclip.tracking.result import Child, Result
+from moclip.tracking.result import Child, Result, verdicts_in
 from moclip.tracking.store import Store
 
 # MLflow's own limits: longer values are refused or cut by the server, larger requests refused.
@@ -63,6 +63,7 @@ def _record(client: MlflowClient, experiment: str, result: Result) -> Recorded:
     found = list(client.search_runs([experiment], f"tags.`{tags.KEY}` = '{result.key}'"))
     if complete := [run for run in found if tags.COMPLETE in run.data.tags]:
         _name_experiment(client, found, result.dvc_experiment)
+        _tell_verdicts(client, complete[0], result)
         return Recorded(complete[0].info.run_id, created=False)
     for run in found:
         client.delete_run(run.info.run_id)
@@ -79,7 +80,7 @@ def _delete_live(client: MlflowClient, experiment: str, clone: str, command: str
 def _check(result: Result) -> None:
     for kind, values, most in (
         ("parameter", result.params, MAX_PARAM_CHARACTERS),
-        ("tag", result.tags, MAX_TAG_CHARACTERS),
+        ("tag", {**result.tags, **result.verdicts}, MAX_TAG_CHARACTERS),
     ):
         for name, value in values.items():
             if len(value) > most:
@@ -112,6 +113,18 @@ def _name_experiment(client: MlflowClient, runs: Iterable[Run], dvc_experiment: 
             client.set_tag(run.info.run_id, tags.EXPERIMENT, " ".join([*names, dvc_experiment]))
 
 
+def _tell_verdicts(client: MlflowClient, parent: Run, result: Result) -> None:
+    """Bring a known result's verdicts and pages up to date, where papers were put on trial or taken off since."""
+    told = verdicts_in(parent.data.tags)
+    if told == result.verdicts:
+        return
+    _log_artifacts(client, parent.info.run_id, result)
+    for name in told.keys() - result.verdicts.keys():
+        client.delete_tag(parent.info.run_id, name)
+    for name, words in result.verdicts.items():
+        client.set_tag(parent.info.run_id, name, words)
+
+
 def _create(client: MlflowClient, experiment: str, result: Result) -> str:
     shared = {
         **result.tags,
@@ -119,7 +132,7 @@ def _create(client: MlflowClient, experiment: str, result: Result) -> str:
         tags.VARIANT: result.variant,
         tags.EXPERIMENT: result.dvc_experiment or "",
     }
-    parent = _start(client, experiment, result.variant, {**shared, tags.KIND: "result"})
+    parent = _start(client, experiment, result.variant, {**shared, **result.verdicts, tags.KIND: "result"})
     _log(client, parent, result.params, metrics(result.summary))
     for child in result.children:
         _create_child(client, experiment, result, child, {**shared, "mlflow.parentRunId": parent})

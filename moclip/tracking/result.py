@@ -7,6 +7,7 @@ from typing import Any
 
 from moclip.base.errors import StoreError
 from moclip.base.files import read_json
+from moclip.tracking.tags import VERDICT
 from moclip.training.history import columns, read_history
 
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
@@ -30,6 +31,7 @@ class Child:
 class Result:
     """All that one parent run shows; results with equal keys are the same result.
 
+    `verdicts` are tags of the parent run alone, and may change while the result stays: a paper was put on trial since.
     `data` maps the name of a data file to its digest, `environment` is JSON-able, `artifacts` are
     files, and directories that keep their name.
     """
@@ -41,10 +43,21 @@ class Result:
     tags: Mapping[str, str]
     summary: Mapping[str, float]
     children: Sequence[Child]
+    verdicts: Mapping[str, str] = field(default_factory=dict)
     dvc_experiment: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
+
+
+def verdict_tags(verdicts: Mapping[str, Any]) -> dict[str, str]:
+    """The verdict on each paper as a tag, of the file that the stage `report` writes."""
+    return {f"{VERDICT}{name}": paper["verdict"] for name, paper in verdicts.items()}
+
+
+def verdicts_in(own: Mapping[str, str]) -> dict[str, str]:
+    """Verdicts among the tags of a run."""
+    return {name: value for name, value in own.items() if name.startswith(VERDICT)}
 
 
 def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: int = 3) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_file, writing_file
-from moclip.report.verdict import judge
 from moclip.results.predictions import read_outcomes
 from moclip.results.verification import SAME_WITHIN, VERDICTS, SplitCheck, check_split, worst
 from stages._entry import PARAMS_FILE, command, read_params
@@ -21,7 +20,7 @@ from stages.dvc.experiments import WORKSPACE, Revision, find, snapshot
 from stages.dvc.lock import Lock, Origins, origins, read_lock
 
 LOCKS = ("dvc.lock", "heads/dvc.lock")
-RESULTS, SUMMARY, ACCOUNTING = Path("results/heads"), Path("reports/summary.json"), Path("reports/accounting.json")
+RESULTS, SUMMARY, OF_PAPERS = Path("results/heads"), Path("reports/summary.json"), Path("reports/verdicts.json")
 NOTHING_COMPARABLE = 2
 
 
@@ -56,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _files(revision: Revision, folder: Path) -> Path:
     """A folder with all that is compared of a revision."""
-    return snapshot(revision, [*LOCKS, *map(str, (PARAMS_FILE, RESULTS, SUMMARY, ACCOUNTING))], folder)
+    return snapshot(revision, [*LOCKS, *map(str, (PARAMS_FILE, RESULTS, SUMMARY, OF_PAPERS))], folder)
 
 
 def _lock(root: Path) -> Lock:
@@ -86,15 +85,13 @@ def _conclusions(then: Path, now: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _words(root: Path) -> Iterator[tuple[str, Any]]:
-    summary, params, accounting = (
-        read_json(root / SUMMARY),
-        read_params(root / PARAMS_FILE),
-        read_json(root / ACCOUNTING),
-    )
-    for name, difference in summary["differences"].items():
+    """Conclusions of a run: differences by name, verdicts by paper and statement; runs before verdicts had a file."""
+    for name, difference in read_json(root / SUMMARY)["differences"].items():
         yield name, difference["significant"]
-    for judged in judge(summary, params, accounting):
-        yield judged.claim.statement, judged.verdict
+    papers = read_json(root / OF_PAPERS) if (root / OF_PAPERS).is_file() else {}
+    for name, paper in papers.items():
+        for claim in paper["claims"]:
+            yield f"{name}: {claim['statement']}", claim["verdict"]
 
 
 def _as_json(stages: Origins, checks: list[SplitCheck], conclusions: list[tuple[str, bool]]) -> str:

@@ -13,7 +13,11 @@ from stages.dvc.code import NO_NUMBER
 from tests.graph.test_pipeline import Repository
 from tests.support.imports import ROOT, closure
 
-READ_ALL_ROWS = {"report.txt", "summarize.txt"}  # titles, order and pairs of heads: seconds, and no training
+READ_ALL_ROWS = {
+    "account.txt",
+    "report.txt",
+    "summarize.txt",
+}  # titles, order and pairs of heads: seconds, and no training
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The graph as written: every file, path and parameter that a stage uses is declared, and nothing else is."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,32 @@ from stages.dvc.code import NO_NUMBER
 from tests.support.imports import ROOT, closure
 
 GRAPHS = ("dvc.yaml", "heads/dvc.yaml")
+
+
+def expanded(name: str, stage: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A stage of a matrix of mappings as its members; a matrix of plain values stands as it is written."""
+    (key, items), *_ = stage.get("matrix", {"": ""}).items()
+    if not isinstance(items, list) or not isinstance(items[0], dict):
+        yield name, stage
+        return
+    for number, item in enumerate(items):
+        text = json.dumps(stage)
+        for field, value in item.items():
+            text = text.replace(f"${{item.{key}.{field}}}", value)
+        yield f"{name}@{key}{number}", json.loads(text)
+
+
 STAGES: dict[str, dict[str, Any]] = {
-    name: stage for graph in GRAPHS for name, stage in YAML(typ="safe", pure=True).load(ROOT / graph)["stages"].items()
+    member: stage
+    for graph in GRAPHS
+    for name, written in YAML(typ="safe", pure=True).load(ROOT / graph)["stages"].items()
+    for member, stage in expanded(name, written)
 }
 MODELS: dict[str, Any] = dict(sections())
 # The scripts' packages choose kernels for all; these stages compute nothing that kernels could move.
 NO_KERNELS = {"code", "download", "extract_motion", "audit", "contact_sheet", "account", "report", "track"}
 IGNORED = (ROOT / ".gitignore").read_text().splitlines()
+FOLDERS = {"papers"}  # of the repository, read whole
 LOCKS = {"dvc.lock", "heads/dvc.lock"}
 # Always run, after everything: what it reads needs no declaration, only a maker.
 ALWAYS_RUN = {"track"}
@@ -61,7 +81,12 @@ def options(name: str) -> dict[str, list[str]]:
 
 
 def command_paths(name: str) -> set[str]:
-    return {word for words in options(name).values() for word in words if "/" in word or word.startswith("${clip")}
+    return {
+        word
+        for words in options(name).values()
+        for word in words
+        if "/" in word or word.startswith("${clip") or word in FOLDERS
+    }
 
 
 def own_scripts(name: str) -> list[Path]:

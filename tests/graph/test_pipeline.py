@@ -13,14 +13,24 @@ from ruamel.yaml import YAML
 from moclip.base import arithmetic
 from moclip.base.files import remove
 from moclip.cli.main import main as moclip
-from moclip.heads.registry import HEADS as REGISTRY
 from moclip.results.predictions import read_predictions
 from tests.support import micro
 from tests.support.imports import ROOT
 from tests.support.kernels import HOSTILE
 
-TRACKED = ("dvc.yaml", "heads", "params.yaml", ".dvcignore", ".gitignore", "moclip", "stages", "prompts", "presets")
-HEADS = list(REGISTRY)
+TRACKED = (
+    "dvc.yaml",
+    "heads",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "moclip",
+    "stages",
+    "prompts",
+    "presets",
+    "papers",
+)
+HEADS: list[str] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["heads"]
 LOCKS = ("dvc.lock", "heads/dvc.lock")
 
 

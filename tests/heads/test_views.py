@@ -293,7 +293,7 @@ def resources(net: MotionNet, sampler: FieldSampler, tmp_path: Path) -> Iterator
     MotionOnly(net, made_for).save(tmp_path / "network")
     sections = {"motion": MOTION, "motion_net": NET, "compute": ComputeParams(**ON_CPU, kernels="portable")}
     with ExitStack() as kept:
-        yield Resources(sections, tmp_path / "store", tmp_path / "network", tmp_path / "work", "some code", kept)
+        yield Resources(sections, tmp_path / "work", "some code", kept, tmp_path / "store", tmp_path / "network")
 
 
 def calls_of_augmented(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -7,7 +7,7 @@ from moclip.base.errors import ParamsError
 from moclip.heads.registry import check_params
 from moclip.params.flat import leaves
 from moclip.params.presets import apply_preset, list_presets
-from moclip.report.papers import SETTINGS
+from moclip.report.papers import read_papers
 from tests.support.imports import ROOT
 
 PRESETS = ROOT / "presets"
@@ -59,7 +59,8 @@ def test_honest_protocol_keeps_nothing_of_the_papers(params: Path) -> None:
 def test_papers_protocol_has_the_settings_that_the_report_compares_with(params: Path) -> None:
     apply_preset("ucf101_paper", PRESETS, params, check_params)
     values = dict(leaves(YAML(typ="safe", pure=True).load(params.read_text())))
-    assert {key: value for key, value in values.items() if key in SETTINGS} == SETTINGS
+    settings = read_papers(ROOT / "papers")["moclip_lite"].settings
+    assert {key: value for key, value in values.items() if key in settings} == settings
 
 
 def test_lists_are_replaced_and_the_next_comment_stays(tmp_path: Path, params: Path) -> None:
@@ -87,5 +88,5 @@ def test_bad_preset_is_refused_and_nothing_written(tmp_path: Path, params: Path,
 
 
 def test_unknown_preset_is_refused_with_the_known_ones(params: Path) -> None:
-    with pytest.raises(ParamsError, match=r"preset 'ucf': no such preset; there are demo, folder, micro, ucf101"):
+    with pytest.raises(ParamsError, match=r"preset 'ucf': no such preset; there are demo, folder, micro, related, ucf"):
         apply_preset("ucf", PRESETS, params, check_params)

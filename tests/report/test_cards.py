@@ -10,10 +10,14 @@ from ruamel.yaml import YAML
 from moclip.base.markdown import NO_VALUE
 from moclip.data.manifest import Video
 from moclip.report.cards import data_card, model_card
+from moclip.report.verdict import judge
+from tests.report.test_page import ACCOUNTING as OF_PAGE
+from tests.report.test_page import PAPERS
 from tests.results.test_summary import results, summary_of
 from tests.support.imports import ROOT
 
 WARNING = "encoder and class go together: Cramer's V 0.90 over 36 groups, by chance hardly over 0.30; 9 of 12"
+PAPER_COSTS = OF_PAGE["papers"]
 SECTIONS = ["Model details", "Intended use", "Training data", "Evaluation", "Limits", "Not tested"]
 
 
@@ -63,7 +67,8 @@ ACCOUNTING = {
 def card(source: str = "demo", complete: bool = True, found: dict[str, Any] | None = None) -> str:
     of = dataset(source, complete)
     summary = summary_of(results("zero_shot", "clip_probe", "fusion"), of["name"], complete)
-    return model_card(summary, params(source=source), ACCOUNTING, found or audit(), of)
+    trials = judge(PAPERS, summary, params(source=source), PAPER_COSTS)
+    return model_card(summary, params(source=source), ACCOUNTING, found or audit(), of, trials)
 
 
 def videos() -> list[Video]:
@@ -91,7 +96,17 @@ def test_generated_videos_are_called_so_first():
     for page in (card(), data_card(dataset(), params(), audit(), videos())):
         assert re.search(r"[Gg]enerated", page)
     assert "nothing about\n  films of people" in card()
-    assert "UCF101" not in card().replace("all official test videos of UCF101", "")
+    own = re.sub(r"(?ms)^### Claims of papers$.*?^## ", "## ", card())
+    assert "UCF101" not in own.replace("all official test videos of UCF101", "")
+
+
+def test_every_claim_of_every_paper_has_its_verdict():
+    page = card()
+    claims = page[page.index("### Claims of papers") : page.index("## Limits")]
+    rows = [line for line in claims.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == sum(len(paper.claims) for paper in PAPERS.values())
+    assert sum("| *not run*: this version has no head " in row or "| *not comparable*: " in row for row in rows) > 5
+    assert "| EVL | Cost of one video | 444 GFLOPs | 444.0 G (8 frames, 3 views) | *reproduced*: 0.0 % less |" in rows
 
 
 def test_encoder_that_goes_with_the_class_is_a_limit():

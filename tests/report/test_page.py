@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from moclip.report.page import (
     trained,
     worst_confusions,
 )
-from moclip.report.verdict import motion_adds
+from moclip.report.papers import read_papers
+from moclip.report.verdict import judge, motion_adds
 from moclip.results.gains import ClassGain
 from moclip.results.predictions import Outcomes
 from tests.support.epochs import epoch
@@ -35,19 +37,37 @@ GAINS = [
     ClassGain("Run", 12, 3, 12, 3, 75.0, 50.0, 100.0, True),
     ClassGain("Jump", 12, 3, 6, 9, -25.0, -60.0, 10.0, False),
 ]
+PAPERS = read_papers(ROOT / "papers")
+
+
+def protocol(inputs: int, crops: int, in_the_code: bool, gmac: float) -> dict[str, Any]:
+    words = f"{inputs} segments, {crops} crop{'s' if crops > 1 else ''}"
+    return {"words": words, "inputs": inputs, "crops": crops, "in_the_code": in_the_code, "gmac": gmac}
+
+
 _COST = {"trainable_parameters": 1000, "trained_in_all": 2000}
 ACCOUNTING: dict[str, Any] = {
-    "paper": {
-        "head": "1792-512-101",
-        "head_parameters": 969_829,
-        "motion_parameters": 4_136_645,
-        "clip_frame_gmac": 4.4088,
-        "motion_input_gmac": 0.3811,
-        "protocols": [
-            {"inputs": 3, "crops": 1, "in_the_code": False, "gmac": 5.55},
-            {"inputs": 32, "crops": 1, "in_the_code": True, "gmac": 16.6034},
-            {"inputs": 25, "crops": 10, "in_the_code": True, "gmac": 99.6726},
-        ],
+    "papers": {
+        "moclip_lite": {
+            "parameters": {
+                "count": 969_829,
+                "of": "1792-512-101",
+                "beside": "the motion network's 4,136,645 are not in it",
+            },
+            "clip_frame_gmac": 4.4088,
+            "motion_input_gmac": 0.3811,
+            "protocols": [
+                protocol(3, 1, False, 5.55),
+                protocol(32, 1, True, 16.6034),
+                protocol(25, 10, True, 99.6726),
+            ],
+        },
+        "evl": {
+            "parameters": {"count": 33_183_376, "of": "4 layers of 768", "beside": "CLIP is frozen and not in it"},
+            "clip_frame_gmac": 17.5635,
+            "decoder_gmac": 1.87,
+            "protocols": [{"words": "8 frames, 3 views", "in_the_code": True, "gmac": 443.97}],
+        },
     },
     "run": {
         "clip": {"model": "demo", "parameters": 1_329_368, "frame_gmac": 0.018302},
@@ -137,6 +157,7 @@ def report_data(heads: list[str], **options: Any) -> ReportData:
     return ReportData(
         summary=values,
         params=params(),
+        trials=judge(PAPERS, values, params(), ACCOUNTING["papers"]),
         gains=GAINS if {"fusion", "clip_probe"} <= set(heads) else [],
         accounting=copy.deepcopy(ACCOUNTING),
         outcomes={k: outcomes("RRJJ", "RJJJ") for k in values["splits"]},
@@ -160,11 +181,16 @@ def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
     lines = text.splitlines()
     assert lines[0] == "# MoCLIP-Lite on generated demo data"
     assert lines[2] == "## Verdict"
-    assert "**Accuracies: all 3 not comparable (this run used generated demo data)." in lines[4]
-    table = [line for line in lines if "UCF101 |" in line or "fusion head |" in line or "Cost of one video" in line]
+    assert lines[4] == "### MoCLIP-Lite, arXiv 2509.17084"
+    assert "**Accuracies: all 3 not comparable (this run used generated demo data)." in lines[6]
+    first = lines[: lines.index("### EVL, arXiv 2208.03550")]
+    table = [line for line in first if "UCF101 |" in line or "fusion head |" in line or "Cost of one video" in line]
     assert len(table) == 5
     assert "| 0.97 M | 969,829 (1792-512-101) | *reproduced*: the motion network's 4,136,645 are not in it |" in text
     assert "| 16.9 GFLOPs | 16.6 G (32 segments, 1 crop) | *reproduced*: 1.8 % less" in text
+    assert "**Accuracies: 1 not run. Differences: 1 not run. Parameters and multiply-adds: both reproduced.**" in lines
+    titles = [line.removeprefix("### ") for line in lines if line.startswith("### ")]
+    assert titles[: len(PAPERS)] == [paper.named for paper in PAPERS.values()]
     assert text.index("## Verdict") < text.index("## Accuracy") < text.index("## What motion adds over a CLIP probe")
 
 
@@ -173,6 +199,7 @@ def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:
     given = report_data(list(MEANS))
     assert "Chosen on the test list" not in report_page(given, draw(given, tmp_path))
     given.params["fusion"]["select"] = "test"
+    given = replace(given, trials=judge(PAPERS, given.summary, given.params, ACCOUNTING["papers"]))
     leaked = [epoch(0, 2.0, 2.0, 40.0, 61.0), epoch(1, 1.0, 1.0, 50.0, 55.0)]
     for head in ("clip_probe", "fusion"):
         given.histories[head] = dict.fromkeys(given.summary["splits"], leaked)  # type: ignore[index]
@@ -309,6 +336,7 @@ def test_parameters_that_the_run_did_not_read_are_left_out(tmp_path: Path) -> No
     given = report_data(["zero_shot"])
     given.params["data"]["source"] = "ucf101"
     given.params["clip"]["model"] = "ViT-B-32"
+    given = replace(given, trials=judge(PAPERS, given.summary, given.params, ACCOUNTING["papers"]))
     text = report_page(given, {"accuracy": "a.svg"})
     assert "`demo." not in text
     assert "`demo_clip." not in text

@@ -5,48 +5,67 @@ from typing import Any
 
 import pytest
 
-from moclip.report.papers import CLAIMS, SETTINGS
+from moclip.report.papers import Difference, Measured, Paper
 from moclip.report.verdict import (
     NOT_COMPARABLE,
     NOT_REPRODUCED,
+    NOT_RUN,
     REPRODUCED,
+    Judged,
+    Trial,
     data_title,
     departures,
     in_one_sentence,
     judge,
     leaks,
 )
-from tests.report.test_page import ACCOUNTING, MEANS, params, summary
+from tests.report.test_page import ACCOUNTING, MEANS, PAPERS, params, protocol, summary
+
+MAIN = PAPERS["moclip_lite"]
+COSTS: dict[str, Any] = ACCOUNTING["papers"]
+
+
+def main_trial(values: dict[str, Any], given: dict[str, Any], costs: dict[str, Any] = COSTS) -> Trial:
+    return judge(PAPERS, values, given, costs)["moclip_lite"]
+
+
+def accuracies(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Judged]:
+    """The main paper's claims of an accuracy, by head."""
+    return {row.claim.head: row for row in main_trial(values, given).rows if isinstance(row.claim, Measured)}
+
+
+def counts(trial: Trial) -> list[Judged]:
+    return [row for row in trial.rows if not isinstance(row.claim, Measured)]
 
 
 def paper_params(**changes: Any) -> dict[str, Any]:
     """The paper's settings, as far as they are parameters; then keys such as `clip.pretrained` changed."""
     values = params()
-    for key, value in {**SETTINGS, **{name.replace("__", "."): value for name, value in changes.items()}}.items():
+    for key, value in {**MAIN.settings, **{name.replace("__", "."): value for name, value in changes.items()}}.items():
         section, name = key.split(".")
         values[section][name] = value
     return values
 
 
 def verdicts(values: dict[str, Any], given: dict[str, Any]) -> dict[str, str]:
-    return {row.claim.head: row.verdict for row in judge(values, given, ACCOUNTING) if row.claim.head}
+    return {head: row.verdict for head, row in accuracies(values, given).items()}
 
 
 def test_a_claim_is_judged_by_the_interval_of_split_1() -> None:
     values = summary(list(MEANS))  # split 1 lies half a point below the mean, intervals reach one point
-    judged = {row.claim.head: row for row in judge(values, paper_params(), ACCOUNTING)}
+    judged = accuracies(values, paper_params())
     assert judged["zero_shot"].verdict == REPRODUCED  # 65.0 in 63.9..65.9
     assert judged["fusion"].verdict == REPRODUCED  # 89.2 in 87.5..89.5
     assert (judged["motion_only"].verdict, judged["motion_only"].why) == (NOT_REPRODUCED, "ours is below the claim")
     assert judged["fusion"].ours == "88.5 % (87.5\N{EN DASH}89.5), 3783 videos, split 1"
     values["heads"]["fusion"]["top1_interval_pct"]["per_split"]["1"] = {"low": 89.3, "high": 91.0}
-    (fusion,) = [row for row in judge(values, paper_params(), ACCOUNTING) if row.claim.head == "fusion"]
+    fusion = accuracies(values, paper_params())["fusion"]
     assert (fusion.verdict, fusion.why) == (NOT_REPRODUCED, "ours is above the claim")
 
 
 def test_without_split_1_the_mean_is_judged() -> None:
     values = summary(["fusion"], splits=(2, 3))
-    (fusion,) = [row for row in judge(values, paper_params(), ACCOUNTING) if row.claim.head == "fusion"]
+    fusion = accuracies(values, paper_params())["fusion"]
     assert (fusion.verdict, fusion.ours[:30]) == (REPRODUCED, "89.0 % (88.0\N{EN DASH}90.0), 7566 videos"[:30])
 
 
@@ -90,42 +109,113 @@ def test_other_networks_or_weights_are_not_comparable_and_other_settings_are(
 def test_other_data_than_all_of_ucf101_judge_no_accuracy(dataset: str, complete: bool, title: str) -> None:
     values = summary(list(MEANS), dataset, complete)
     assert data_title(values) == title
-    judged = judge(values, paper_params(), ACCOUNTING)
-    assert {row.verdict for row in judged if row.claim.head} == {NOT_COMPARABLE}
-    assert in_one_sentence(judged, values) == (
+    assert set(verdicts(values, paper_params()).values()) == {NOT_COMPARABLE}
+    assert main_trial(values, paper_params()).sentence == (
         f"Accuracies: all 3 not comparable (this run used {title}). Parameters and multiply-adds: both reproduced."
     )
 
 
-def test_a_head_that_did_not_run_is_not_comparable() -> None:
-    values = summary(["zero_shot"])
-    judged = judge(values, paper_params(), ACCOUNTING)
-    assert in_one_sentence(judged, values).startswith("Accuracies: 1 reproduced, 2 not comparable. ")
-    assert [row.why for row in judged if row.claim.head == "fusion"] == ["the head fusion was not run"]
+def test_a_head_that_did_not_run_is_named_with_the_command_that_runs_it() -> None:
+    trial = main_trial(summary(["zero_shot"]), paper_params())
+    assert trial.sentence.startswith("Accuracies: 1 reproduced, 2 not run. ")
+    (fusion,) = [row for row in trial.rows if isinstance(row.claim, Measured) and row.claim.head == "fusion"]
+    assert fusion.verdict == NOT_RUN
+    assert fusion.why == 'the head fusion was not run: `dvc exp run -S "heads=[zero_shot,fusion]"`'
+
+
+def test_every_paper_on_file_has_a_verdict_whatever_ran() -> None:
+    trials = judge(PAPERS, summary(["zero_shot"], "demo"), params(), COSTS)
+    assert list(trials) == list(PAPERS)
+    for trial in trials.values():
+        assert len(trial.rows) == len(trial.paper.claims)
+        assert trial.sentence
+        for row in trial.rows:
+            lacks = isinstance(row.claim, Measured) and set(row.claim.heads) - {"zero_shot"}
+            assert (row.verdict == NOT_RUN) == bool(lacks)
+    assert [row.verdict for row in counts(trials["evl"])] == [REPRODUCED, REPRODUCED]
+
+
+def toy(**changes: Any) -> Paper:
+    """A paper with one claim, on the demo."""
+    claim = {
+        **{"statement": "s", "about": "difference", "head": "fusion", "minus": "clip_probe", "unit": "points"},
+        **{"where": "w", "protocol": "p", **changes},
+    }
+    told = {"title": "Toy", "arxiv": None, "code": None, "dataset": "demo", "mechanism": "m", "switch": {}}
+    return Paper.model_validate({**told, "left_out": [], "settings": {"fusion.select": "val"}, "claims": [claim]})
+
+
+def trial_of(paper: Paper, values: dict[str, Any]) -> Judged:
+    (row,) = judge({"toy": paper}, values, params(), {})["toy"].rows
+    return row
+
+
+@pytest.mark.parametrize(
+    ("claim", "low", "high", "expected"),
+    [
+        ({"above": 0.0}, 0.1, 12.0, REPRODUCED),
+        ({"above": 0.0}, -3.0, -0.1, NOT_REPRODUCED),
+        ({"above": 0.0}, -1.0, 1.0, NOT_REPRODUCED),
+        ({"above": 0.0}, -4.0, 4.0, NOT_COMPARABLE),
+        ({"above": -1.0}, -0.9, 2.0, REPRODUCED),
+        ({"below": 0.0}, -3.0, -0.1, REPRODUCED),
+        ({"below": 0.0}, 0.0, 2.0, NOT_REPRODUCED),
+        ({"value": 6.5}, 5.5, 7.5, REPRODUCED),
+        ({"value": 3.0}, 5.5, 7.5, NOT_REPRODUCED),
+        ({"value": 6.5}, 1.0, 7.5, NOT_COMPARABLE),
+        ({"above": 0.0, "dataset": "kinetics400"}, 0.1, 1.0, NOT_COMPARABLE),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(claim: dict[str, Any], low: float, high: float, expected: str) -> None:
+    values = summary(["fusion", "clip_probe"], "demo")
+    entry = values["differences"]["fusion_minus_clip_probe"]
+    entry["interval"] = {"low": low, "high": high}
+    assert trial_of(toy(**claim), values).verdict == expected
+    entry["mean"], entry["interval"] = -entry["mean"], {"low": -high, "high": -low}
+    values["differences"] = {"clip_probe_minus_fusion": entry}
+    turned = trial_of(toy(**claim), values)
+    assert (turned.verdict, turned.ours[:11]) == (expected, "+6.5 points")
+
+
+def test_a_difference_needs_its_settings_and_its_pair() -> None:
+    values = summary(["fusion", "clip_probe"], "demo")
+    assert trial_of(toy(above=0.0, needs=["fusion.select"]), values).verdict == REPRODUCED
+    given = params()
+    given["fusion"]["select"] = "last"
+    (row,) = judge({"toy": toy(above=0.0, needs=["fusion.select"])}, values, given, {})["toy"].rows
+    assert (row.verdict, row.why) == (NOT_COMPARABLE, "`fusion.select` last, not val")
+    values["differences"] = {}
+    assert trial_of(toy(above=0.0), values).why == "this run has no paired difference of these heads"
+    values["differences"] = {}
+    assert trial_of(toy(above=0.0, head="unheard_of"), values).why == "this version has no head 'unheard_of'"
+
+
+def test_a_sentence_counts_each_kind_of_claim() -> None:
+    values = summary(["fusion", "clip_probe"], "demo")
+    trial = judge({"toy": toy(above=0.0)}, values, params(), {})["toy"]
+    assert isinstance(trial.rows[0].claim, Difference)
+    assert trial.sentence == in_one_sentence(trial.rows, values, tested=True) == "Differences: 1 reproduced."
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({}, (REPRODUCED, REPRODUCED)),
-        ({"head_parameters": 975_001}, (NOT_REPRODUCED, REPRODUCED)),
-        ({"protocols": [{"inputs": 32, "crops": 1, "in_the_code": True, "gmac": 17.41}]}, (REPRODUCED, NOT_REPRODUCED)),
+        ({"parameters": {"count": 975_001, "of": "o", "beside": "b"}}, (NOT_REPRODUCED, REPRODUCED)),
+        ({"protocols": [protocol(32, 1, True, 17.41)]}, (REPRODUCED, NOT_REPRODUCED)),
     ],
 )
 def test_counts_are_judged_whatever_the_data(change: dict[str, Any], expected: tuple[str, str]) -> None:
-    costs = copy.deepcopy(ACCOUNTING)
-    costs["paper"].update(change)
-    judged = judge(summary(["zero_shot"], "demo"), params(), costs)
-    assert tuple(row.verdict for row in judged if not row.claim.head) == expected
+    costs = copy.deepcopy(COSTS)
+    costs["moclip_lite"].update(change)
+    judged = counts(main_trial(summary(["zero_shot"], "demo"), params(), costs))
+    assert tuple(row.verdict for row in judged) == expected
 
 
 def test_only_protocols_of_the_code_can_reproduce_the_cost() -> None:
-    costs = copy.deepcopy(ACCOUNTING)
-    costs["paper"]["protocols"] = [
-        {"inputs": 8, "crops": 10, "in_the_code": False, "gmac": 16.9},
-        {"inputs": 25, "crops": 10, "in_the_code": True, "gmac": 99.7},
-    ]
-    (cost,) = [row for row in judge(summary(["zero_shot"]), params(), costs) if row.claim.unit == "GFLOPs"]
+    costs = copy.deepcopy(COSTS)
+    costs["moclip_lite"]["protocols"] = [protocol(8, 10, False, 16.9), protocol(25, 10, True, 99.7)]
+    cost = counts(main_trial(summary(["zero_shot"]), params(), costs))[-1]
     assert (cost.verdict, cost.ours) == (NOT_REPRODUCED, "99.7 G (25 segments, 10 crops)")
 
 
@@ -143,15 +233,15 @@ def test_a_leak_marks_the_heads_that_it_reaches(chosen: dict[str, str], expected
         given[section]["select"] = select
     heads = ["zero_shot", "motion_only", "clip_probe", "linear_probe", "score_average", "motion_permuted", "fusion"]
     assert leaks(heads, given) == expected
-    marked = {row.claim.head for row in judge(summary(list(MEANS)), given, ACCOUNTING) if row.leak}
-    assert marked == set(expected) & {claim.head for claim in CLAIMS}
+    judged = accuracies(summary(list(MEANS)), given)
+    assert {head for head, row in judged.items() if row.leak} == set(expected) & set(judged)
 
 
 def test_departures_compare_values_not_their_spelling() -> None:
     here = params()
     here["fusion"]["hidden"] = 512
     here["motion_net"]["bound_px"] = 20
-    named = {key: (ours, theirs) for key, ours, theirs in departures(here)}
+    named = {key: (ours, theirs) for key, ours, theirs in departures(MAIN, here)}
     assert "fusion.hidden" not in named
     assert "motion_net.bound_px" not in named
     assert named["motion_net.pretrained"] == ("false", "true")

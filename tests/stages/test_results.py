@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.base.files import write_json
+from moclip.base.files import read_json, write_json
 from moclip.data.dataset import Clip
 from moclip.data.manifest import write_classes, write_manifest
 from moclip.data.measure import measure
@@ -21,7 +21,12 @@ from moclip.data.splits import Member, write_split
 from moclip.motion.grid import rasterise
 from moclip.motion.store import write_store
 from moclip.results.predictions import Predictions, write_predictions
+from moclip.tracking.record import record
+from moclip.tracking.result import verdict_tags
+from moclip.tracking.store import store_at
 from moclip.video.decode import stream_motion
+from tests.report.test_papers import TOY
+from tests.tracking.test_record import result
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Run", "Jump"]
@@ -117,8 +122,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     audit = {"containers": "containers.csv", "by_class": "audit.csv", "out": "audit.json"}
     succeed("audit", root, manifest="manifest.csv", splits="splits", **audit)
     assert json.loads((root / "audit.json").read_text())["warnings"] == []
-    succeed("account", root, out="paper_costs.json")
-    assert json.loads((root / "paper_costs.json").read_text())["head_parameters"] == 969_829
+    shutil.copytree(ROOT / "papers", root / "papers")
+    succeed("account", root, papers="papers", out="paper_costs.json")
+    costs = json.loads((root / "paper_costs.json").read_text())
+    assert costs["moclip_lite"]["parameters"]["count"] == 969_829
     for head in HEADS:
         history = HISTORY.splitlines(keepends=True)[: 1 if head == "zero_shot" else None]
         for split in (1, 3):
@@ -136,6 +143,7 @@ SHEET = {
     "motion": "motion",
 }
 REPORT = {
+    "papers": "papers",
     "paper_costs": "paper_costs.json",
     "results": "results",
     "dataset": "dataset.json",
@@ -152,6 +160,7 @@ def written(folder: str) -> dict[str, str]:
         "plots": f"{folder}/plots",
         "model_card": f"{folder}/model_card.md",
         "data_card": f"{folder}/data_card.md",
+        "verdicts": f"{folder}/verdicts.json",
         "out": f"{folder}/report.md",
     }
 
@@ -164,7 +173,9 @@ def test_from_logits_to_a_report_twice_with_equal_bytes(project: Path) -> None:
         paths = {**REPORT, "summary": summary, "gains": gains, "contact_sheet": sheet}
         succeed("report", project, **paths, **written(out))
     made = sorted(p.relative_to(project / "one") for p in (project / "one").rglob("*.*"))
-    assert {"report.md", "summary.json", "contact_sheet.png", "model_card.md"} <= {str(path) for path in made}
+    assert {"report.md", "summary.json", "contact_sheet.png", "model_card.md", "verdicts.json"} <= {
+        str(path) for path in made
+    }
     for path in made:
         assert (project / "one" / path).read_bytes() == (project / "two" / path).read_bytes()
     text = (project / "one/report.md").read_text()
@@ -201,6 +212,46 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
         "confusion.svg",
         "cost.svg",
     ]
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+def test_one_file_puts_a_paper_on_trial(project: Path, migrated: Path, tmp_path: Path) -> None:
+    """Its verdict stands in the report, in the model card, and in MLflow: no code, no other edit."""
+    from mlflow import MlflowClient
+
+    root = tmp_path / "project"
+    shutil.copytree(project, root)
+    (root / "papers/toy.yaml").write_text(TOY)
+    succeed("summarize", root, **SUMMARIZE, gains="gains.csv", headline="headline.json", out="summary.json")
+    paths = {**REPORT, "summary": "summary.json", "gains": "gains.csv", "contact_sheet": "sheet.png"}
+    succeed("report", root, **paths, **written("out"))
+    told = json.loads((root / "out/verdicts.json").read_text())["toy"]
+    assert (told["paper"], told["verdict"]) == ("Toy", "Differences: 1 reproduced.")
+    (claim,) = told["claims"]
+    assert (claim["statement"], claim["claimed"]) == ("Motion adds something", "above 0 points")
+    assert claim["ours"].endswith("mean over splits 1, 3")
+    text = (root / "out/report.md").read_text()
+    report = text[text.index("### Toy\n") : text.index("<summary>The rules")]
+    assert "**Differences: 1 reproduced.**" in report
+    verdict = f"| above 0 points | {claim['ours']} | *reproduced*: our interval lies on the claimed side |"
+    assert verdict in report
+    assert f"| Toy | Motion adds something {verdict}" in (root / "out/model_card.md").read_text()
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    store = store_at(tmp_path)
+    verdicts = root / "out/verdicts.json"
+    run = record(result(verdicts=verdict_tags(read_json(verdicts)), artifacts=[verdicts]), store).run_id
+    client = MlflowClient(tracking_uri=store.uri)
+    assert client.get_run(run).data.tags["moclip.verdict.toy"] == "Differences: 1 reproduced."
+    assert "verdicts.json" in {file.path for file in client.list_artifacts(run)}
+
+
+def test_a_fault_in_a_papers_file_is_named_before_anything_is_written(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers/toy.yaml").write_text(TOY.replace("minus:", "minos:"))
+    done = stage("account", tmp_path, papers="papers", out="paper_costs.json")
+    assert done.returncode == 1
+    assert "papers/toy.yaml: key 'claims.0.minos': no such key" in done.stderr
+    assert not (tmp_path / "paper_costs.json").exists()
 
 
 def test_damaged_logits_are_refused_and_nothing_is_written(project: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ ARGS = Namespace(
     results=Path("results/heads"),
     summary=Path("reports/summary.json"),
     report=Path("reports/report.md"),
+    verdicts=Path("reports/verdicts.json"),
     figures=Path("reports/figures"),
     contact_sheet=Path("reports/contact_sheet.png"),
     cards=[],
@@ -50,7 +51,7 @@ def read_result() -> Result:
     inputs = {name: vars(ARGS)[name] for name in ("manifest", "splits", "motion", "clip", "images")}
     lock = read_lock(LOCK)
     git = git_state(Path.cwd(), {*lock.outputs(), "dvc.lock", "params.yaml"})
-    return track.read_result(lock, git, RESULTS, ARGS.summary, inputs, [ARGS.report])
+    return track.read_result(lock, git, RESULTS, ARGS.summary, ARGS.verdicts, inputs, [ARGS.report])
 
 
 def item(path: str) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write("results/heads/zero_shot/split1_history.csv", columns)
     write("results/heads/fusion/split1_history.csv", columns + "0,0.1,2.5,,\n1,0.1,1.5,2.0,40.0\n")
     write("reports/report.md", "# Report\n")
+    write("reports/verdicts.json", json.dumps({"toy": {"verdict": "Differences: 1 reproduced."}}))
     write("reports/figures/a.svg", "<svg/>")
     write("reports/summary.json", json.dumps({"dataset": "demo", "splits": [1], "heads": summary}))
     for head in ("zero_shot", "fusion"):
@@ -111,7 +113,7 @@ def lock_stages() -> dict[str, Any]:
             "params": {"params.yaml": {"motion_net": {"lr": 0.1}}},
             "outs": [item("data/motion_features/split1.npz")],
         },
-        "report": {"outs": [item("reports/summary.json"), item("reports/report.md")]},
+        "report": {"outs": [item(f"reports/{name}") for name in ("summary.json", "report.md", "verdicts.json")]},
         "track": {"deps": [item("reports/summary.json")]},
     }
     for head in ("zero_shot", "fusion"):
@@ -216,6 +218,7 @@ def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
     result = read_result()
     assert result.dataset == "demo"
     assert result.variant == "base"
+    assert result.verdicts == {"moclip.verdict.toy": "Differences: 1 reproduced."}
     assert result.params["fusion.hidden"] == "64"
     assert result.summary == {"zero_shot/top1_pct_mean": 50.0, "fusion/top1_pct_mean": 50.0}
     assert [(c.head, c.split, dict(c.metrics)) for c in result.children] == [
@@ -332,7 +335,7 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
         names = {file.path for file in client.list_artifacts(parent.info.run_id)}
         assert names == {
             *["report.md", "figures", "contact_sheet.png", "summary.json", "dvc.lock", "params.yaml"],
-            *["environment.json", "cost.md", "cost.json"],
+            *["environment.json", "cost.md", "cost.json", "verdicts.json"],
         }
 
 

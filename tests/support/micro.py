@@ -14,6 +14,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.support import kernels  # noqa: F401 - first: it chooses the kernels before NumPy is loaded
+
+# isort: split
 from moclip.base.files import write_json
 from tests.support.imports import ROOT
 

@@ -73,6 +73,7 @@ def test_result_that_is_there_is_found(result: Result, store: Store, parent: str
 def test_other_result_and_other_dvc_experiment_are_not(result: Result, store: Store, parent: str) -> None:
     assert shown_run(replace(result, key="other"), store) is None
     assert shown_run(replace(result, dataset="other"), store) is None
+    assert shown_run(replace(result, verdicts={"moclip.verdict.toy": "1 not run"}), store) is None
     named = replace(result, dvc_experiment="macro-sham")
     assert shown_run(named, store) is None
     assert record(named, store).run_id == parent

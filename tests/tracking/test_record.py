@@ -14,7 +14,7 @@ from moclip.tracking import client as mlflow_client
 from moclip.tracking import record as track
 from moclip.tracking import tags
 from moclip.tracking.record import record
-from moclip.tracking.result import Child, Result, variant_name
+from moclip.tracking.result import Child, Result, variant_name, verdict_tags, verdicts_in
 from moclip.tracking.store import ServerError, Store, store_at
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
@@ -95,6 +95,20 @@ def test_same_key_is_recorded_once_and_other_keys_beside_it(store: Store) -> Non
     assert (again.run_id, again.created) == (first.run_id, False)
     record(result("k1", "fusion.hidden=256"), store)
     assert shape(store) == (2, 4)
+
+
+def test_verdicts_of_a_known_result_follow_the_papers_on_file(store: Store, tmp_path: Path) -> None:
+    """A paper that is put on trial later moves no result: its verdict goes to the run that is there."""
+    page, client = tmp_path / "report.md", track.MlflowClient(tracking_uri=store.uri)
+    for told in ({"evl": "1 not run"}, {"evl": "1 reproduced", "toy": "1 not run"}, {"toy": "1 not run"}):
+        page.write_text(str(told))
+        given = verdict_tags({name: {"verdict": words} for name, words in told.items()})
+        run = record(result(verdicts=given, artifacts=[page]), store).run_id
+        assert shape(store) == (1, 2)
+        (parent,) = runs(store, "result")
+        assert verdicts_in(parent.data.tags) == given == {f"moclip.verdict.{name}": told[name] for name in told}
+        assert Path(client.download_artifacts(run, "report.md", str(tmp_path))).read_text() == str(told)
+    assert not any(verdicts_in(child.data.tags) for child in runs(store, "head"))
 
 
 def test_known_result_is_found_under_every_experiment_that_came_to_it(store: Store) -> None:

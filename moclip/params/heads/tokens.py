@@ -28,8 +28,8 @@ class TokenParams(TrainedOnFrames):
     heads: int = Field(ge=1, le=64, description="Attention heads of a block.")
     queries: int = Field(ge=1, le=1024, description="Learned queries of a group.")
     groups: int = Field(ge=1, le=64, description="Consecutive groups of frames; `resampler` takes all at once.")
-    frame_dropout: float = Field(ge=0, lt=1, description="Chance that a whole frame is left out in training.")
     positions: bool = Field(description="Whether a position is added to what queries give.")
+    frame_dropout: float = Field(ge=0, lt=1, description="Chance that a whole frame is left out in training.")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:

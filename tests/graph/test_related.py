@@ -1,0 +1,99 @@
+"""Every head of the registry on one finished run: heads on frames bring their own stages, and no other runs again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from moclip.base.errors import StoreError
+from moclip.heads.registry import HEADS as REGISTRY
+from moclip.results.predictions import read_predictions
+from moclip.results.summary import difference_name
+from moclip.store.blocks import BlockStore
+from tests.graph.test_pipeline import HEADS, Repository
+
+OWN = {"cache_frames", "cache_grid", "cache_residual", "motion_tokens", "choose_frames@by0"}
+NEW = set(REGISTRY) - set(HEADS)
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+@pytest.fixture(scope="module")
+def run(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, set[str]]:
+    """A copy with all heads, and the names of the stages that ran for them."""
+    repository = Repository(tmp_path_factory.mktemp("related") / "repository")
+    shutil.copytree(finished.path, repository.path, symlinks=True)
+    repository.set(heads=list(REGISTRY))
+    printed = repository.run("dvc", "repro")
+    started = [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
+    return repository, {name.rpartition(":")[2] for name in started}
+
+
+@pytest.fixture
+def related(run: tuple[Repository, set[str]]) -> Path:
+    return run[0].path
+
+
+def test_heads_on_frames_bring_their_stages_and_no_other_runs_again(run: tuple[Repository, set[str]]) -> None:
+    assert run[1] == {*NEW, *(f"evaluate@{head}" for head in NEW), *OWN, "summarize", "report", "track"}
+
+
+def test_every_head_has_answers_intervals_costs_and_a_place_in_the_report(related: Path) -> None:
+    summary = json.loads((related / "reports/summary.json").read_text())
+    costs = json.loads((related / "reports/accounting.json").read_text())["run"]["heads"]
+    report = (related / "reports/report.md").read_text()
+    frame_gmac = costs["zero_shot"]["gmac_per_video"]
+    for head in NEW:
+        predictions = read_predictions(related / f"preds/{head}/split1.npz")
+        hits = (predictions.logits.argmax(axis=1) == predictions.labels).mean()
+        assert summary["heads"][head]["top1_pct"]["per_split"]["1"] == pytest.approx(100 * hits, abs=1e-3)
+        assert costs[head]["gmac_per_video"] > 3.9 * frame_gmac  # four frames
+        assert REGISTRY[head].title in report
+    assert difference_name("group_resampler", "resampler") in summary["differences"]
+    assert difference_name("prompt_guided", "frames_zero_shot") in summary["differences"]
+
+
+def test_all_heads_saw_the_same_frames(related: Path) -> None:
+    facts = json.loads((related / "data/frames/chosen/uniform/frames.json").read_text())
+    assert facts == {
+        **{"rule": "uniform:4", "select": "uniform", "keep": None, "order": "time"},
+        **{"frames": 4, "looked_at": 4, "flat_share": 0.0},
+    }
+    for head in ("evl", "resampler", "multiway", "prompt_guided"):
+        assert json.loads((related / f"models/{head}/split1/config.json").read_text())["frames"] == facts
+
+
+def test_stores_have_all_videos_and_their_arrays(related: Path) -> None:
+    rows = {"global": (64,), "grid": (2, 2, 64), "residual": (16, 128)}
+    stores = {array: BlockStore(related / "data/frames" / array) for array in rows}
+    ids = stores["global"].ids
+    assert len(ids) == 36
+    for array, store in stores.items():
+        assert store.ids == ids
+        (values,) = store.rows(array, ids[:1])
+        assert values.shape == (4, *rows[array])
+        assert values.dtype == "float16"
+    (values,) = BlockStore(related / "data/motion_tokens/split1").rows("motion", ids[:1])
+    assert values.shape == (4, 1, 1, 96)
+
+
+def test_another_choice_of_frames_runs_what_it_reads(run: tuple[Repository, set[str]]) -> None:
+    repository, _ = run
+    before = (repository.path / "params.yaml").read_text()
+    (repository.path / "params.yaml").write_text(before.replace("select: uniform", "select: motion"))
+    try:
+        repository.run("dvc", "repro", "-q", "heads/dvc.yaml:frames_zero_shot")
+    finally:
+        (repository.path / "params.yaml").write_text(before)
+    facts = json.loads((repository.path / "data/frames/chosen/motion/frames.json").read_text())
+    assert facts["select"] == "motion"
+
+
+def test_half_a_block_is_refused(related: Path, tmp_path: Path) -> None:
+    shutil.copytree(related / "data/frames/grid", tmp_path / "grid")
+    block = tmp_path / "grid/blocks/000/000000.block"
+    block.chmod(0o644)
+    block.write_bytes(block.read_bytes()[:-1])
+    with pytest.raises(StoreError, match="torn"):
+        BlockStore(tmp_path / "grid")
