@@ -159,12 +159,19 @@ def test_frames_of_one_chunk_do_not_see_those_of_another():
     np.testing.assert_array_equal(attention_received(x), np.concatenate(apart))
 
 
-def test_long_tokens_attend_to_themselves_alone_and_their_scores_are_flat():
+def test_long_tokens_of_one_length_attend_to_themselves_alone_and_their_scores_are_flat():
     """A choice by such scores is one by rounding; at unit length the same tokens differ."""
     x = 2 + tokens(8, 4, 64)  # a mean that all share, as CLIP's tokens do
-    assert is_flat(attention_received(30 * x))
-    assert not is_flat(attention_received(30 * x, unit=True))
-    assert not is_flat(attention_received(0.5 * x))
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    assert is_flat(attention_received(300 * x))
+    assert not is_flat(attention_received(300 * x, unit=True))
+    assert not is_flat(attention_received(10 * x))
+
+
+def test_a_token_longer_than_all_others_draws_their_attention():
+    x = 2 + tokens(8, 4, 64)
+    x[5, 2] *= 2
+    np.testing.assert_allclose(attention_received(300 * x), [0, 0, 0, 0, 0, 32, 0, 0], atol=1e-4)
 
 
 def test_many_places_of_a_large_network_in_half_precision_do_not_overflow():
