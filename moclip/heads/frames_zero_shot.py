@@ -24,9 +24,9 @@ class FramesZeroShot(zero_shot.ZeroShot):
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Logits (n, k) of frames (n, t, d)."""
         frames = inputs[FRAMES].astype(np.float32)
-        n, t = frames.shape[:2]
-        each = zero_shot.zero_shot_logits(frames.reshape(n * t, -1), self.texts.features, self.texts.logit_scale)
-        mean: np.ndarray = each.reshape(n, t, -1).mean(axis=1)
+        n, t, d = frames.shape
+        each = zero_shot.zero_shot_logits(frames.reshape(n * t, d), self.texts.features, self.texts.logit_scale)
+        mean: np.ndarray = each.reshape(n, t, len(self.texts.features)).mean(axis=1)
         return mean
 
     def cost(self) -> Cost:

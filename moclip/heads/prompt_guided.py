@@ -38,7 +38,8 @@ class PromptGuided(Fitted):
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Logits (n, k) of frames (n, t, d) and their grids (n, t, g, g, d)."""
         pairs = zip(inputs[FRAMES], inputs[GRID], strict=True)
-        return np.stack([scores(frames, grid, self.texts, self.params) for frames, grid in pairs])
+        found = [scores(frames, grid, self.texts, self.params) for frames, grid in pairs]
+        return np.array(found, dtype=np.float32).reshape(len(found), len(self.texts.features))
 
     def save(self, directory: Path) -> None:
         """Write the text features, the parameters, and how frames were chosen."""

@@ -1,5 +1,6 @@
 """What heads on frames share: how they are fed, trained, saved and asked."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,13 +31,18 @@ from moclip.heads.frames import (
     passes,
     shapes_of,
 )
+from moclip.params.heads.prompt_guided import PromptGuidedParams
 from moclip.params.heads.tokens import TrainedOnFrames
 from moclip.store.blocks import BlockStore, join, write_block
 from moclip.store.frames import Chosen, FrameStream
 from moclip.training.history import Epoch
 from moclip.training.loop import Batch, Schedule
-from tests.support.frames import FACTS, Array, members
+from tests.heads import test_multiway, test_tokens
+from tests.heads.test_tokens import HEADS as TOKEN_HEADS
+from tests.params.test_params import PARAMS as PARAMETERS
+from tests.support.frames import FACTS, Array, in_two_orders, members
 from tests.support.frames import videos as videos_of
+from tests.support.streams import params as probe_params
 
 SEED = (0, "toy", 1)
 COUNT, T, D = 40, 3, 4
@@ -350,6 +356,29 @@ def test_head_asked_for_no_video_gives_no_answer(saved):
     """A split without a validation part."""
     head, _ = saved
     assert head.logits(without(toy(), "val").inputs("val")).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*TOKEN_HEADS, "multiway", "prompt_guided", "frames_zero_shot", "frames_probe"})
+)
+def test_every_head_on_frames_is_asked_for_no_video_where_no_part_validates(name):
+    streams = in_two_orders(count=40)
+    given = without(videos_of(streams, 2, texts=np.eye(2, 16)), "val")
+    own = {"epochs": 1, "select": "last"}
+    settings: Mapping[str, Any] = {
+        **{kind: lambda: test_tokens.params(**own) for kind in TOKEN_HEADS},
+        "multiway": lambda: test_multiway.params(**own, choices=2),
+        "prompt_guided": lambda: PromptGuidedParams(**PARAMETERS["prompt_guided"]),
+        "frames_zero_shot": lambda: None,
+        "frames_probe": lambda: probe_params(**own),
+    }
+    head = importlib.import_module(f"moclip.heads.{name}").fit(given, settings[name](), (0, name, 1))
+    seen = head.sees(given)
+    assert head.logits(seen.inputs("val")).shape == (0, 2)
+    logits = head.logits(seen.inputs("test"))
+    assert logits.shape == (len(given.split.part("test").ids), 2)
+    one = {stream: values[:1] for stream, values in seen.inputs("test").items()}
+    np.testing.assert_allclose(head.logits(one), logits[:1], rtol=1e-4, atol=1e-4)
 
 
 def test_cost_is_counted_on_one_video_and_leaves_the_network_as_it_was(saved):
