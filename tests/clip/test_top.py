@@ -71,6 +71,17 @@ def test_zeros_beyond_the_ends_take_a_share_of_the_attention_there_alone(family,
     assert apart[:, [0, -1]].min() > 1e-3
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_what_zeros_do_at_the_ends_goes_one_frame_inwards_with_each_block(cut):
+    model = vit()
+    top, tokens = ClipTop(model, cut), static(model, cut)[:, :1].expand(-1, 9, -1, -1)
+    alone = top.pooled(tokens)
+    apart = ((top.pooled(tokens, "zeros") - alone).norm(dim=-1) / alone.norm(dim=-1)).amax(dim=0)
+    reached = torch.arange(9).minimum(8 - torch.arange(9)) < cut
+    assert apart[reached].min() > 1e-4
+    assert apart[~reached].max() < 1e-5
+
+
 def test_neighbours_are_one_softmax_over_the_tokens_of_three_frames():
     """Second formula, frame by frame: queries of a frame on the keys of the next, of the one before, and its own."""
     model = vit()
@@ -104,6 +115,16 @@ def test_reversed_frames_give_reversed_features(family, cut, edges):
     torch.testing.assert_close(
         top.pooled(tokens.flip(1), edges), top.pooled(tokens, edges).flip(1), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("edges", ["repeat", "zeros"])
+def test_mean_over_frames_does_not_tell_a_video_from_its_reverse(edges):
+    """Neighbours are a set: this attention is blind to the arrow of time, though not to the order of frames."""
+    model = vit()
+    top, tokens = ClipTop(model, 3), clips(model, 3)
+    means = [top.pooled(order, edges).mean(dim=1) for order in (tokens, tokens.flip(1), tokens[:, [2, 0, 3, 1, 4]])]
+    torch.testing.assert_close(means[0], means[1], rtol=1e-4, atol=1e-5)
+    assert (means[0] - means[2]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("edges", ["repeat", "zeros"])
