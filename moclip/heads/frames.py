@@ -131,8 +131,8 @@ def cross_entropy(net: nn.Module, batch: Batch) -> Tensor:
 
 @torch.inference_mode()
 def passes(net: nn.Module, feed: Callable[[slice], Batch], count: int) -> Tensor:
-    """Logits (n, k) of videos, some at a time; of none, (0, k)."""
-    starts = range(0, max(count, 1), VIDEOS_AT_ONCE)
+    """Logits (n, k) of videos, some at a time."""
+    starts = range(0, max(count, 1), VIDEOS_AT_ONCE)  # of no video, the network gives no row
     return torch.cat([net(*feed(slice(start, start + VIDEOS_AT_ONCE))) for start in starts])
 
 

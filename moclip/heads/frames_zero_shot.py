@@ -24,10 +24,9 @@ class FramesZeroShot(zero_shot.ZeroShot):
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Logits (n, k) of frames (n, t, d)."""
         frames = inputs[FRAMES].astype(np.float32)
-        n, t, d = frames.shape
-        each = zero_shot.zero_shot_logits(frames.reshape(n * t, d), self.texts.features, self.texts.logit_scale)
-        mean: np.ndarray = each.reshape(n, t, len(self.texts.features)).mean(axis=1)
-        return mean
+        unit = frames / np.linalg.norm(frames, axis=-1, keepdims=True)
+        logits: np.ndarray = self.texts.logit_scale * unit.mean(axis=1) @ self.texts.features.T
+        return logits
 
     def cost(self) -> Cost:
         """One product of the mean feature and the text features."""

@@ -39,7 +39,7 @@ class PromptGuided(Fitted):
         """Logits (n, k) of frames (n, t, d) and their grids (n, t, g, g, d)."""
         pairs = zip(inputs[FRAMES], inputs[GRID], strict=True)
         found = [scores(frames, grid, self.texts, self.params) for frames, grid in pairs]
-        return np.array(found, dtype=np.float32).reshape(len(found), len(self.texts.features))
+        return np.array(found, dtype=np.float32).reshape(-1, len(self.texts.features))
 
     def save(self, directory: Path) -> None:
         """Write the text features, the parameters, and how frames were chosen."""

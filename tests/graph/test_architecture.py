@@ -32,7 +32,7 @@ DOORS = {
         "moclip/video/reencode.py",
         "moclip/video/write.py",
     },
-    "open_clip": {"moclip/clip/encoder.py", "moclip/clip/tiny.py", "moclip/clip/weights.py"},
+    "open_clip": {f"moclip/clip/{name}.py" for name in ("encoder", "tiny", "tokens", "top", "weights")},
     "huggingface_hub": {"moclip/base/hub.py"},
     "mlflow": {
         "moclip/tracking/client.py",

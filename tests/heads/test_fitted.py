@@ -17,6 +17,7 @@ from moclip.heads.registry import HEADS, module_of, settings_of
 from moclip.motion.sampler import FieldSampler
 from moclip.params.section import validated
 from moclip.store.features import Features
+from tests.support.frames import FACTS, Array
 from tests.support.imports import ROOT
 from tests.support.motion_clips import CLASSES, MOTION, TEST, TRAIN, VAL, write_clips
 from tests.support.motion_clips import SEED as MOTION_SEED
@@ -24,8 +25,21 @@ from tests.support.motion_clips import params as net_params
 from tests.support.streams import MEMBERS, split_of, two_streams
 
 PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-SMALLER = {"fusion": {"hidden": 8, "epochs": 2}}
+SMALLER = {"fusion": {"hidden": 8, "epochs": 2}, "tokens": {"epochs": 2, "width": 16}, "multiway": {"epochs": 2}}
+FRAMES, PLACES = 4, 2
 LOGITS = ("score_average",)  # heads whose streams are other heads' logits
+# Tested with a network of their own: tests/motion/test_train.py, tests/heads/test_evl.py.
+OF_NETWORKS = ("motion_only", "evl")
+HERE = [head for head in HEADS if head != "evl"]
+ON_FRAMES = (
+    "frames_zero_shot",
+    "frames_probe",
+    "prompt_guided",
+    "resampler",
+    "group_resampler",
+    "token_projector",
+    "multiway",
+)
 HIDDEN, CLIP, MOTION_WIDTH, K = 8, 4, 5, 4
 IN_ALL = CLIP + MOTION_WIDTH
 COSTS = {
@@ -46,6 +60,10 @@ def given(head: str) -> Videos:
     if head in LOGITS:
         rng, ids = np.random.default_rng(0), np.array([member.id for member in MEMBERS])
         streams |= {name: Features(name, ids, rng.normal(size=(len(ids), K))) for name in ("clip", "motion")}
+    rng, count = np.random.default_rng(1), len(MEMBERS)
+    frames = {"frames": (CLIP,), "grid": (PLACES, PLACES, CLIP), "motion_frames": (1, 1, MOTION_WIDTH)}
+    ids = [member.id for member in MEMBERS]
+    streams |= {name: Array(ids, rng.normal(size=(count, FRAMES, *row)), FACTS) for name, row in frames.items()}
     return Videos(split_of(), streams, ClassTexts(np.eye(K, CLIP, dtype=np.float32), 100.0))
 
 
@@ -74,7 +92,7 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield from ((path.relative_to(folder).as_posix(), path.read_bytes()) for path in sorted(folder.rglob("*.*")))
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", HERE)
 def test_head_that_is_loaded_answers_as_the_one_that_was_saved(head: str, tmp_path: Path) -> None:
     fitted, videos = fit(head, tmp_path)
     fitted.save(tmp_path / "one")
@@ -90,7 +108,7 @@ def test_head_that_is_loaded_answers_as_the_one_that_was_saved(head: str, tmp_pa
     assert weights == {name: content for name, content in files(tmp_path / "two") if not name.endswith(".json")}
 
 
-@pytest.mark.parametrize("head", COSTS)
+@pytest.mark.parametrize("head", [*COSTS, *ON_FRAMES])
 def test_fit_is_repeatable_and_looks_at_no_test_video(head: str, tmp_path: Path) -> None:
     """Of the motion network, tests/motion/test_train.py says the same."""
     fitted, videos = fit(head, tmp_path)
@@ -101,12 +119,12 @@ def test_fit_is_repeatable_and_looks_at_no_test_video(head: str, tmp_path: Path)
     assert dict(files(tmp_path / "one")) == dict(files(tmp_path / "two"))
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", HERE)
 def test_no_video_has_no_row(head: str, tmp_path: Path) -> None:
     """Without a validation group the val part is empty, and a stage asks for its logits all the same."""
     fitted, videos = fit(head, tmp_path)
     none = replace(videos, split=videos.split.part("nothing"))
-    assert fitted.logits(none.inputs("val")).shape == (0, len(videos.split.classes))
+    assert fitted.logits(fitted.sees(none).inputs("val")).shape == (0, len(videos.split.classes))
 
 
 @pytest.mark.parametrize("head", COSTS)
@@ -120,13 +138,13 @@ def test_cost_of_the_motion_network_counts_every_field(tmp_path: Path) -> None:
     assert cost.parameters == sum(parameter.numel() for parameter in fitted.net.parameters())
     assert fitted.field == (4, 6)
     assert cost.macs == 3 * fitted.input_macs() > 0, "three segments, one crop"
-    assert set(HEADS) == {*COSTS, "motion_only"}
+    assert set(HEADS) == {*COSTS, *OF_NETWORKS, *ON_FRAMES}
 
 
 def test_a_head_is_in_epochs_or_chosen_or_neither_as_its_row_says(tmp_path: Path) -> None:
     chosen = set()
     for head, spec in HEADS.items():
-        if head != "motion_only":
+        if head not in OF_NETWORKS:
             fitted, _ = fit(head, tmp_path)
             assert bool(fitted.history) == spec.has_epochs
             chosen |= {head} if fitted.choice is not None else set()

@@ -28,7 +28,7 @@ PACKAGES = ("av", "numpy", "open_clip_torch", "pillow", "scikit-learn", "scipy",
 def computed(locks: list[Path]) -> dict[str, str]:
     """Digests by path of all that stages computed, from DVC's lock files."""
     stages = [stage for path in locks for stage in YAML(typ="safe", pure=True).load(path)["stages"].values()]
-    outs = {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
+    outs = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
     return {path: outs[path] for path in sorted(outs) if path.startswith(COMPUTED)}
 
 
