@@ -60,7 +60,7 @@ def attention_received(tokens: np.ndarray, unit: bool = False) -> np.ndarray:
     """How much attention each frame gets from all places of its chunk, (t,): the scores of a chunk sum to its places.
 
     Places attend to each other by softmax(X X^T / sqrt(c)), as they are, or with `unit` by cosine / 0.1. As they are,
-    long tokens attend to themselves alone, and every frame scores its number of places: see `is_flat`.
+    long tokens of one length attend to themselves alone, and every frame scores its number of places: see `is_flat`.
 
     Args:
         tokens: Places (t, p, c) of frames, without a class token; any float type, computed in float32.
