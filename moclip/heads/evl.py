@@ -1,9 +1,9 @@
 """The head `evl`: a small decoder over the levels of frozen CLIP, from its kept residual stream on.
 
-CLIP's top is frozen. It is saved beside the decoder, so that a loaded head answers by itself, and by no other CLIP; four
-blocks of a ViT-B weigh about as much as their decoder. Departures from the published code: tokens are kept, so there are
-no random crops; a ResNet has no queries, so likeness of places stands for its attention, and the mean of its places for
-a class token.
+CLIP's top is frozen. It is saved beside the decoder, so that a loaded head answers by itself, and by no other CLIP;
+four blocks of a ViT-B weigh about as much as their decoder. Departures from the published code: tokens are kept, so
+there are no random crops; a ResNet has no queries, so likeness of places stands for its attention, and the mean of its
+places for a class token.
 """
 
 from collections.abc import Mapping, Sequence
