@@ -75,7 +75,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def build(config: Mapping[str, Any]) -> CLIP:
     """An untrained CLIP from open_clip's model configuration."""
-    return CLIP(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"]))
+    vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
+    return CLIP(config["embed_dim"], vision, text, quick_gelu=config.get("quick_gelu", False))
 
 
 def known_config(name: str) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
 """The head `evl`: a small decoder over the levels of frozen CLIP, from its kept residual stream on.
 
-CLIP's top is frozen, and is saved beside the decoder, so that a loaded head answers by itself. Departures from the
-published code: tokens are kept, so there are no random crops; a ResNet has no queries, so likeness of places stands for
-its attention, and the mean of its places for a class token.
+CLIP's top is frozen. It is saved beside the decoder, so that a loaded head answers by itself, and by no other CLIP;
+four blocks of a ViT-B weigh about as much as their decoder. Departures from the published code: tokens are kept, so
+there are no random crops; a ResNet has no queries, so likeness of places stands for its attention, and the mean of its
+places for a class token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moclip.base.errors import ParamsError
+from moclip.base.errors import ParamsError, StoreError
 from moclip.base.files import read_json
 from moclip.base.random import make_deterministic
 from moclip.clip.encoder import CONFIG, build, load_encoder
@@ -51,7 +53,9 @@ class EvlNet(nn.Module):
 
     def __init__(self, clip: Mapping[str, Any], cut: int, layers: int, decoder: Mapping[str, Any]) -> None:
         super().__init__()
-        self.top = Frozen(ClipTop(build(clip), cut))
+        with torch.device("meta"):  # no draws for a CLIP whose weights are put in right after
+            top = ClipTop(build(clip), cut)
+        self.top = Frozen(top.to_empty(device="cpu"))
         self.layers = layers
         self.decoder = EvlDecoder(**decoder)
 
@@ -59,6 +63,10 @@ class EvlNet(nn.Module):
         """Logits (n, k) of the kept residual stream (n, t, l, c)."""
         logits: Tensor = self.decoder(*self.levels(stream))
         return logits
+
+    def features(self, stream: Tensor) -> Tensor:
+        """What the query has read of the kept residual stream (n, t, l, c), as `EvlDecoder.features`."""
+        return self.decoder.features(*self.levels(stream))
 
     @torch.no_grad()
     def levels(self, stream: Tensor) -> Batch:
@@ -79,6 +87,29 @@ def levels_of(top: ClipTop, stream: Tensor, layers: int) -> Sequence[tuple[Tenso
     return found[-layers:]
 
 
+@torch.no_grad()
+def level_shapes(top: ClipTop, shape: Sequence[int], params: EvlParams) -> Sequence[torch.Size]:
+    """Shape (t, l, c) of one video in each level of a stream of this shape.
+
+    Raises:
+        ParamsError: as `levels_of`, or the levels' widths do not fit `width` and `heads`.
+        StoreError: the stream is not of this CLIP.
+    """
+    try:
+        found = [out.shape[1:] for out, _, _ in levels_of(top, torch.zeros(1, *shape), params.layers)]
+    except RuntimeError as error:
+        raise StoreError(
+            f"{RESIDUAL}: a stream of {tuple(shape)} (frames, tokens, width) does not enter this CLIP's last "
+            f"{len(top.blocks)} blocks ({error}); run the stages clip_model and cache_residual again"
+        ) from error
+    widths = [level[-1] for level in found]
+    if params.width is None and len(set(widths)) > 1:
+        raise ParamsError(f"evl.width: null takes CLIP's own, but its levels have {widths}; give a number")
+    if params.width is None and widths[0] % params.heads:
+        raise ParamsError(f"evl.heads: {params.heads} do not divide CLIP's width {widths[0]}; take a number that does")
+    return found
+
+
 @dataclass
 class Evl(OnFrames):
     """An `EvlNet`."""
@@ -86,9 +117,33 @@ class Evl(OnFrames):
     arguments: Mapping[str, Any]
     streams = (RESIDUAL,)
 
+    net: EvlNet
+
     def config(self) -> dict[str, Any]:
         """All arguments of the network."""
         return dict(self.arguments)
+
+    def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Logits (n, k) of the residual stream (n, t, l, c).
+
+        Raises:
+            StoreError: it has other frames, places or width than the one that the head was trained on.
+        """
+        self._check(inputs)
+        return super().logits(inputs)
+
+    def features(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """What the query has read of each video (n, C), the classifier's input; raises as `logits`."""
+        self._check(inputs)
+        return self._passed(self.net.eval().features, inputs)
+
+    def _check(self, inputs: Mapping[str, Any]) -> None:
+        own, found = tuple(self.shapes[0]), inputs[RESIDUAL].shape[1:]
+        if found != own:
+            raise StoreError(
+                f"{RESIDUAL}: a video is {found} (frames, tokens, width), but this head was trained on {own}; give it "
+                "frames chosen as then, of the same CLIP, or train it anew"
+            )
 
 
 def fit(
@@ -103,8 +158,8 @@ def fit(
 
     Raises:
         DataError: as `moclip.heads.frames.fit_on_frames`.
-        ParamsError: CLIP's top has fewer levels than are to be read.
-        StoreError: the stream lacks a video; it is named.
+        ParamsError: CLIP's top has fewer levels than are to be read, or levels of widths that do not fit `params`.
+        StoreError: the stream lacks a video, which is named, or is of another CLIP.
     """
     assert resources is not None, "the decoder reads levels of a CLIP"
     assert resources.clip is not None, "the decoder reads levels of a CLIP"
@@ -112,9 +167,7 @@ def fit(
     encoder = load_encoder(resources.clip)
     (shape,) = shapes_of(videos, [RESIDUAL])
     top = ClipTop(encoder.model.backbone, cut).eval()
-    some = torch.zeros(1, *shape)
-    with torch.no_grad():
-        shapes = [out.shape[1:] for out, _, _ in levels_of(top, some, params.layers)]
+    shapes = level_shapes(top, shape, params)
     decoder = {
         "widths": [level[-1] for level in shapes],
         "places": [level[-2] - 1 for level in shapes],

@@ -56,10 +56,10 @@ class Temporal(nn.Module):
 
 
 def relative_places(side: int) -> Tensor:
-    """Row of a table ((2 side - 1)^2) for each pair of places (p, r): by how far r lies from p, down and across."""
+    """Row of a table ((2 side - 1)^2) for each pair of places (p, r): by how far p lies from r, down and across."""
     place = torch.arange(side * side)
     down, across = place // side, place % side
-    apart = down - down[:, None] + side - 1, across - across[:, None] + side - 1
+    apart = down[:, None] - down + side - 1, across[:, None] - across + side - 1
     return apart[0] * (2 * side - 1) + apart[1]
 
 

@@ -130,8 +130,8 @@ def cross_entropy(net: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.inference_mode()
-def passes(net: nn.Module, feed: Callable[[slice], Batch], count: int) -> Tensor:
-    """Logits (n, k) of videos, some at a time."""
+def passes(net: Callable[..., Tensor], feed: Callable[[slice], Batch], count: int) -> Tensor:
+    """What a network gives of videos (n, ...), some at a time."""
     starts = range(0, max(count, 1), VIDEOS_AT_ONCE)  # of no video, the network gives no row
     return torch.cat([net(*feed(slice(start, start + VIDEOS_AT_ONCE))) for start in starts])
 
@@ -156,11 +156,13 @@ class OnFrames(Fitted):
 
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Logits (n, k) of streams (n, t, ...) by name."""
+        return self._passed(self.net.eval(), inputs)
+
+    def _passed(self, net: Callable[..., Tensor], inputs: Mapping[str, Any]) -> np.ndarray:
         tensors = [inputs[name] for name in self.streams]
-        net = self.net.eval()
         found = passes(net, lambda chosen: tuple(as_tensor(one[chosen]) for one in tensors), len(tensors[0]))
-        logits: np.ndarray = found.numpy()
-        return logits
+        values: np.ndarray = found.numpy()
+        return values
 
     def save(self, directory: Path) -> None:
         """Write weights and configuration, and how its frames were chosen."""

@@ -152,3 +152,11 @@ def test_first_batch_is_tried_before_anything_is_published(tmp_path):
     with pytest.raises(Exception, match="size mismatch"):
         save_encoder(tmp_path / "model", tiny(), lying, {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_built_clip_has_the_activation_of_its_configuration(quick):
+    """A ResNet's text tower has it as a ViT's both have; without the key a model takes GELU, as in open_clip."""
+    model = build({**CONFIG["model_cfg"], **({"quick_gelu": True} if quick else {})})
+    kinds = {type(module).__name__ for module in model.modules() if "GELU" in type(module).__name__}
+    assert kinds == {"QuickGELU" if quick else "GELU"}
