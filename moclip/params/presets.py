@@ -77,5 +77,7 @@ def _merge_list(whole: CommentedSeq, part: list[Any]) -> None:
     # In place: what stands above the next key hangs on the list's last item.
     trailing = whole.ca.items.pop(len(whole) - 1, None)
     whole[:] = part
-    if trailing is not None:
+    if not part:
+        whole.fa.set_flow_style()
+    elif trailing is not None:
         whole.ca.items[len(part) - 1] = trailing

@@ -13,7 +13,7 @@ from moclip.params.evaluate import EvaluateParams
 from moclip.params.frames import FramesParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
-from moclip.params.run import Seed, Splits
+from moclip.params.run import Related, Seed, Splits
 from moclip.params.section import validated
 
 MODELS: dict[str, Any] = {
@@ -25,6 +25,7 @@ MODELS: dict[str, Any] = {
     "motion_net": MotionNetParams,
     "clip": ClipParams,
     "demo_clip": DemoClipParams,
+    "related": Related,
     "frames": FramesParams,
     "evaluate": EvaluateParams,
     "compute": ComputeParams,

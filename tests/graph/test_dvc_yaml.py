@@ -20,10 +20,11 @@ GRAPHS = ("dvc.yaml", "heads/dvc.yaml")
 
 def expanded(name: str, stage: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """A stage of a matrix of mappings as its members; a matrix of plain values stands as it is written."""
-    (key, items), *_ = stage.get("matrix", {"": ""}).items()
-    if not isinstance(items, list) or not isinstance(items[0], dict):
+    of_mappings = [(key, of) for key, of in stage.get("matrix", {}).items() if isinstance(of, list)]
+    if not of_mappings:
         yield name, stage
         return
+    ((key, items),) = of_mappings
     for number, item in enumerate(items):
         text = json.dumps(stage)
         for field, value in item.items():
