@@ -37,8 +37,6 @@ CLIP_FACTS = {"model": "demo", "parameters": 10, "frame_macs": 1000}
 
 # tests/graph/test_related.py runs the others.
 LISTED: list[str] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["heads"]
-    "heads"
-]  # tests/graph/test_related.py runs the others
 
 
 def make(root: Path, members: list[Member], **changes: dict[str, Any]) -> Path:
