@@ -72,7 +72,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_head_has_a_stage_here() -> None:
-    assert set(HEAD_STAGES) == {name for name in stages() if "--preds" in stages()[name]["cmd"]}
+    usual = {name: stage for name, stage in stages().items() if "${related}" not in str(stage.get("matrix"))}
+    assert set(HEAD_STAGES) == {name for name, stage in usual.items() if "--preds" in stage["cmd"]}
 
 
 @pytest.mark.parametrize("head", LISTED)
