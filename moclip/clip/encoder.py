@@ -40,9 +40,13 @@ class Encoder:
     @torch.inference_mode()
     def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32, of RGB frames (h, w, 3) uint8."""
-        batch = self.compute.tensor(torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames]))
+        batch = self.pixels(frames)
         with self.compute.autocast():
             return self._finite(self.model.backbone.encode_image(batch), "image")
+
+    def pixels(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """RGB frames (h, w, 3) uint8 as the network takes them, (n, 3, side, side) on its device."""
+        return self.compute.tensor(torch.stack([self.preprocess(Image.fromarray(frame)) for frame in frames]))
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> np.ndarray:

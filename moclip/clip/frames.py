@@ -3,14 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from moclip.base.work import Work, alone_in, finish
@@ -23,7 +22,6 @@ from moclip.store.blocks import block_name, join, parts, write_block
 from moclip.video.frames import segment_points
 
 Array = Literal["global", "grid", "residual"]
-ARRAYS: tuple[Array, ...] = ("global", "grid", "residual")
 POINTS = "points"
 FRAMES_HELD = 512  # decoded frames that are in memory at once
 GIB, MINUTE_S = 1 << 30, 60.0
@@ -92,16 +90,16 @@ class _Forecast:
     """Says once, after the first batch, how large the store will be and how long it takes."""
 
     images: int
-    seconds: list[float] = field(default_factory=list)
+    is_said: bool = False
 
     def after(self, count: int, seconds: float, values: np.ndarray) -> None:
-        if not self.seconds:
+        if not self.is_said:
             size, minutes = self.images * values[0].nbytes / GIB, self.images * seconds / count / MINUTE_S
             log.info(
                 "%d images of %s: %.2f GiB, about %.1f minutes at %.0f images/s, decoding apart",
                 *(self.images, values.shape[1:], size, minutes, count / seconds),
             )
-        self.seconds.append(seconds)
+        self.is_said = True
 
 
 def _encoded(
@@ -134,7 +132,7 @@ def frame_values(encoder: Encoder, array: Array, params: FramesParams, frames: S
         "grid": lambda pixels: pooled(spatial_tokens(model, pixels, params.path), params.grid),
         "residual": lambda pixels: residual(model, pixels, params.cut),
     }
-    pixels = encoder.compute.tensor(torch.stack([encoder.preprocess(Image.fromarray(frame)) for frame in frames]))
+    pixels = encoder.pixels(frames)
     with encoder.compute.autocast():
         values = of[array](pixels)
     return values.half().cpu().numpy()

@@ -57,7 +57,7 @@ def spatial_tokens(model: CLIP, pixels: Tensor, path: Path = "value") -> Tensor:
         if path == "last":
             raise ParamsError("frames.path: last needs a ViT; this CLIP is a ResNet, take value")
         return _resnet_values(visual, _through(visual, pixels, blocks))
-    x = _before(visual, pixels, blocks[:-1])
+    x = _through(visual, pixels, blocks[:-1])
     x = _values(blocks[-1], x) if path == "value" else blocks[-1](x)
     return _square(visual.ln_post(x[:, 1:]) @ visual.proj)
 
@@ -72,9 +72,8 @@ def residual(model: CLIP, pixels: Tensor, cut: int) -> Tensor:
     blocks = blocks_of(visual)
     if cut > len(blocks):
         raise ParamsError(f"frames.cut: {cut} blocks, but this CLIP's image encoder has {len(blocks)}; cut fewer")
-    if isinstance(visual, ModifiedResNet):
-        return _through(visual, pixels, blocks[:-cut]).flatten(2).transpose(1, 2)
-    return _before(visual, pixels, blocks[:-cut])
+    kept = _through(visual, pixels, blocks[:-cut])
+    return kept.flatten(2).transpose(1, 2) if isinstance(visual, ModifiedResNet) else kept
 
 
 def pooled(tokens: Tensor, grid: int) -> Tensor:
@@ -92,15 +91,9 @@ def pooled(tokens: Tensor, grid: int) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
-def _before(visual: VisionTransformer, pixels: Tensor, blocks: Sequence[Any]) -> Tensor:
-    x = visual._embeds(pixels)
-    for block in blocks:
-        x = block(x)
-    return x
-
-
-def _through(visual: ModifiedResNet, pixels: Tensor, blocks: Sequence[Any]) -> Tensor:
-    x = visual.stem(pixels)
+def _through(visual: Any, pixels: Tensor, blocks: Sequence[Any]) -> Tensor:
+    """A ViT's tokens or a ResNet's maps after these blocks."""
+    x: Tensor = visual.stem(pixels) if isinstance(visual, ModifiedResNet) else visual._embeds(pixels)
     for block in blocks:
         x = block(x)
     return x

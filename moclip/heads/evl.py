@@ -114,14 +114,8 @@ def level_shapes(top: ClipTop, shape: Sequence[int], params: EvlParams) -> Seque
 class Evl(OnFrames):
     """An `EvlNet`."""
 
-    arguments: Mapping[str, Any]
-    streams = (RESIDUAL,)
-
     net: EvlNet
-
-    def config(self) -> dict[str, Any]:
-        """All arguments of the network."""
-        return dict(self.arguments)
+    streams = (RESIDUAL,)
 
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Logits (n, k) of the residual stream (n, t, l, c).

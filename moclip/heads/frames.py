@@ -4,7 +4,6 @@ Axes: n video, t frame, k class.
 """
 
 import copy
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ FRAMES, GRID, RESIDUAL, MOTION_FRAMES = "frames", "grid", "residual", "motion_fr
 the tokens of the motion network (n, t, m, m, d)."""
 
 HELD_BYTES = 1 << 30  # of a stream that is kept in memory, and not read anew for each batch
+MEASURED_VIDEOS = 512  # of the train part, whose tokens are held at once
 VIDEOS_AT_ONCE = 64  # of a pass without gradients
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -144,15 +144,22 @@ class OnFrames(Fitted):
         net: In evaluation mode.
         facts: How the frames were chosen that it was trained on.
         shapes: Shape of one video in each stream, in the order of `streams`.
+        arguments: What builds the same network, beside its weights; `streams` among them, unless the class has its own.
     """
 
     net: nn.Module
     facts: Mapping[str, Any]
     shapes: Sequence[Sequence[int]]
+    arguments: Mapping[str, Any]
 
-    @abstractmethod
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams in the order in which the network takes them."""
+        return tuple(self.arguments["streams"])
+
     def config(self) -> dict[str, Any]:
-        """What builds the same network, beside its weights."""
+        """All arguments of the network."""
+        return dict(self.arguments)
 
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Logits (n, k) of streams (n, t, ...) by name."""
@@ -203,6 +210,16 @@ def train_part(videos: Videos) -> Split:
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
     return train
+
+
+def some_of_train(videos: Videos) -> list[str]:
+    """Videos at equal distances in the train part, from which inputs' means and deviations are taken.
+
+    Raises:
+        DataError: there is none.
+    """
+    ids = train_part(videos).ids
+    return [ids[place] for place in torch.linspace(0, len(ids) - 1, min(len(ids), MEASURED_VIDEOS)).long().tolist()]
 
 
 def facts_of(videos: Videos) -> Mapping[str, Any]:

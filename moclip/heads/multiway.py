@@ -4,7 +4,6 @@ Multiple choice: the true class and a few others, each by one random prompt, a c
 captions of other data it holds no new label.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from moclip.heads.frames import (
     fit_on_frames,
     load_on_frames,
     shapes_of,
+    some_of_train,
 )
 from moclip.heads.multiway_net import MultiwayNet
 from moclip.heads.token_net import STREAMS_OF
@@ -37,17 +37,6 @@ from moclip.training.loop import Batch
 @dataclass
 class Multiway(OnFrames):
     """A `MultiwayNet`."""
-
-    arguments: Mapping[str, Any]
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The streams in the order in which the network takes them."""
-        return tuple(self.arguments["streams"])
-
-    def config(self) -> dict[str, Any]:
-        """All arguments of the network."""
-        return dict(self.arguments)
 
 
 def fit(videos: Videos, params: MultiwayParams, seed: Seed, on_epoch: OnEpoch = ignore, **_: Any) -> Multiway:
@@ -74,7 +63,8 @@ def fit(videos: Videos, params: MultiwayParams, seed: Seed, on_epoch: OnEpoch = 
     make_deterministic(*seed)
     net = MultiwayNet(**arguments)
     net.texts.copy_(torch.from_numpy(videos.texts.features))
-    by_name = dict(zip(names, Feed(videos, names)(videos.split.part("train").ids), strict=True))
+    feed = Feed(videos, names)
+    by_name = dict(zip(names, feed(some_of_train(videos)), strict=True))
     norms: Any = net.norms
     for norm, name in zip(norms, read, strict=True):
         norm.fit(by_name[name])
@@ -86,7 +76,7 @@ def fit(videos: Videos, params: MultiwayParams, seed: Seed, on_epoch: OnEpoch = 
             net, videos, names, first, (*seed[:1], f"{seed[1]} choices", seed[2]), ignore, loss=questions.loss
         )
     loss = questions.added_to_labels if params.choice_weight else cross_entropy
-    fitted.history = fit_on_frames(net, videos, names, params, seed, on_epoch, loss=loss)
+    fitted.history = fit_on_frames(net, videos, names, params, seed, on_epoch, loss=loss, feed=feed)
     return fitted
 
 

@@ -1,35 +1,29 @@
 """What the heads on tokens of frames share: they differ in how tokens are squeezed, and in nothing else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from moclip.base.random import make_deterministic
 from moclip.heads.fitted import Seed, Videos
-from moclip.heads.frames import GRID, Feed, OnEpoch, OnFrames, facts_of, fit_on_frames, load_on_frames, shapes_of
+from moclip.heads.frames import (
+    GRID,
+    Feed,
+    OnEpoch,
+    OnFrames,
+    facts_of,
+    fit_on_frames,
+    load_on_frames,
+    shapes_of,
+    some_of_train,
+)
 from moclip.heads.token_net import STREAMS_OF, TOKEN_PROJECTOR, TokenNet
 from moclip.params.heads.tokens import TokenParams
-
-MEASURED_VIDEOS = 512  # of the train part, from which the inputs' means and deviations are taken
 
 
 @dataclass
 class OnTokens(OnFrames):
     """A `TokenNet` on the streams that it names."""
-
-    arguments: Mapping[str, Any]
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The streams in the order in which the network takes them."""
-        return tuple(self.arguments["streams"])
-
-    def config(self) -> dict[str, Any]:
-        """All arguments of the network."""
-        return dict(self.arguments)
 
 
 def fit_tokens(kind: str, videos: Videos, params: TokenParams, seed: Seed, on_epoch: OnEpoch) -> OnTokens:
@@ -52,18 +46,13 @@ def fit_tokens(kind: str, videos: Videos, params: TokenParams, seed: Seed, on_ep
     }
     make_deterministic(*seed)
     net = TokenNet(**arguments)
-    _measure(net, videos, names)
-    fitted = OnTokens(net, facts_of(videos), shapes, arguments)
-    fitted.history = fit_on_frames(net, videos, names, params, seed, on_epoch)
-    return fitted
-
-
-def _measure(net: TokenNet, videos: Videos, names: list[str]) -> None:
-    ids = videos.split.part("train").ids
-    some = [ids[place] for place in torch.linspace(0, len(ids) - 1, min(len(ids), MEASURED_VIDEOS)).long().tolist()]
+    feed = Feed(videos, names)
     norms: Any = net.norms
-    for norm, stream in zip(norms, Feed(videos, names)(some), strict=True):
+    for norm, stream in zip(norms, feed(some_of_train(videos)), strict=True):
         norm.fit(stream)
+    fitted = OnTokens(net, facts_of(videos), shapes, arguments)
+    fitted.history = fit_on_frames(net, videos, names, params, seed, on_epoch, feed=feed)
+    return fitted
 
 
 def load(directory: Path) -> OnTokens:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from torch.nn import functional
 from moclip.base.errors import DataError, ParamsError, StoreError
 from moclip.clip import frames as module
 from moclip.clip.encoder import Encoder, load_encoder, save_encoder
-from moclip.clip.frames import ARRAYS, cache_frames, frame_values, made_by
+from moclip.clip.frames import Array, cache_frames, frame_values, made_by
 from moclip.clip.tiny import CONFIG
 from moclip.clip.tokens import pooled, residual, spatial_tokens
 from moclip.clip.top import ClipTop
@@ -89,7 +89,7 @@ def pictures(video: Video, root: Path, count: int = 3) -> list[np.ndarray]:
     return list(read_frames(root / video.path, segment_points(video.frames, count).tolist()))
 
 
-@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("array", get_args(Array))
 def test_each_array_has_the_values_of_each_frame_in_half_precision(cache, encoder, videos, demo_folder, array):
     store = BlockStore(cache(videos, array))
     assert store.ids == [video.id for video in videos]
@@ -220,7 +220,7 @@ def test_encoder_without_places_gives_global_features_alone(encoder):
             frame_values(without, array, params(), frames)
 
 
-@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("array", get_args(Array))
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_value_beyond_half_precision_is_refused_with_its_video(cache, encoder, videos, array):
     model = resnet()

@@ -318,15 +318,15 @@ def test_passes_give_the_logits_of_all_videos_however_many_go_at_once(count, at_
 class Toy(OnFrames):
     streams = (FRAMES, GRID)
 
-    def config(self) -> dict[str, Any]:
-        return {"width": D, "classes": 2}
+
+ARGUMENTS = {"width": D, "classes": 2}
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Toy, Path]:
     videos = toy()
     net, _ = fitted(videos, (FRAMES, GRID))
-    head = Toy(net, facts_of(videos), shapes_of(videos, (FRAMES, GRID)))
+    head = Toy(net, facts_of(videos), shapes_of(videos, (FRAMES, GRID)), ARGUMENTS)
     head.save(tmp_path / "head")
     return head, tmp_path / "head"
 
@@ -337,7 +337,7 @@ def test_saved_head_repeats_its_logits_bit_by_bit_and_knows_its_frames(saved):
     net, facts, shapes, config = load_on_frames(path, MeanNet)
     assert (facts, shapes, config) == (FACTS, [[T, D], [T, 2, 2, D]], {"width": D, "classes": 2})
     assert not net.training
-    logits = Toy(net, facts, shapes).logits(inputs)
+    logits = Toy(net, facts, shapes, ARGUMENTS).logits(inputs)
     assert (logits.shape, logits.dtype) == ((8, 2), np.float32)
     np.testing.assert_array_equal(logits, head.logits(inputs))
 
