@@ -68,16 +68,19 @@ def _merge(whole: Any, part: Mapping[str, Any], prefix: str) -> None:
         if isinstance(value, Mapping) and isinstance(whole[key], Mapping):
             _merge(whole[key], value, f"{prefix}{key}.")
         elif isinstance(value, list) and isinstance(whole[key], list):
-            _merge_list(whole[key], value)
+            _merge_list(whole, key, value)
         else:
             whole[key] = value
 
 
-def _merge_list(whole: CommentedSeq, part: list[Any]) -> None:
-    # In place: what stands above the next key hangs on the list's last item.
+def _merge_list(section: Any, key: str, part: list[Any]) -> None:
+    # In place: what stands above the next key hangs on the list's last item, or on the key where there is none.
+    whole: CommentedSeq = section[key]
     trailing = whole.ca.items.pop(len(whole) - 1, None)
     whole[:] = part
     if not part:
         whole.fa.set_flow_style()
-    elif trailing is not None:
+    if trailing is not None and part:
         whole.ca.items[len(part) - 1] = trailing
+    elif trailing is not None:
+        section.ca.items[key] = [None, None, trailing[0], None]

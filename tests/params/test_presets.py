@@ -43,10 +43,7 @@ def test_demo_brings_back_what_another_preset_changed(name: str, params: Path) -
     apply_preset(name, PRESETS, params, check_params)
     assert (params.read_bytes() == before) == (name == "demo")
     apply_preset("demo", PRESETS, params, check_params)
-    if name == "related":  # an empty list has no block form, and loses the empty line behind it
-        assert YAML(typ="safe", pure=True).load(params) == YAML(typ="safe", pure=True).load(before)
-    else:
-        assert params.read_bytes() == before
+    assert params.read_bytes() == before
 
 
 def test_honest_protocol_keeps_nothing_of_the_papers(params: Path) -> None:
@@ -91,5 +88,6 @@ def test_bad_preset_is_refused_and_nothing_written(tmp_path: Path, params: Path,
 
 
 def test_unknown_preset_is_refused_with_the_known_ones(params: Path) -> None:
-    with pytest.raises(ParamsError, match=r"preset 'ucf': no such preset; there are demo, folder, micro, related, ucf"):
+    known = "demo, folder, micro, related, ucf101"
+    with pytest.raises(ParamsError, match=rf"preset 'ucf': no such preset; there are {known}"):
         apply_preset("ucf", PRESETS, params, check_params)
