@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moclip.base.markdown import NO_VALUE, signed, span
-from moclip.heads.registry import HEADS, MAIN, in_order
+from moclip.heads.registry import HEADS, MAIN, in_order, related_sets
 from moclip.params.flat import leaves
 from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, Paper
 from moclip.results.summary import Json, difference_name
@@ -197,7 +197,7 @@ def _counts(verdicts: list[str]) -> str:
 
 
 def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> Judged:
-    if why := _why_not_run(claim, summary):
+    if why := _why_not_run(claim, summary, params):
         return Judged(claim, NO_VALUE, NOT_RUN, why)
     figure = _accuracy(claim, paper, summary) if isinstance(claim, Accuracy) else _difference(claim, paper, summary)
     if figure is None:
@@ -208,16 +208,20 @@ def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params:
     return Judged(claim, ours, verdict, why, bool(leaks(claim.heads, params)))
 
 
-def _why_not_run(claim: Accuracy | Difference, summary: Json) -> str:
+def _why_not_run(claim: Accuracy | Difference, summary: Json, params: Json) -> str:
     """Which head lacks results, and how it gets some; nothing where all have them."""
     missing = [head for head in claim.heads if head not in summary["heads"]]
     if unknown := [head for head in missing if head not in HEADS]:
         return f"this version has no head '{unknown[0]}'"
     if not missing:
         return ""
-    wanted = ",".join(in_order({*summary["heads"], *claim.heads}))
+    wanted = in_order({*summary["heads"], *claim.heads})
+    settings = {"heads": wanted}
+    if lacking := set(related_sets(wanted)) - set(params["related"]):
+        settings["related"] = [*params["related"], *sorted(lacking)]
+    command = " ".join(f'-S "{key}=[{",".join(values)}]"' for key, values in settings.items())
     one = f"the head {missing[0]} was" if len(missing) == 1 else f"the heads {' and '.join(missing)} were"
-    return f'{one} not run: `dvc exp run -S "heads=[{wanted}]"`'
+    return f"{one} not run: `dvc exp run {command}`"
 
 
 def _accuracy(claim: Accuracy, paper: Paper, summary: Json) -> tuple[str, Json | None]:
