@@ -167,6 +167,22 @@ def departures(paper: Paper, params: Json) -> list[tuple[str, str, str]]:
     ]
 
 
+def command_for(heads: Iterable[str], summary: Json, params: Json) -> str:
+    """The command that gives results to these heads beside those that have some; nothing where all have."""
+    wanted = in_order({*summary["heads"], *heads})
+    if set(wanted) == set(summary["heads"]):
+        return ""
+    settings = {"heads": wanted}
+    if lacking := set(related_sets(wanted)) - set(params["related"]):
+        settings["related"] = [*params["related"], *sorted(lacking)]
+    return " ".join(["dvc exp run", *(f'-S "{key}=[{",".join(values)}]"' for key, values in settings.items())])
+
+
+def counted(rows: Iterable[Judged]) -> str:
+    """How often each verdict fell: `1 reproduced, 2 not comparable`."""
+    return _counts([row.verdict for row in rows])
+
+
 def plain(value: Any) -> str:
     """A parameter's value as it reads in the file."""
     if isinstance(value, list):
@@ -215,13 +231,9 @@ def _why_not_run(claim: Accuracy | Difference, summary: Json, params: Json) -> s
         return f"this version has no head '{unknown[0]}'"
     if not missing:
         return ""
-    wanted = in_order({*summary["heads"], *claim.heads})
-    settings = {"heads": wanted}
-    if lacking := set(related_sets(wanted)) - set(params["related"]):
-        settings["related"] = [*params["related"], *sorted(lacking)]
-    command = " ".join(f'-S "{key}=[{",".join(values)}]"' for key, values in settings.items())
+    command = command_for(claim.heads, summary, params)
     one = f"the head {missing[0]} was" if len(missing) == 1 else f"the heads {' and '.join(missing)} were"
-    return f"{one} not run: `dvc exp run {command}`"
+    return f"{one} not run: `{command}`"
 
 
 def _accuracy(claim: Accuracy, paper: Paper, summary: Json) -> tuple[str, Json | None]:
