@@ -21,8 +21,8 @@ BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, GREY, BLACK = (
     "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#767676", "#000000",
 )  # fmt: skip
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
-NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND = (
-    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55",
+NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND, MOSS = (
+    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55", "#117733",
 )  # fmt: skip
 """More of the kind, after Tol's muted palette, for heads of related papers."""
 
@@ -200,6 +200,19 @@ HEADS: Mapping[str, HeadSpec] = {
         has_epochs=True,
         rivals=("frames_probe",),
         is_motion_control=True,
+        related=ON_FRAMES,
+    ),
+    "evl_fusion": HeadSpec(
+        title="EVL fusion",
+        words="the fusion head with EVL's feature in the place of CLIP's",
+        colour=MOSS,
+        module="moclip.heads.evl_fusion",
+        section="fusion",
+        settings="moclip.params.heads.fusion:HeadParams",
+        streams=(CLIP, MOTION),
+        chosen_by=("motion_net", "evl", "fusion"),
+        has_epochs=True,
+        rivals=("evl",),
         related=ON_FRAMES,
     ),
     "resampler": HeadSpec(

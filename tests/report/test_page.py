@@ -201,7 +201,7 @@ def test_every_system_has_its_row_beside_its_base_or_the_command_that_runs_it(tm
     rows = {line.split(" | ")[0].strip("| "): line for line in table.splitlines() if line.startswith("| ")}
     assert [paper.named for paper in PAPERS.values()] == list(rows)[2:]
     gap = "+6.5 (+5.5 to +7.5) over CLIP probe"
-    assert f"| 89.0<br>(88.0–90.0) | {gap} | 1,000 | " in rows["MoCLIP-Lite, arXiv 2509.17084"]
+    assert f"| 89.0<br>(88.0\N{EN DASH}90.0) | {gap} | 1,000 | " in rows["MoCLIP-Lite, arXiv 2509.17084"]
     command = 'dvc exp run -S "heads=[zero_shot,motion_only,clip_probe,frames_probe,evl,fusion]" -S "related=[frames]"'
     assert f"| *not run* | `{command}` |  |  | 2 not run" in rows["EVL, arXiv 2208.03550"].replace("2 reproduced, ", "")
     assert all(f"- **{paper.title}**: {paper.left_out[0]}" in table for paper in PAPERS.values())
