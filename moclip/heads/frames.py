@@ -179,7 +179,7 @@ class OnFrames(Fitted):
     def cost(self) -> Cost | None:
         """Counted on one video of zeros, by a copy without gradients, for which the counter would ask."""
         example = [torch.zeros(1, *shape) for shape in self.shapes]
-        net = copy.deepcopy(self.net).eval().requires_grad_(False)
+        net = copy.deepcopy(self.net).cpu().eval().requires_grad_(False)
         return Cost(trainable_parameters(self.net), multiply_adds(lambda: net(*example)))
 
 

@@ -18,8 +18,8 @@ BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, GREY, BLACK = (
     "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#767676", "#000000",
 )  # fmt: skip
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
-NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND = (
-    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55",
+NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND, FOREST = (
+    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55", "#117733",
 )  # fmt: skip
 """More of the kind, after Tol's muted palette, for heads of related papers."""
 
@@ -191,6 +191,20 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("evl",),
         has_epochs=True,
         rivals=("frames_probe",),
+        is_motion_control=True,
+    ),
+    "open_vclip": HeadSpec(
+        title="Open-VCLIP",
+        words="CLIP's last blocks adapted to video, then interpolated with CLIP's own; classes by their texts (after "
+        "Open-VCLIP)",
+        colour=FOREST,
+        module="moclip.heads.open_vclip",
+        section="open_vclip",
+        settings="moclip.params.heads.open_vclip:OpenVclipParams",
+        also_reads=("frames", "compute"),
+        streams=(CLIP,),
+        has_epochs=True,
+        rivals=("frames_zero_shot", "frames_probe"),
         is_motion_control=True,
     ),
     "resampler": HeadSpec(
