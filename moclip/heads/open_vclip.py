@@ -27,7 +27,16 @@ from moclip.clip.encoder import CONFIG, META, Encoder, load_encoder
 from moclip.clip.patch import interpolated
 from moclip.clip.top import ClipTop
 from moclip.heads.fitted import ClassTexts, Resources, Seed, Videos
-from moclip.heads.frames import RESIDUAL, OnEpoch, OnFrames, as_tensor, facts_of, load_on_frames, shapes_of, some_of_train
+from moclip.heads.frames import (
+    RESIDUAL,
+    OnEpoch,
+    OnFrames,
+    as_tensor,
+    facts_of,
+    load_on_frames,
+    shapes_of,
+    some_of_train,
+)
 from moclip.heads.open_vclip_net import OpenVclipNet
 from moclip.heads.open_vclip_training import Sentences, Training, answers, seen_part
 from moclip.heads.train import ignore

@@ -54,7 +54,11 @@ class ClipParams(Section):
     @model_validator(mode="after")
     def _a_network_with_several_frames(self) -> "ClipParams":
         if self.precomputed is not None and (self.patch is not None or self.attention != "alone"):
-            raise ValueError("patch and attention change a network, and precomputed has none: take the one or the other")
+            raise ValueError(
+                "patch and attention change a network, and precomputed has none: take the one or the other"
+            )
         if self.attention == "neighbours" and not self.frame.startswith("uniform:"):
-            raise ValueError(f"attention: neighbours needs frames in order, frame: uniform:K, and frame is {self.frame}")
+            raise ValueError(
+                f"attention: neighbours needs frames in order, frame: uniform:K, and frame is {self.frame}"
+            )
         return self

@@ -24,10 +24,14 @@ class OpenVclipParams(Section):
     neighbours: bool = Field(description="Whether each frame's attention also sees the frames beside it.")
     edges: Literal["repeat", "zeros"] = Field(description="What both ends have for the neighbour that they lack.")
     regularise: float = Field(ge=0, le=100, description="Weight of the loss at weights interpolated towards CLIP.")
-    chain_rule: bool = Field(description="Whether its gradient has the factor 1 - alpha, which the published code omits.")
+    chain_rule: bool = Field(
+        description="Whether its gradient has the factor 1 - alpha, which the published code omits."
+    )
     share_low: float = Field(ge=0, lt=1, description="Least share of CLIP in these weights.")
     share_high: float = Field(ge=0, lt=1, description="Greatest share of CLIP in these weights.")
-    average_from: int | None = Field(ge=1, description="Epoch, from 1, whose weights are averaged first; null: none are.")
+    average_from: int | None = Field(
+        ge=1, description="Epoch, from 1, whose weights are averaged first; null: none are."
+    )
     share: float = Field(ge=0, le=1, description="Share of CLIP in the weights that answer; the rest is the average's.")
     captions: str | None = Field(min_length=1, description="Table of sentences by video id, for the video-text loss.")
     caption_weight: float = Field(ge=0, le=100, description="Weight of that loss.")
@@ -63,5 +67,7 @@ class OpenVclipParams(Section):
     @model_validator(mode="after")
     def _base_is_asked_for(self) -> Self:
         if self.base is not None and self.classes != "base":
-            raise ValueError("base: names classes, and classes: all trains on every one; set classes: base, or base: null")
+            raise ValueError(
+                "base: names classes, and classes: all trains on every one; set classes: base, or base: null"
+            )
         return self
