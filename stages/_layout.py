@@ -11,8 +11,10 @@ def split_file(directory: Path, split: int, ending: str) -> Path:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a head leaves of one split: logits of both held-out parts, its epochs, and, of one that was fitted on some of
-    the classes, the logits of what it is read beside."""
+    """What a head leaves of one split: logits of both held-out parts, and its epochs.
+
+    `halves` is there where it was fitted on some of the classes: logits of what it is read beside.
+    """
 
     test: Path
     val: Path

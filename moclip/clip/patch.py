@@ -120,9 +120,9 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _unreadable(path: Path, why: str) -> ParamsError:
     return ParamsError(
-        f"parameter 'clip.patch': {path.name} cannot be read as weights ({why}). It must be safetensors (named so), or a "
-        "torch file of nothing but tensors, numbers and words: code in a file is never run. A transfer may also have been "
-        "cut off: compare size and digest with the publisher's"
+        f"parameter 'clip.patch': {path.name} cannot be read as weights ({why}). It must be safetensors (named so), or "
+        "a torch file of nothing but tensors, numbers and words: code in a file is never run. A transfer may also have "
+        "been cut off: compare size and digest with the publisher's"
     )
 
 
@@ -134,8 +134,8 @@ def _of_open_vclip(path: Path, state: Any) -> dict[str, Tensor]:
     raw = [name for name in state if name.startswith(RAW)]
     if foreign := [name for name in state if not name.startswith((PREFIX, RAW))]:
         raise ParamsError(
-            f"parameter 'clip.patch': {path.name} holds '{foreign[0]}' ({len(foreign)} such), which is no part of CLIP; "
-            f"only weights under '{PREFIX}' can be taken, those of a model without parts of its own"
+            f"parameter 'clip.patch': {path.name} holds '{foreign[0]}' ({len(foreign)} such), which is no part of "
+            f"CLIP; only weights under '{PREFIX}' can be taken, those of a model without parts of its own"
         )
     if raw:
         log.info("%s: %d tensors of an untouched CLIP (%s...) are left out", path.name, len(raw), RAW)

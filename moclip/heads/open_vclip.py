@@ -77,8 +77,8 @@ class OpenVclip(OnFrames):
         own, found = tuple(self.shapes[0][1:]), inputs[RESIDUAL].shape[2:]
         if found != own:
             raise StoreError(
-                f"{RESIDUAL}: a frame is {found} (tokens, width), but this head was trained on {own}; give it frames of "
-                "the same CLIP and frames.cut, or train it anew"
+                f"{RESIDUAL}: a frame is {found} (tokens, width), but this head was trained on {own}; give it frames "
+                "of the same CLIP and frames.cut, or train it anew"
             )
         return self._answers(self.net, inputs)
 

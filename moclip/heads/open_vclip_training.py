@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 def base_classes(split: Split, named: Sequence[str] | None = None) -> list[int]:
     """Indexes of the base classes, ascending: the named ones, or else the half with most train videos.
 
-    That half is rounded up. Of equal classes, those whose names come later in the order of letters are taken; on UCF101's
-    first train list so counted, with the videos held out for validation, these are the published 51 classes.
+    That half is rounded up, and counts the videos held out for validation. Of equal classes, those whose names come
+    later in the order of letters are taken. On UCF101's first train list these are the published 51 classes.
 
     Raises:
         ParamsError: a name is no class, or no class is left to be unseen.
@@ -64,7 +64,8 @@ def seen_part(videos: Videos, params: OpenVclipParams, seed: Seed) -> tuple[Vide
     """
     split = videos.split
     chosen = base_classes(split, params.base) if params.classes == "base" else list(range(len(split.classes)))
-    kept = _shots(train_part(videos), params.shots, seed)
+    train = [member for member in train_part(videos).members if member.label in set(chosen)]
+    kept = _shots(Split(train, split.classes), params.shots, seed)
     place = {label: number for number, label in enumerate(chosen)}
     members = [
         Member(member.id, place[member.label], member.part, member.group)
@@ -85,7 +86,8 @@ def _shots(part: Split, shots: int | None, seed: Seed) -> set[str]:
         own = [member.id for member in part.members if member.label == label]
         if len(own) < shots:
             raise ParamsError(
-                f"open_vclip.shots: {shots}, but class {part.classes[label]} has {len(own)} train videos; take fewer, or null"
+                f"open_vclip.shots: {shots}, but class {part.classes[label]} has {len(own)} train videos; take fewer, "
+                "or null for all"
             )
         kept |= set(stream(*seed, "shots", label).permutation(own)[:shots].tolist())
     return kept

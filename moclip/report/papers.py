@@ -95,7 +95,7 @@ class Accuracy(Measured):
 
 
 class OfHalf(Measured):
-    """Top-1 of one head, fitted on some of the classes, on the test videos of one half among the classes of that half."""
+    """Top-1 of a head fitted on some of the classes, on test videos of one half among the classes of that half."""
 
     about: Literal["half"]
     half: Literal["seen", "unseen", "harmonic_mean"]

@@ -34,7 +34,7 @@ RULES = (
     "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
     "it is *reproduced* if our whole interval lies on the claimed side of the bound, and *not reproduced* if it lies "
     "on the other side, or on both and is narrow enough.",
-    "The accuracy on **seen or unseen classes** is judged likewise, where the head was fitted on some of the classes alone.",
+    "The accuracy on **seen or unseen classes** is judged likewise, where the head was fitted on some classes alone.",
     "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "
     f"within {COST_TOLERANCE_PCT:g} %, by which counters differ.",

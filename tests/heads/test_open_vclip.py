@@ -1,4 +1,4 @@
-"""Open-VCLIP: CLIP's top on video, its regularised training, its averages and interpolations; seen and unseen classes."""
+"""Open-VCLIP: CLIP's top on video, its regularised training, averages and interpolations; seen and unseen classes."""
 
 import copy
 import logging
@@ -281,7 +281,7 @@ def test_it_learns_the_classes_of_its_videos(family, resources):
 
 
 def test_the_arrow_of_time_is_hidden_from_it(clips, tmp_path):
-    """EVL's order test: the same frames forwards or backwards. Neighbours are alike on both sides, so this is chance."""
+    """EVL's order test, the same frames forwards or backwards: neighbours are alike on both sides, so it is chance."""
     videos = cyclic("vit")  # a CLIP of 17 tokens of width 32, as here
     texts = ClassTexts(unit(np.random.default_rng(3).normal(size=(2, WIDTHS["vit"]))).astype(np.float32), SCALE)
     videos = Videos(videos.split, videos.streams, texts)

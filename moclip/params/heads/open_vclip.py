@@ -57,8 +57,8 @@ class OpenVclipParams(Section):
     def _epochs_suffice(self) -> Self:
         if self.epochs and self.average_from is not None and self.average_from > self.epochs:
             raise ValueError(
-                f"average_from: {self.average_from} of {self.epochs} epochs; nothing would be averaged: begin earlier, or "
-                "set null"
+                f"average_from: {self.average_from} of {self.epochs} epochs; nothing would be averaged: begin earlier, "
+                "or set null"
             )
         if self.epochs and self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs: {self.warmup_epochs} of {self.epochs} epochs; warm up for fewer")
