@@ -23,13 +23,16 @@ from moclip.clip.weights import ARCHIVE_EXTRAS
 STATE, PREFIX, RAW = "model_state", "model.", "raw_model."
 """Open-VCLIP's files: where the tensors lie, what CLIP's names begin with, and those of a second, untouched CLIP."""
 
+TRAINED, WRAPPER = "state_dict", "module."
+"""Of open_clip's training: where the tensors lie, and what their names begin with after training on several devices."""
+
 log = logging.getLogger(__name__)
 
 
 def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """The tensors share * first + (1 - share) * second, by name, each in the type that it has in `first`.
 
-    With a share of 1 or 0 the tensors are those of one side to the bit. What is no floating point number, such as the
+    With a share of 1 or 0 the tensors are those of one side to the bit, and equal tensors stay what they are. What is no floating point number, such as the
     count of batches that a batch norm has seen, is no weight, and is that of `first`.
 
     Args:
@@ -50,10 +53,9 @@ def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], shar
 
 
 def _between(own: Tensor, other: Tensor, share: float) -> Tensor:
-    if not own.is_floating_point() or share == 1.0:
+    if not own.is_floating_point():
         return own.clone()
-    there = other.to(own)
-    return there.clone() if share == 0.0 else share * own + (1.0 - share) * there
+    return torch.lerp(other.to(own), own, share)  # exact at both ends, and where the two are equal
 
 
 def _check_alike(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
@@ -103,7 +105,16 @@ def read_patch(path: Path) -> dict[str, Tensor]:
     content = _content(path)
     if STATE in content:
         return _of_open_vclip(path, content[STATE])
-    return _tensors(path, {name: value for name, value in content.items() if name not in ARCHIVE_EXTRAS})
+    return _tensors(path, _of_training(content))
+
+
+def _of_training(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights of a file; open_clip's training holds them under a key, perhaps with a wrapper's prefix."""
+    own = content.get(TRAINED, content)
+    if not isinstance(own, Mapping):
+        return content
+    wrapped = bool(own) and all(name.startswith(WRAPPER) for name in own)
+    return {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in own.items()}
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -139,10 +150,10 @@ def _of_open_vclip(path: Path, state: Any) -> dict[str, Tensor]:
         )
     if raw:
         log.info("%s: %d tensors of an untouched CLIP (%s...) are left out", path.name, len(raw), RAW)
-    return _tensors(path, {name: value for name, value in own.items() if name not in ARCHIVE_EXTRAS})
+    return _tensors(path, own)
 
 
 def _tensors(path: Path, state: Mapping[str, Any]) -> dict[str, Tensor]:
     if foreign := [name for name, value in state.items() if not isinstance(value, Tensor)]:
         raise ParamsError(f"parameter 'clip.patch': {path.name} holds {foreign[0]!r}, which is no tensor")
-    return dict(state)
+    return {name: value for name, value in state.items() if name not in ARCHIVE_EXTRAS}

@@ -45,6 +45,12 @@ def test_ends_are_one_side_to_the_bit(family, share):
 
 
 @FAMILIES
+def test_equal_weights_stay_what_they_are(family):
+    own = state(family(0))
+    assert all(torch.equal(tensor, own[name]) for name, tensor in interpolated(own, own, 0.3).items())
+
+
+@FAMILIES
 def test_a_share_is_taken_tensor_by_tensor(family):
     first, second = state(family(0)), state(family(1))
     kept = copy.deepcopy(first)
@@ -95,7 +101,7 @@ def test_two_families_are_refused():
         interpolated(state(vit()), state(resnet()), 0.5)
 
 
-@pytest.mark.parametrize("form", ["released", "torch", "safetensors"])
+@pytest.mark.parametrize("form", ["released", "torch", "training", "safetensors"])
 def test_a_file_of_each_form_gives_the_same_tensors(form, tmp_path):
     model = vit(1)
     if form == "released":
@@ -103,6 +109,9 @@ def test_a_file_of_each_form_gives_the_same_tensors(form, tmp_path):
     elif form == "torch":
         extras = {"input_resolution": torch.tensor(32), "context_length": torch.tensor(8)}
         torch.save({**state(model), **extras}, path := tmp_path / "weights.pt")
+    elif form == "training":
+        wrapped = {f"module.{name}": tensor for name, tensor in state(model).items()}
+        torch.save({"epoch": 3, "name": "run", "state_dict": wrapped}, path := tmp_path / "epoch_3.pt")
     else:
         save_file(state(model), path := tmp_path / "weights.safetensors")
     found, own = read_patch(path), state(model)

@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from moclip.clip.tiny import CONFIG
 from moclip.clip.top import ClipTop
 from moclip.data.captions import Caption, write_captions
 from moclip.data.splits import Member, Split
+from moclip.data.ucf101 import Lists
 from moclip.heads import frames_zero_shot, open_vclip
 from moclip.heads.fitted import ClassTexts, Resources, Videos
 from moclip.heads.frames import FRAMES, RESIDUAL
@@ -320,7 +322,8 @@ def test_loaded_head_answers_the_same(family, resources, tmp_path):
 def test_same_seed_same_bytes_and_another_seed_others(resources, tmp_path):
     digests = []
     for name, seed in (("a", SEED), ("b", SEED), ("c", (1, "open_vclip", 1))):
-        open_vclip.fit(videos_of("vit"), params(), seed, resources=resources("vit")).save(tmp_path / name)
+        own = replace(resources("vit"), work=tmp_path / f"work-{name}")
+        open_vclip.fit(videos_of("vit"), params(), seed, resources=own).save(tmp_path / name)
         digests.append(sha256_file(tmp_path / name / "model.safetensors"))
     assert digests[0] == digests[1] != digests[2]
 
@@ -492,11 +495,6 @@ def test_stream_of_another_clip_and_missing_texts_are_refused(resources):
         head.logits({RESIDUAL: np.zeros((2, T, 26, 32), np.float16)})
 
 
-def test_diverged_weights_are_refused(resources):
-    with pytest.raises((DataError, ParamsError), match="not finite"):
-        fitted("vit", resources, lr=10.0, clip_norm=None, epochs=3, regularise=100.0)
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -522,3 +520,22 @@ def test_any_two_checkpoints_of_one_architecture_can_be_interpolated():
     found = interpolated(*states, 0.25)
     name = "visual.transformer.resblocks.0.attn.in_proj_weight"
     torch.testing.assert_close(found[name], 0.25 * states[0][name] + 0.75 * states[1][name])
+
+
+def test_base_of_ucf101_is_the_published_one(real_ucf101):
+    """51 classes, 5,385 train videos; 2,088 test videos are of these, 1,695 of the other 50."""
+    lists = Lists(real_ucf101, None, None)
+    names = list(lists.index)
+    members = [
+        Member(video, names.index(name), part, video)
+        for part, own in (("train", lists.train[1]), ("test", lists.test[1]))
+        for video, name in own.items()
+    ]
+    split = Split(members, names)
+    base = set(base_classes(split))
+    counts = {part: sum(member.label in base for member in split.part(part).members) for part in ("train", "test")}
+    assert (len(base), counts, len(split.part("test").ids) - counts["test"]) == (
+        51,
+        {"train": 5385, "test": 2088},
+        1695,
+    )
