@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """The tensors share * first + (1 - share) * second, by name, each in the type that it has in `first`.
 
-    With a share of 1 or 0 the tensors are those of one side to the bit, and equal tensors stay what they are. What is no floating point number, such as the
-    count of batches that a batch norm has seen, is no weight, and is that of `first`.
+    With a share of 1 or 0 the tensors are those of one side to the bit; equal tensors stay what they are. What is no
+    floating point number, as the count of batches that a batch norm has seen, is no weight, and is that of `first`.
 
     Args:
         first: Tensors by name.

@@ -59,12 +59,14 @@ class OpenVclip(OnFrames):
     Attributes:
         seen: Names of the classes that it was trained on; None where that were all.
         apart: After a fit, the weights that the answering ones lie between, by name.
+        method: Whether the video-text loss took part: `PLAIN` or `WITH_TEXT`.
         compute: Where it answers.
     """
 
     net: OpenVclipNet
     seen: Sequence[str] | None = None
     apart: Mapping[str, State] = field(default_factory=dict)
+    method: str = PLAIN
     compute: Compute = ON_CPU
     streams = (RESIDUAL,)
 
@@ -91,6 +93,10 @@ class OpenVclip(OnFrames):
             net.tower.neighbours = None if name == ITSELF else net.tower.neighbours
             found[name] = self._answers(net, inputs)
         return found
+
+    def notes(self) -> dict[str, Any]:
+        """Its method, and the classes that it has seen."""
+        return {"method": self.method, "seen": self.seen and list(self.seen)}
 
     def _answers(self, net: OpenVclipNet, inputs: Mapping[str, Any]) -> np.ndarray:
         tokens = inputs[RESIDUAL]
@@ -138,6 +144,7 @@ def fit(
         arguments,
         seen=seen.split.classes if params.classes == "base" else None,
         apart={ITSELF: anchor, TUNED: tuned},
+        method=PLAIN if params.captions is None else WITH_TEXT,
         compute=compute,
     )
     fitted.history = history

@@ -56,7 +56,7 @@ def test_a_share_is_taken_tensor_by_tensor(family):
     kept = copy.deepcopy(first)
     for name, tensor in interpolated(first, second, 0.3).items():
         if tensor.is_floating_point():
-            torch.testing.assert_close(tensor, 0.3 * first[name] + 0.7 * second[name], rtol=0, atol=1e-7)
+            torch.testing.assert_close(tensor, 0.3 * first[name] + 0.7 * second[name], rtol=1e-6, atol=1e-7)
         else:
             assert torch.equal(tensor, first[name])
         assert torch.equal(first[name], kept[name])
@@ -158,7 +158,7 @@ def test_what_is_no_weight_of_clip_is_refused_by_name(tmp_path, capsys):
     torch.save({"model_state": Evil()}, path)
     with pytest.raises(ParamsError, match="code in a file is never run"):
         read_patch(path)
-    path.write_bytes(pickle.dumps(Evil()))
+    path.write_bytes(pickle.dumps(Evil(), protocol=2))
     with pytest.raises(ParamsError, match="code in a file is never run"):
         read_patch(path)
     assert capsys.readouterr().out == ""
