@@ -265,10 +265,10 @@ def _difference(claim: Difference, paper: Paper, summary: Json) -> tuple[str, Js
 
 def _of_half(claim: OfHalf, paper: Paper, summary: Json) -> tuple[str, Json | None] | None:
     """Ours in words, and its interval; a single split has none of its own where several were run."""
-    table = summary["heads"][claim.head].get("halves")
-    if table is None:
+    halves = summary["heads"][claim.head].get("halves")
+    if halves is None:
         return None
-    figure, split = table[-1][claim.half], str(paper.split)
+    figure, split = halves["rows"][-1][claim.half], str(paper.split)
     is_one = split in figure["per_split"] and len(figure["per_split"]) > 1
     value = figure["per_split"][split] if is_one else figure["mean"]
     interval = None if is_one else figure["interval"]

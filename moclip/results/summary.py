@@ -145,7 +145,7 @@ def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
 
 def _halves(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
     rows = {split: result.halves for split, result in sorted(by_split.items()) if result.halves is not None}
-    return {"halves": half_table(rows, bootstrap)} if len(rows) == len(by_split) else {}
+    return {"halves": {"rows": half_table(rows, bootstrap)}} if len(rows) == len(by_split) else {}
 
 
 def _ends(m: Metrics) -> Json | None:
@@ -256,11 +256,11 @@ def key_figures(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return heads | differences
 
 
-def _key_halves(table: Sequence[Json] | None) -> dict[str, float]:
+def _key_halves(halves: Json | None) -> dict[str, float]:
     """Accuracies of the head itself, the last of its table, on classes that it saw and on the others."""
-    if table is None:
+    if halves is None:
         return {}
-    return {f"{key}_pct": table[-1][key]["mean"] for key in (*HALVES, HARMONIC_MEAN)}
+    return {f"{key}_pct": halves["rows"][-1][key]["mean"] for key in (*HALVES, HARMONIC_MEAN)}
 
 
 def _limits(name: str, interval: Mapping[str, float] | None, unit: str = "") -> dict[str, float]:

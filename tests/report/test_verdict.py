@@ -272,7 +272,7 @@ def with_halves(low: float = 58.0, high: float = 62.0) -> dict[str, Any]:
     values["heads"]["open_vclip"] = copy.deepcopy(values["heads"]["zero_shot"])
     figure = {"mean": 60.0, "per_split": {"1": 59.0, "2": 60.0, "3": 61.0}, "interval": {"low": low, "high": high}}
     row = {"model": "open_vclip", **dict.fromkeys(("seen", "unseen", "harmonic_mean"), figure), "minus_first": None}
-    values["heads"]["open_vclip"]["halves"] = [row]
+    values["heads"]["open_vclip"]["halves"] = {"rows": [row]}
     return values
 
 
