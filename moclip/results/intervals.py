@@ -126,7 +126,7 @@ def harmonic_mean_interval(
             for number, (values, groups) in enumerate(parts)
         ]
         with np.errstate(divide="ignore"):  # a part without a hit
-            draws.append(len(own) / sum(1.0 / drawn for drawn in own))
+            draws.append(len(own) / np.sum([1.0 / drawn for drawn in own], axis=0))
     groups = sum(one.groups for one in found if one)
     strata = sum(one.splits for one in found if one)
     both = _Resampled(0.0, np.mean(draws, axis=0), 0.0, groups, strata)
