@@ -80,6 +80,7 @@ def test_a_claim_is_shown_as_it_is_made() -> None:
     assert shown == {
         *("65.0 %", "66.5 %", "89.2 %", "0.97 M", "16.9 GFLOPs"),
         *("82.8 %", "33.18 M", "444 GFLOPs", "above 0 points", f"above {minus}1 points"),
+        *("83.4 %", "94.8 %", "77.5 %", "85.3 %"),
     }
 
 
