@@ -12,9 +12,10 @@ from moclip.data.splits import PARTS, Split
 from moclip.heads.fitted import Account, Fitted, Resources, Videos, total
 from moclip.heads.registry import HEADS, module_of, sections, settings_of
 from moclip.params.run import Seed, Splits
+from moclip.results.halves import Halves, write_halves
 from moclip.store.features import write_features
 from stages._entry import arguments, run, section, work_directory
-from stages._layout import split_file
+from stages._layout import predicted, split_file
 from stages._live import Live
 from stages._predictions import predictions, write_account, write_split
 from stages._streams import Sources, sources_of
@@ -82,11 +83,14 @@ def resources_of(head: str, split: int, args: Any, kept: ExitStack) -> Resources
 
 
 def write_predictions_of(fitted: Fitted, videos: Videos, preds: Path, split: int) -> None:
-    """Write logits of the held-out parts as the head sees them, and its epochs."""
+    """Write logits of the held-out parts as the head sees them, and its epochs; of some classes, its halves too."""
     seen = fitted.sees(videos)
     parts: dict[str, Split] = {part: videos.split.part(part) for part in ("test", "val")}
     test, val = (predictions(own, fitted.logits(seen.inputs(part))) for part, own in parts.items())
     write_split(preds, split, test, val, fitted.history)
+    if fitted.seen is not None:
+        models = {**fitted.beside(seen.inputs("test")), preds.name: test.logits}
+        write_halves(predicted(preds, split).halves, Halves(fitted.seen, models))
 
 
 def write_features_of(fitted: Fitted, videos: Videos, directory: Path, split: int) -> None:

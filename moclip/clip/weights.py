@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # Where open_clip's table gives weights by address, the address holds their SHA-256: all of it, or eight digits.
 _DIGEST = re.compile(r"/clip/models/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$")
 # OpenAI's archives carry these beside the weights.
-_ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _unpacked(path: Path, scratch: Path) -> Path:
         )
     state = torch.jit.load(path, map_location="cpu").state_dict()
     unpacked = scratch / f"{path.stem}.safetensors"
-    save_file({key: value.contiguous() for key, value in state.items() if key not in _ARCHIVE_EXTRAS}, unpacked)
+    save_file({key: value.contiguous() for key, value in state.items() if key not in ARCHIVE_EXTRAS}, unpacked)
     return unpacked
 
 

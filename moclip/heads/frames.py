@@ -174,12 +174,16 @@ class OnFrames(Fitted):
     def save(self, directory: Path) -> None:
         """Write weights and configuration, and how its frames were chosen."""
         beside = {"frames": dict(self.facts), "shapes": [list(shape) for shape in self.shapes]}
-        save_model(directory, self.net, {"net": self.config(), **beside})
+        save_model(directory, self.net, {"net": self.config(), **beside, **self.notes()})
+
+    def notes(self) -> dict[str, Any]:
+        """What else a reader of its configuration wants to know of it, as plain values."""
+        return {}
 
     def cost(self) -> Cost | None:
         """Counted on one video of zeros, by a copy without gradients, for which the counter would ask."""
         example = [torch.zeros(1, *shape) for shape in self.shapes]
-        net = copy.deepcopy(self.net).eval().requires_grad_(False)
+        net = copy.deepcopy(self.net).cpu().eval().requires_grad_(False)
         return Cost(trainable_parameters(self.net), multiply_adds(lambda: net(*example)))
 
 

@@ -21,8 +21,8 @@ BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, GREY, BLACK = (
     "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#767676", "#000000",
 )  # fmt: skip
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
-NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND, MOSS = (
-    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55", "#117733",
+NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND, MOSS, WINE = (
+    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55", "#117733", "#661100",
 )  # fmt: skip
 """More of the kind, after Tol's muted palette, for heads of related papers."""
 
@@ -213,6 +213,21 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net", "evl", "fusion"),
         has_epochs=True,
         rivals=("evl",),
+        related=ON_FRAMES,
+    ),
+    "open_vclip": HeadSpec(
+        title="Open-VCLIP",
+        words="CLIP's last blocks adapted to video, then interpolated with CLIP's own; classes by their texts (after "
+        "Open-VCLIP)",
+        colour=WINE,
+        module="moclip.heads.open_vclip",
+        section="open_vclip",
+        settings="moclip.params.heads.open_vclip:OpenVclipParams",
+        also_reads=("frames", "compute"),
+        streams=(CLIP,),
+        has_epochs=True,
+        rivals=("frames_zero_shot", "frames_probe"),
+        is_motion_control=True,
         related=ON_FRAMES,
     ),
     "resampler": HeadSpec(

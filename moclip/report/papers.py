@@ -94,6 +94,25 @@ class Accuracy(Measured):
         return f"{self.value:.1f} %"
 
 
+class OfHalf(Measured):
+    """Top-1 of a head fitted on some of the classes, on test videos of one half among the classes of that half."""
+
+    about: Literal["half"]
+    half: Literal["seen", "unseen", "harmonic_mean"]
+    value: float
+    unit: Literal["%"]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The one head."""
+        return (self.head,)
+
+    @property
+    def claimed(self) -> str:
+        """The figure in percent."""
+        return f"{self.value:.1f} %"
+
+
 class Difference(Measured):
     """Top-1 of `head` over that of `minus`: its size is `value`, or it lies `above` or `below` so many points."""
 
@@ -174,7 +193,7 @@ class Paper(Section):
     left_out: list[Text]
     settings: dict[str, Any] = Field(default_factory=dict)
     costs: Annotated[FeatureFusion | TemporalDecoder, Field(discriminator="network")] | None = None
-    claims: list[Annotated[Accuracy | Difference | Count, Field(discriminator="about")]] = Field(min_length=1)
+    claims: list[Annotated[Accuracy | OfHalf | Difference | Count, Field(discriminator="about")]] = Field(min_length=1)
 
     @property
     def named(self) -> str:

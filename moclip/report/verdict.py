@@ -14,13 +14,15 @@ from typing import Any
 from moclip.base.markdown import NO_VALUE, signed, span
 from moclip.heads.registry import HEADS, MAIN, in_order, related_sets
 from moclip.params.flat import leaves
-from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, Paper
+from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, OfHalf, Paper
 from moclip.results.summary import Json, difference_name
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN = "reproduced", "not reproduced", "not comparable", "not run"
 KINDS = (REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN)
 MAX_WIDTH_POINTS = 6.0  # of an interval that can reproduce anything
 COST_TOLERANCE_PCT = 3.0  # counters differ: 0.39 is published for an EfficientNet-B0 that counts 0.381 here
+Settled = Accuracy | OfHalf | Difference
+"""Claims that test videos settle."""
 RULES = (
     "An **accuracy** is *not run* where its head was not, and *not comparable* unless all test videos of the data set "
     "that the claim is about were tested (of UCF101 the official ones), with the networks and weights that it names.",
@@ -32,6 +34,7 @@ RULES = (
     "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
     "it is *reproduced* if our whole interval lies on the claimed side of the bound, and *not reproduced* if it lies "
     "on the other side, or on both and is narrow enough.",
+    "The accuracy on **seen or unseen classes** is judged likewise, where the head was fitted on some classes alone.",
     "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "
     f"within {COST_TOLERANCE_PCT:g} %, by which counters differ.",
@@ -142,8 +145,8 @@ def data_name(dataset: str) -> str | None:
 def in_one_sentence(judged: list[Judged], summary: Json, tested: bool) -> str:
     """The verdict in a sentence or two: accuracies and differences, then the claims that need no data."""
     parts = []
-    for kind, title in ((Accuracy, "Accuracies"), (Difference, "Differences")):
-        if verdicts := [row.verdict for row in judged if isinstance(row.claim, kind)]:
+    for kinds, title in (((Accuracy, OfHalf), "Accuracies"), ((Difference,), "Differences")):
+        if verdicts := [row.verdict for row in judged if isinstance(row.claim, kinds)]:
             told = not tested and NOT_COMPARABLE in verdicts
             parts.append(f"{title}: {_counts(verdicts)}{f' (this run used {data_title(summary)})' if told else ''}.")
     if counts := {row.claim.about for row in judged if isinstance(row.claim, Count)}:
@@ -212,19 +215,28 @@ def _counts(verdicts: list[str]) -> str:
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in KINDS if kind in verdicts)
 
 
-def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> Judged:
+def _measured(paper: Paper, claim: Settled, summary: Json, params: Json) -> Judged:
     if why := _why_not_run(claim, summary, params):
         return Judged(claim, NO_VALUE, NOT_RUN, why)
-    figure = _accuracy(claim, paper, summary) if isinstance(claim, Accuracy) else _difference(claim, paper, summary)
+    figure, lacking = _figure(paper, claim, summary)
     if figure is None:
-        return Judged(claim, NO_VALUE, NOT_COMPARABLE, "this run has no paired difference of these heads")
+        return Judged(claim, NO_VALUE, NOT_COMPARABLE, "; ".join([lacking, *_reasons(paper, claim, summary, params)]))
     ours, interval = figure
     reasons = _reasons(paper, claim, summary, params)
     verdict, why = (NOT_COMPARABLE, "; ".join(reasons)) if reasons else _compared(claim, interval)
     return Judged(claim, ours, verdict, why, bool(leaks(claim.heads, params)))
 
 
-def _why_not_run(claim: Accuracy | Difference, summary: Json, params: Json) -> str:
+def _figure(paper: Paper, claim: Settled, summary: Json) -> tuple[tuple[str, Json | None] | None, str]:
+    """Ours in words with its interval, None where this run has no such figure; and what is lacking then."""
+    if isinstance(claim, Accuracy):
+        return _accuracy(claim, paper, summary), ""
+    if isinstance(claim, OfHalf):
+        return _of_half(claim, paper, summary), f"{claim.head} was not fitted on some of the classes alone"
+    return _difference(claim, paper, summary), "this run has no paired difference of these heads"
+
+
+def _why_not_run(claim: Settled, summary: Json, params: Json) -> str:
     """Which head lacks results, and how it gets some; nothing where all have them."""
     missing = [head for head in claim.heads if head not in summary["heads"]]
     if unknown := [head for head in missing if head not in HEADS]:
@@ -267,25 +279,39 @@ def _difference(claim: Difference, paper: Paper, summary: Json) -> tuple[str, Js
     return f"{signed(value)} points{bounds}, {of}", interval
 
 
+def _of_half(claim: OfHalf, paper: Paper, summary: Json) -> tuple[str, Json | None] | None:
+    """Ours in words, and its interval; a single split has none of its own where several were run."""
+    halves = summary["heads"][claim.head].get("halves")
+    if halves is None:
+        return None
+    figure, split = halves["rows"][-1][claim.half], str(paper.split)
+    is_one = split in figure["per_split"] and len(figure["per_split"]) > 1
+    value = figure["per_split"][split] if is_one else figure["mean"]
+    interval = None if is_one else figure["interval"]
+    of = f"split {split}" if is_one else _over_splits(figure["per_split"])
+    bounds = f" ({span(interval)})" if interval else ""
+    return f"{value:.1f} %{bounds}, {of}", interval
+
+
 def _over_splits(per_split: Json) -> str:
     splits = ", ".join(per_split)
     return f"mean over splits {splits}" if len(per_split) > 1 else f"split {splits}"
 
 
-def _reasons(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> list[str]:
+def _reasons(paper: Paper, claim: Settled, summary: Json, params: Json) -> list[str]:
     """Why a claim is not about what ran: other data, or other settings where it needs them equal."""
     reasons = [] if is_tested(summary, paper.dataset_of(claim)) else [data_title(summary)]
     unlike = [row for row in departures(paper, params) if row[0] in _needs(claim, params)]
     return reasons + [f"`{key}` {here}, not {there}" for key, here, there in unlike]
 
 
-def _needs(claim: Accuracy | Difference, params: Json) -> set[str]:
+def _needs(claim: Settled, params: Json) -> set[str]:
     """What must be alike; weights of a local file are taken to be what their model's name says."""
     by_file = params["clip"]["checkpoint"] is not None or params["clip"]["precomputed"] is not None
     return set(claim.needs) - ({"clip.pretrained"} if by_file else set())
 
 
-def _compared(claim: Accuracy | Difference, interval: Json | None) -> tuple[str, str]:
+def _compared(claim: Settled, interval: Json | None) -> tuple[str, str]:
     if interval is None:
         return NOT_COMPARABLE, "no interval"
     low, high = interval["low"], interval["high"]

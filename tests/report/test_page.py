@@ -388,3 +388,30 @@ def test_videos_that_are_all_alike_are_said_to_be(tmp_path: Path) -> None:
     drawn = draw(given, tmp_path)
     assert "encoders" not in drawn
     assert "nothing there can tell the classes apart" in report_page(given, drawn)
+
+
+def test_seen_and_unseen_classes_have_a_table_where_a_head_saw_some_alone(tmp_path: Path) -> None:
+    def figure(mean: float) -> dict[str, Any]:
+        return {"mean": mean, "per_split": {"1": mean}, "n_test": 9, "interval": {"low": mean - 2, "high": mean + 2}}
+
+    def minus(mean: float) -> dict[str, Any]:
+        return {"mean": mean, "interval": {"low": mean - 3, "high": mean + 3}, "significant": True}
+
+    first = {"model": "CLIP itself", "seen": figure(50.0), "unseen": figure(48.0), "harmonic_mean": figure(49.0)}
+    own = {"model": "zero_shot", "seen": figure(60.0), "unseen": figure(44.0), "harmonic_mean": figure(50.8)}
+    rows = [
+        {**first, "minus_first": None},
+        {**own, "minus_first": {"seen": minus(10.0), "unseen": minus(-4.0)}},
+    ]
+    given = report_data(["zero_shot"])
+    assert "seen and unseen" not in report_page(given, draw(given, tmp_path))
+    given.summary["heads"]["zero_shot"]["halves"] = {"rows": rows}
+    text = report_page(given, draw(given, tmp_path))
+    dash = "\N{EN DASH}"
+    assert "## zero-shot CLIP: seen and unseen classes" in text
+    both = f"50.0<br>(48.0{dash}52.0) | 48.0<br>(46.0{dash}50.0) | 49.0<br>(47.0{dash}51.0)"
+    assert f"| CLIP itself | {both} |  |  |" in text
+    assert f"| +10.0<br>(+7.0 to +13.0) | {MINUS}4.0<br>({MINUS}7.0 to {MINUS}1.0) |" in text
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+    assert "None" not in text.replace("None: no head", "")

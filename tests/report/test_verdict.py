@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from moclip.base.markdown import NO_VALUE
 from moclip.report.papers import Difference, Measured, Paper
 from moclip.report.verdict import (
     NOT_COMPARABLE,
@@ -255,3 +256,82 @@ def test_departures_compare_values_not_their_spelling() -> None:
     assert "fusion.hidden" not in named
     assert "motion_net.bound_px" not in named
     assert named["motion_net.pretrained"] == ("false", "true")
+
+
+def half_paper(**changes: Any) -> Paper:
+    """A paper of one claim about half of the classes, on the demo."""
+    claim = {
+        **{"statement": "It knows the others", "about": "half", "head": "open_vclip", "half": "unseen", "value": 60.0},
+        **{"unit": "%", "where": "here", "protocol": "none", "needs": ["open_vclip.classes"], **changes},
+    }
+    told = {
+        "title": "Toy",
+        "arxiv": None,
+        "code": None,
+        "dataset": "demo",
+        "mechanism": "m",
+        "switch": {},
+        "left_out": [],
+    }
+    return Paper.model_validate({**told, "settings": {"open_vclip.classes": "base"}, "claims": [claim]})
+
+
+def with_halves(low: float = 58.0, high: float = 62.0) -> dict[str, Any]:
+    """Results of a head that was fitted on some of the classes."""
+    values = summary(["zero_shot"], "demo")
+    values["heads"]["open_vclip"] = copy.deepcopy(values["heads"]["zero_shot"])
+    figure = {"mean": 60.0, "per_split": {"1": 59.0, "2": 60.0, "3": 61.0}, "interval": {"low": low, "high": high}}
+    row = {"model": "open_vclip", **dict.fromkeys(("seen", "unseen", "harmonic_mean"), figure), "minus_first": None}
+    values["heads"]["open_vclip"]["halves"] = {"rows": [row]}
+    return values
+
+
+def of_half(paper: Paper, values: dict[str, Any], classes: str = "base") -> Any:
+    given = params()
+    given["open_vclip"]["classes"] = classes
+    (row,) = judge({"toy": paper}, values, given, {})["toy"].rows
+    return row
+
+
+@pytest.mark.parametrize("half", ["seen", "unseen", "harmonic_mean"])
+def test_a_claim_about_half_of_the_classes_is_judged_by_its_interval(half: str) -> None:
+    row = of_half(half_paper(half=half), with_halves())
+    assert (row.verdict, row.claim.claimed) == (REPRODUCED, "60.0 %")
+    assert row.ours == "60.0 % (58.0\N{EN DASH}62.0), mean over splits 1, 2, 3"
+    assert of_half(half_paper(half=half, value=63.0), with_halves()).verdict == NOT_REPRODUCED
+    assert of_half(half_paper(half=half), with_halves(50.0, 70.0)).verdict == NOT_COMPARABLE
+
+
+def test_a_claim_about_half_of_the_classes_needs_a_head_that_saw_half() -> None:
+    values = with_halves()
+    other = of_half(half_paper(), values, "all")
+    assert (other.verdict, other.why) == (NOT_COMPARABLE, "`open_vclip.classes` all, not base")
+    del values["heads"]["open_vclip"]["halves"]
+    row = of_half(half_paper(), values, "all")
+    assert (row.verdict, row.ours) == (NOT_COMPARABLE, NO_VALUE)
+    assert row.why == "open_vclip was not fitted on some of the classes alone; `open_vclip.classes` all, not base"
+    assert of_half(half_paper(), summary(["zero_shot"], "demo")).verdict == NOT_RUN
+
+
+def test_open_vclips_claims_are_not_comparable_until_their_protocol_is_met() -> None:
+    """On UCF101 with the paper's settings they are judged; each setting that a claim needs takes it away."""
+    paper, values = PAPERS["open_vclip"], with_halves()
+    values |= {"dataset": "ucf101"}
+    met = params()
+    for key, value in paper.settings.items():
+        section, _, name = key.rpartition(".")
+        (met[section] if section else met)[name] = value
+    met["clip"]["patch"] = "released.pth"
+    rows = judge({"open_vclip": paper}, values, met, {})["open_vclip"].rows
+    assert [row.verdict for row in rows] == [NOT_REPRODUCED] * 4
+    for claim, row in zip(paper.claims, rows, strict=True):
+        assert isinstance(claim, Measured)
+        for key in claim.needs:
+            other = copy.deepcopy(met)
+            section, _, name = key.rpartition(".")
+            (other[section] if section else other)[name] = {"splits": [1, 2, 3]}.get(key, "another")
+            trial = judge({"open_vclip": paper}, values, other, {})["open_vclip"]
+            assert trial.rows[rows.index(row)].verdict == NOT_COMPARABLE, key
+    on_demo = judge({"open_vclip": paper}, with_halves(), met, {})["open_vclip"]
+    assert {row.verdict for row in on_demo.rows} == {NOT_COMPARABLE}
+    assert on_demo.sentence == "Accuracies: all 4 not comparable (this run used generated demo data)."
