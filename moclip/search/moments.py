@@ -1,16 +1,17 @@
 """A curve of scores over time to the moments of a video that match best. NumPy alone.
 
-A curve has one score for each step of a video, and step i stands for the times [i, i + 1) of the step's length. A span is
-half-open, (start, end) in steps. Of equal scores the earlier step comes first.
+A curve has one score for each step of a video, and step i stands for the times [i, i + 1) of the step's length. A
+span is half-open, (start, end) in steps. Of equal scores the earlier step comes first.
 
 Axes: t step, k centre, n span, d feature.
 
-Source: OneClip-RAG (arXiv 2512.08410) cuts a video into clips by the curve of its likeness to a query: peaks are centres of
-clips, the valleys between are their boundaries, and the maximum in a clip is its score. Its code takes a softmax over time
-first and lets neighbours on one slope be centres; here the softmax is the rule `published` alone.
+Source: OneClip-RAG (arXiv 2512.08410) cuts a video into clips by the curve of its likeness to a query: peaks are
+centres of clips, the valleys between are their boundaries, and the maximum in a clip is its score. Its code takes a
+softmax over time first and lets neighbours on one slope be centres; here the softmax is the rule `published` alone.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,9 +19,9 @@ import numpy as np
 from moclip.base.errors import ParamsError
 
 Rule = Literal["query", "maxima", "threshold", "shots", "uniform", "published"]
-"""How a video is cut: `query` by the deepest peaks of the curve, `maxima` by its highest distinct maxima, `threshold` where
-it passes Otsu's threshold, `shots` where neighbouring pictures differ, `uniform` evenly, `published` as `query` on the softmax
-of the curve."""
+"""How a video is cut: `query` by the deepest peaks of the curve, `maxima` by its highest distinct maxima, `threshold`
+where it passes Otsu's threshold, `shots` where neighbouring pictures differ, `uniform` evenly, `published` as `query`
+on the softmax of the curve."""
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 QUERY_RULES: tuple[Rule, ...] = ("query", "maxima", "threshold")
@@ -76,12 +77,11 @@ def maxima(curve: np.ndarray, count: int) -> np.ndarray:
 def boundaries(curve: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The last step of the left clip for each two neighbouring centres, int64 (k - 1,).
 
-    The boundary of a < b is the step j that maximises the drops from a down to j and from b down to j. Their sums telescope to
-    s_a + s_b - 2 s_j, so it is the lowest step behind a, b included; a itself where b is the next step.
+    The boundary of a < b is the step j that maximises the drops from a down to j and from b down to j. Their sums
+    telescope to s_a + s_b - 2 s_j, so it is the lowest step behind a, b included; a itself where b is the next step.
     """
     values = np.asarray(curve, dtype=np.float64)
-    pairs = zip(at[:-1], at[1:], strict=True)
-    lowest = [a if b == a + 1 else a + 1 + int(np.argmin(values[a + 1 : b + 1])) for a, b in pairs]
+    lowest = [a if b == a + 1 else a + 1 + int(np.argmin(values[a + 1 : b + 1])) for a, b in pairwise(at)]
     return np.array(lowest, dtype=np.int64)
 
 
@@ -122,7 +122,8 @@ def chunks(curve: np.ndarray, count: int, rule: Rule = "query", features: np.nda
         features: Of the steps (t, d), which `shots` cuts by.
 
     Raises:
-        ParamsError: the curve is empty or not finite, `count` is below 1, the rule is unknown, or `shots` has no features.
+        ParamsError: the curve is empty or not finite, `count` is below 1, the rule is unknown, or `shots` has no
+            features.
 
     >>> chunks(np.array([0.1, 0.9, 0.1, 0.1, 0.8, 0.2]), 2).tolist()
     [[0, 3], [3, 6]]
@@ -184,8 +185,8 @@ def retrieve(spans: np.ndarray, scores: np.ndarray, merge: int = 1) -> tuple[np.
     Args:
         spans: Half-open, ascending, none over another.
         scores: One a span.
-        merge: Of so many of the best, those that touch become one, with the score of the best of them; it stays ahead of
-            all others.
+        merge: Of so many of the best, those that touch become one, with the score of the best of them; it stays ahead
+            of all others.
 
     Raises:
         ParamsError: `merge` is below 1, or there is not one score a span.

@@ -1,7 +1,7 @@
 """Frames of a video at a constant rate, whatever its own, kept during a pass that is made for something else.
 
-Step i stands for the times [i, i + 1) x `every_s` from the first frame on, and its picture is the one shown at its centre.
-"""
+Step i stands for the times [i, i + 1) x `every_s` from the first frame on, and its picture is the one shown at its
+centre."""
 
 import math
 from collections.abc import Callable
@@ -42,8 +42,8 @@ def constant_rate(frames: int, fps: float, every_s: float) -> np.ndarray:
 class ConstantRate:
     """Keeps pictures at a constant rate; a `moclip.video.decode.Watcher`.
 
-    Time comes from the frames' own stamps, so that a variable rate is no matter; a frame without one follows the last at the
-    stated rate. Each picture goes to `take` when it is seen, and none is held.
+    Time comes from the frames' own stamps, so that a variable rate is no matter; a frame without one follows the last
+    at the stated rate. Each picture goes to `take` when it is seen, and none is held.
 
     Attributes:
         picture_of: Number of the picture of each step; one picture may be shown for several steps.

@@ -77,8 +77,8 @@ def test_chunks_cover_every_step_once_whatever_the_curve(rule: moments.Rule) -> 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_constant_added_to_a_curve_changes_no_moment(rule: moments.Rule) -> None:
     rng = np.random.default_rng(4)
-    for curve in curves(5)[:200]:
-        curve, features = np.round(curve * 64) / 64, rng.random((len(curve), 4))  # sums that are exact
+    for rough in curves(5)[:200]:
+        curve, features = np.round(rough * 64) / 64, rng.random((len(rough), 4))  # sums that are exact
         for shift in (0.5, -2.0, 16.0):
             one, other = (chunks(each, 4, rule, features) for each in (curve, curve + shift))
             np.testing.assert_array_equal(one, other)
