@@ -14,6 +14,7 @@ from moclip.params.frames import FramesParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Related, Seed, Splits
+from moclip.params.search import SearchParams
 from moclip.params.section import validated
 
 MODELS: dict[str, Any] = {
@@ -27,6 +28,7 @@ MODELS: dict[str, Any] = {
     "demo_clip": DemoClipParams,
     "related": Related,
     "frames": FramesParams,
+    "search": SearchParams,
     "evaluate": EvaluateParams,
     "compute": ComputeParams,
 }

@@ -1,4 +1,4 @@
-"""The motion of a video of any length, run by run: its fields at chosen frames, and its statistics. NumPy alone.
+"""The motion of a video of any length, run by run: its fields at chosen frames, and its statistics.
 
 Axes: t frame, n point (frame that was asked for), gh and gw cells down and across, s statistic.
 """

@@ -60,7 +60,6 @@ NUMPY_ONLY = (
     "moclip/results/intervals.py",
     "moclip/heads/selection.py",
     "moclip/search/moments.py",
-    "moclip/search/trail.py",
 )
 LIGHT_SCIPY = ("scipy",)  # scipy.special alone: quantiles of distributions
 ALSO = {"moclip/results/metrics.py": LIGHT_SCIPY, "moclip/results/intervals.py": LIGHT_SCIPY}
