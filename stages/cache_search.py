@@ -18,8 +18,8 @@ def main() -> None:
     clip, search = section("clip", ClipParams), section("search", SearchParams)
     if clip.precomputed is not None:
         raise ParamsError(
-            "clip.precomputed: it has one feature a video, and search needs the network; name weights by clip.pretrained "
-            "or clip.checkpoint, or set related: []"
+            "clip.precomputed: it has one feature a video, and search needs the network; name weights by "
+            "clip.pretrained or clip.checkpoint, or set related: []"
         )
     hardware = section("compute", ComputeParams)
     encoder = load_encoder(args.model, Compute.of(hardware))

@@ -89,7 +89,7 @@ def cache_at_rate(
     """Write the store of what `Encoder.images` gives at a constant rate, `moclip.video.rate.constant_rate`.
 
     It has the arrays `points` and `global`, as that of `cache_frames`, whose arguments and errors it has too; a video
-    has as many rows as it has steps of `every_s` seconds. """
+    has as many rows as it has steps of `every_s` seconds."""
     points = {video.id: constant_rate(video.frames, video.fps, every_s) for video in videos}
     encode = partial(_encoded, lambda batch: encoder.images(batch).astype(np.float16), batch_images)
     _cache(encode, "global", videos, points, root, work, out, {**provenance, **made_at(every_s)})

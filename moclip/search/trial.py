@@ -292,7 +292,7 @@ def likeness(film: Film, example: str, seen: Features, by: str) -> np.ndarray:
     """How like a clip each step of a film is, (t,): see `moclip.search.ask.like_curves`."""
     if by == "both":
         parts = [likeness(film, example, seen, way) for way in ("clip", "motion")]
-        mean: np.ndarray = sum((part - part.mean()) / (part.std() or 1.0) for part in parts) / len(parts)  # type: ignore[assignment]
+        mean: np.ndarray = sum((part - part.mean()) / (part.std() or 1.0) for part in parts) / len(parts)
         return mean
     values, asked = (seen.of(by, ids).astype(np.float64) for ids in (film.ids, [example]))
     if by == "clip":
