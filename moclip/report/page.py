@@ -53,7 +53,7 @@ class ReportData:
     histories: by head, then split, of the heads that are trained;
     audit: as of `moclip.data.audit.Audit.summary`;
     contact_sheet: its address relative to the report, None without;
-    digests: by file; versions: by package.
+    digests: by file; versions: by package; search: as the stage of that name writes it, None where it was not run.
     """
 
     summary: Json
@@ -67,6 +67,7 @@ class ReportData:
     contact_sheet: str | None
     digests: Mapping[str, str]
     versions: Mapping[str, str]
+    search: Json | None = None
 
 
 def trained(by_split: Mapping[int, Sequence[Epoch]]) -> bool:
@@ -144,6 +145,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         audit=data.audit,
         contact_sheet=data.contact_sheet,
         epochs_kept=epochs_kept(heads, data.params),
+        search=data.search,
         figures=figures,
         params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
         digests=sorted(data.digests.items()),
@@ -287,5 +289,7 @@ def _that_matter(params: Json) -> Json:
         unread.add("demo")
     if params["clip"]["model"] != "demo":
         unread.add("demo_clip")
+    if not params["related"]:
+        unread.add("search")
     kept = {key: value for key, value in params.items() if key not in unread}
     return {**kept, "data": {k: v for k, v in params["data"].items() if k != "root"}}
