@@ -145,12 +145,20 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         audit=data.audit,
         contact_sheet=data.contact_sheet,
         epochs_kept=epochs_kept(heads, data.params),
-        search=data.search,
+        search=_search(data),
         figures=figures,
         params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
         digests=sorted(data.digests.items()),
         versions=sorted(data.versions.items()),
     )
+
+
+def _search(data: ReportData) -> str:
+    """The section on moments in long videos; nothing where none were searched."""
+    if data.search is None:
+        return ""
+    level = f"{data.summary['confidence_pct']:g} %"
+    return render("search.md.j2", search=data.search, level=level, source=data.params["data"]["source"])
 
 
 def _breakdown(data: ReportData) -> Json | None:
