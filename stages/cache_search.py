@@ -8,7 +8,7 @@ from moclip.data.manifest import read_manifest
 from moclip.params.clip import ClipParams
 from moclip.params.compute import ComputeParams
 from moclip.params.data import DataParams
-from moclip.params.search import SearchParams
+from moclip.params.frames import SearchParams
 from moclip.training.device import Compute
 from stages._entry import arguments, data_root, run, section, work_directory
 

@@ -16,8 +16,8 @@ from moclip.heads.registry import module_of
 from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
+from moclip.params.frames import SearchParams
 from moclip.params.run import Seed, Splits
-from moclip.params.search import SearchParams
 from moclip.search import trial
 from moclip.search.films import Film, compose
 from moclip.search.timeline import field_features

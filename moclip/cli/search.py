@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "moments.json"
 _SHOWN_STEM = 60  # characters of a video's name in the names of its cuts
+_EARLY_S = 0.01  # earlier than this is worth a word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--chunks",
         choices=RULES,
         default="threshold",
-        help="how videos are cut; see docs/search.md (default threshold)",
+        help="how videos are cut; see below (default threshold)",
     )
     parser.add_argument("--chunk", type=float, default=10.0, metavar="S", help="seconds of a chunk (default 10)")
     parser.add_argument("--merge", type=model.positive, default=1, help="best chunks that become one where they touch")
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cut", type=Path, metavar="DIR", help="write the moments as files, without re-encoding")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw the moments and the score over time")
     parser.add_argument("--cache", type=Path, default=PLACES.work / "search", help="what was seen of videos before")
+    parser.epilog = (
+        "Chunks: threshold (where the score passes Otsu's threshold), query (at the deepest peaks of the score, with valleys "
+        "between them), maxima (at its highest distinct maxima), shots (where the picture changes), uniform (evenly), "
+        "published (as query, on the softmax over time, as OneClip-RAG's code does: too short). The score is a cosine for "
+        "words, a log-probability for --class, a likeness for --like. Of a video that was seen before no frame is decoded."
+    )
 
 
 @dataclass(frozen=True)
@@ -200,15 +207,36 @@ class _Search:
         own = self.shelf.digest(self.example.video)
         for video, curve in curves.items():
             if self.shelf.digest(video) == own:
-                curve[self.example.steps] = curve.min()
+                steps, half = self.example.steps, len(self.example.steps) // 2  # windows that hold half of it
+                curve[max(0, int(steps[0]) - half) : int(steps[-1]) + half + 1] = curve.min()
         return curves
 
 
-def _cut(folder: Path, title: str, seen: Mapping[Path, "Timeline"], found: Sequence["Moment"]) -> dict[int, str]:
+@dataclass(frozen=True)
+class _Written:
+    """What became of a moment's file: its name and where it begins, or why there is none."""
+
+    file: str | None
+    start_s: float
+    why_not: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"file": self.file, "begins_s": round(self.start_s, 3)} if self.file else {"not_cut": self.why_not}
+
+    def words(self, moment: "Moment") -> str:
+        """For a table."""
+        if self.file is None:
+            return "not cut, see above"
+        early = moment.start_s - self.start_s
+        return self.file + (f" (begins {early:.2f} s earlier, at a key frame)" if early >= _EARLY_S else "")
+
+
+def _cut(folder: Path, title: str, seen: Mapping[Path, "Timeline"], found: Sequence["Moment"]) -> dict[int, _Written]:
     """Write moments as files; by rank what was written, or why nothing could be."""
     from moclip.base.outputs import write_manifest, writing_directory
 
-    said: dict[int, str] = {}
+    said: dict[int, _Written] = {}
     with writing_directory(folder, MANIFEST, [moment.video for moment in found]) as temporary:
         for rank, moment in enumerate(found, start=1):
             said[rank] = _cut_one(temporary, rank, moment, seen[moment.video])
@@ -217,7 +245,7 @@ def _cut(folder: Path, title: str, seen: Mapping[Path, "Timeline"], found: Seque
     return said
 
 
-def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> str:
+def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> _Written:
     from moclip.base.errors import VideoError
     from moclip.video.cut import cut, ending_of, remedy
 
@@ -229,15 +257,14 @@ def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> str
         out = folder / f"{name}{ending_of(moment.video)}"
         made = cut(moment.video, span, out, seen.start_s)
     except VideoError as error:
-        said = f"not cut: {error}; `{remedy(moment.video, span, f'{name}.mp4')}` does it by re-encoding"
-        log.warning("%s", said)
-        return said
-    early = moment.start_s - made.start_s
-    return out.name + (f" (begins {early:.2f} s earlier, at a key frame)" if early >= 0.01 else "")
+        why = f"{error}; `{remedy(moment.video, span, f'{name}.mp4')}` does it by re-encoding"
+        log.warning("moment %d: %s", rank, why)
+        return _Written(None, moment.start_s, why)
+    return _Written(out.name, made.start_s)
 
 
-def _facts(rank: int, moment: "Moment", written: Mapping[int, str]) -> dict[str, Any]:
-    cut = {"cut": written[rank]} if rank in written else {}
+def _facts(rank: int, moment: "Moment", written: Mapping[int, _Written]) -> dict[str, Any]:
+    cut = {"cut": written[rank].facts()} if rank in written else {}
     return {
         "rank": rank,
         "video": str(moment.video),
@@ -250,7 +277,7 @@ def _facts(rank: int, moment: "Moment", written: Mapping[int, str]) -> dict[str,
 
 
 def _as_json(
-    question: _Question, found: Sequence["Moment"], written: Mapping[int, str], failures: Sequence[str]
+    question: _Question, found: Sequence["Moment"], written: Mapping[int, _Written], failures: Sequence[str]
 ) -> dict[str, Any]:
     return {
         "question": question.title,
@@ -260,7 +287,7 @@ def _as_json(
     }
 
 
-def _text(question: _Question, found: Sequence["Moment"], written: Mapping[int, str]) -> str:
+def _text(question: _Question, found: Sequence["Moment"], written: Mapping[int, _Written]) -> str:
     from moclip.base.markdown import NO_VALUE, aligned
     from moclip.search.sheet import clock
 
@@ -272,7 +299,7 @@ def _text(question: _Question, found: Sequence["Moment"], written: Mapping[int, 
             f"{clock(one.start_s)}-{clock(one.end_s)}",
             f"{one.score:.4f}",
             NO_VALUE if one.motion_px is None else f"{one.motion_px:.2f}",
-            *([written[rank]] if rank in written else []),
+            *([written[rank].words(one)] if rank in written else []),
         ]
         for rank, one in enumerate(found, start=1)
     ]

@@ -10,11 +10,10 @@ from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
-from moclip.params.frames import FramesParams
+from moclip.params.frames import FramesParams, SearchParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Related, Seed, Splits
-from moclip.params.search import SearchParams
 from moclip.params.section import validated
 
 MODELS: dict[str, Any] = {

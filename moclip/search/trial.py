@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 from moclip.base.errors import DataError
 from moclip.heads.fitted import Fitted
 from moclip.heads.registry import HEADS
-from moclip.params.search import SearchParams
+from moclip.params.frames import SearchParams
 from moclip.results.intervals import Bootstrap
 from moclip.search.films import Film, Run
 from moclip.search.moments import (

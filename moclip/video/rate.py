@@ -27,14 +27,16 @@ def check_every(every_s: float) -> None:
 def constant_rate(frames: int, fps: float, every_s: float) -> np.ndarray:
     """Which frame is shown at the centre of each step of a video of one rate, ascending int64 (t,); one at least.
 
-    A last step that the video fills by less than half is left out.
+    A last step that the video fills by less than half is left out; a video shorter than that has its first frame.
 
     >>> constant_rate(10, 10.0, 0.4).tolist()
     [2, 6]
     """
     check_every(every_s)
     rate = fps or _USUAL_FPS
-    steps = max(1, math.floor(frames / rate / every_s + 0.5 - _ROUNDING_S))
+    steps = math.floor(frames / rate / every_s + 0.5 - _ROUNDING_S)
+    if not steps:
+        return np.zeros(1, dtype=np.int64)
     shown = np.floor((np.arange(steps) + 0.5) * every_s * rate + _ROUNDING_S).astype(np.int64)
     return np.minimum(shown, frames - 1)
 
