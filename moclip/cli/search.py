@@ -53,10 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw the moments and the score over time")
     parser.add_argument("--cache", type=Path, default=PLACES.work / "search", help="what was seen of videos before")
     parser.epilog = (
-        "Chunks: threshold (where the score passes Otsu's threshold), query (at the deepest peaks of the score, with valleys "
-        "between them), maxima (at its highest distinct maxima), shots (where the picture changes), uniform (evenly), "
-        "published (as query, on the softmax over time, as OneClip-RAG's code does: too short). The score is a cosine for "
-        "words, a log-probability for --class, a likeness for --like. Of a video that was seen before no frame is decoded."
+        "Chunks: threshold (where the score passes Otsu's threshold), query (at the deepest peaks of the score, with "
+        "valleys between them), maxima (at its highest distinct maxima), shots (where the picture changes), uniform "
+        "(evenly), published (as query, on the softmax over time, as OneClip-RAG's code does: too short). The score is "
+        "a cosine for words, a log-probability for --class, a likeness for --like. A video that was seen before is not "
+        "decoded again."
     )
 
 

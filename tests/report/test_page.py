@@ -364,3 +364,32 @@ def test_videos_that_are_all_alike_are_said_to_be(tmp_path: Path) -> None:
     drawn = draw(given, tmp_path)
     assert "encoders" not in drawn
     assert "nothing there can tell the classes apart" in report_page(given, drawn)
+
+
+def searched() -> dict[str, Any]:
+    """What the stage `search` writes, in small."""
+    of = {"mean": 50.0, "per_split": {"1": 50.0}, "interval": {"low": 40.0, "high": 60.0}}
+    metrics = dict.fromkeys(("r1_30", "r1_50", "r1_70", "miou", "kept"), of)
+    chosen = {"chosen": {"1": "threshold", "2": "query, best 4 merged"}}
+    return {
+        **{"every_s": 0.16, "queries": {"1": 36}, "films": {"1": 3}, "minutes": {"1": 3.46}, "left_out": {"1": 0}},
+        "rows": [{"name": "query", "title": "query", **chosen, **metrics}],
+        "differences": {"query_minus_uniform": metrics, "query_minus_shots": metrics},
+        "by_example": [{"target": "same class", "by": "motion", **chosen, **metrics}],
+    }
+
+
+def test_a_search_has_a_table_of_its_own_and_no_place_without_one(tmp_path: Path) -> None:
+    given = report_data(list(MEANS), dataset="demo")
+    without = report_page(given, draw(given, tmp_path))
+    text = report_page(replace(given, search=searched()), draw(given, tmp_path))
+    assert "Moments in long videos" not in without
+    assert "`search.every_s`" not in without
+    assert "36 in 3 videos of 3.46 minutes in all (split 1)." in text
+    assert "| query | 50.0<br>(40.0\N{EN DASH}60.0) |" in text
+    assert "threshold; query, best 4 merged |" in text
+    assert "| query \N{MINUS SIGN} uniform |" in text
+    assert "| same class | motion |" in text
+    assert "two\n  classes share" in text
+    elsewhere = replace(given, search=searched(), params={**given.params, "data": {"source": "ucf101", "root": "x"}})
+    assert "classes share" not in report_page(elsewhere, draw(given, tmp_path))
