@@ -32,7 +32,7 @@ By = Literal["clip", "motion", "both"]
 
 log = logging.getLogger(__name__)
 
-_SPAN = re.compile(r"(?P<file>.+):(?P<start>[\d.:]+)-(?P<end>[\d.:]+)")
+_SPAN = re.compile(r"(?P<file>.+?):(?P<start>[\d.:]+)-(?P<end>[\d.:]+)")
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _NEAR = 3  # names that are offered for one that is unknown
 

@@ -115,7 +115,7 @@ def test_a_class_is_scored_by_the_trained_head_on_both_streams(
     theirs = {int(span[0]): score for span, score in zip(spans, scores, strict=True)}
     assert mine.keys() == theirs.keys()
     # The barely trained head tells little apart, and motion differs where a clip begins: there its trace begins anew.
-    np.testing.assert_allclose([mine[start] for start in theirs], list(theirs.values()), atol=0.35)
+    assert np.corrcoef([mine[start] for start in theirs], list(theirs.values()))[0, 1] > 0.9
 
 
 def test_every_step_of_a_second_question_comes_from_what_is_kept(

@@ -397,7 +397,10 @@ def searched() -> dict[str, Any]:
     chosen = {"chosen": {"1": "threshold", "2": "query, best 4 merged"}}
     return {
         **{"every_s": 0.16, "queries": {"1": 36}, "films": {"1": 3}, "minutes": {"1": 3.46}, "left_out": {"1": 0}},
-        "rows": [{"name": "query", "title": "query", **chosen, **metrics}],
+        "rows": [
+            {"name": "query", "title": "query", **chosen, **metrics},
+            {"name": "uniform", "title": "even chunks", **chosen, **metrics},
+        ],
         "differences": {"query_minus_uniform": metrics, "query_minus_shots": metrics},
         "by_example": [{"target": "same class", "by": "motion", **chosen, **metrics}],
     }
@@ -410,6 +413,8 @@ def test_a_search_has_a_table_of_its_own_and_no_place_without_one(tmp_path: Path
     assert "Moments in long videos" not in without
     assert "`search.every_s`" not in without
     assert "36 in 3 videos of 3.46 minutes in all (split 1)." in text
+    assert "50.0 R1 at IoU 0.5<br>(40.0\N{EN DASH}60.0) | +50.0 (+40.0 to +60.0) over even chunks" in text
+    assert "*not run* | `moclip preset related`" in without
     assert "| query | 50.0<br>(40.0\N{EN DASH}60.0) |" in text
     assert "threshold; query, best 4 merged |" in text
     assert "| query \N{MINUS SIGN} uniform |" in text
