@@ -5,9 +5,10 @@ different H.264 vectors from run to run; parallel work goes over files (`moclip.
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -95,8 +96,8 @@ class Watcher(Protocol):
     def expect(self, frames: int) -> None:
         """Told before the pass how many frames are stated."""
 
-    def see(self, index: int, frame: Any) -> None:
-        """Shown every frame of the pass, PyAV's `VideoFrame`; it must not be held."""
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass: how to get its picture, and PyAV's `VideoFrame`, which must not be held."""
 
 
 class Middle:
@@ -114,10 +115,10 @@ class Middle:
         """Told before the pass how many frames are stated."""
         self._likely = {middle_frame(max(1, count)) for count in (frames - 1, frames, frames + 1)}
 
-    def see(self, index: int, frame: Any) -> None:
-        """Shown every frame of the pass."""
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass, and how to get its picture."""
         if index in self._likely:
-            self._kept[index] = frame.to_ndarray(format="rgb24")
+            self._kept[index] = picture()
 
     def picture(self, path: Path, frames: int) -> np.ndarray:
         """The middle one of the `frames` that were seen, uint8 (h, w, 3), as `read_frames` gives it."""
@@ -255,7 +256,7 @@ class _Video:
             for frame in packet.decode():
                 self._check(frame, count)
                 if self.middle is not None:
-                    self.middle.see(count, frame)
+                    self.middle.see(count, partial(frame.to_ndarray, format="rgb24"), frame)
                 count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay

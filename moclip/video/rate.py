@@ -70,8 +70,8 @@ class ConstantRate:
     def expect(self, frames: int) -> None:
         """Nothing hangs on how many frames are stated."""
 
-    def see(self, index: int, frame: Any) -> None:
-        """Shown every frame of the pass, in order."""
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass, in order."""
         time, length = self._at(index, frame)
         self.frames, self.duration_s = index + 1, time + length
         self._steps.append(int((time + _ROUNDING_S) / self.every_s))
@@ -84,7 +84,7 @@ class ConstantRate:
                 break
         if missed or index == 0 or self._centre < time + length - _ROUNDING_S:
             self.points.append(index)
-            self.take(frame.to_ndarray(format="rgb24"))
+            self.take(picture())
             while self._centre < time + length - _ROUNDING_S:
                 self.picture_of.append(len(self.points) - 1)
 
