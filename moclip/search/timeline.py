@@ -5,6 +5,7 @@ Memory does not grow with the video but for what is kept of a step: its features
 Axes: t step, p picture (one may be shown for several steps), d feature, s statistic.
 """
 
+import gc
 import io
 import logging
 import tempfile
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+LOOKS_PER_S = 6.0  # frames whose motion enters the plain statistics; one a step at least
 BATCH_PICTURES = 32
 BATCH_BYTES = 48 << 20  # of pictures that wait for CLIP: five of 4K
 THUMBNAIL_PX = (192, 108)
 _JPEG_QUALITY = 82
+_COLLECT_ALL = 64  # runs of motion between whole collections
 
 
 @dataclass(frozen=True)
@@ -201,14 +204,20 @@ class _Motion:
         self._is_read = False
 
     def follow(self, runs: Iterator[Any], rate: ConstantRate) -> None:
-        trail, described = Trail(self.params), 0
+        trail, described, turn = Trail(self.params), 0, 0
+        stride = max(1, round(min(1 / LOOKS_PER_S, rate.every_s) / rate.nominal_s))
         for run in runs:
             trail.add(run)
-            self._add(statistics(trail.each()), rate.steps_of(len(run.state)))
+            steps = rate.steps_of(len(run.state))
+            some = np.arange(trail.end - len(steps), trail.end) % stride == 0
+            if some.any():
+                self._add(statistics(trail.each(some)), steps[some])
             points = np.array([point for point in rate.points[described:] if point < trail.end], dtype=np.int64)
             if self.network is not None and len(points):
                 self._features.append(field_features(self.network, trail.fields(points)))
             described += len(points)
+            turn += 1
+            gc.collect(2 if turn % _COLLECT_ALL == 0 else 1)  # frames that outlived a young collection
         self._is_read = True
 
     def _add(self, values: np.ndarray, steps: np.ndarray) -> None:

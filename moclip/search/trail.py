@@ -76,11 +76,11 @@ class Trail:
         assert self.grid is not None, "a run comes before its fields"
         return field_at(self.grid, points - self.first, self.motion.accumulate, self.motion.window_frames or 1)
 
-    def each(self) -> np.ndarray:
-        """Each frame's own motion in the last run, float32 (t, 2, gh, gw) in px a frame."""
+    def each(self, some: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Each frame's own motion in the last run, or in some of its frames, float32 (t, 2, gh, gw) in px a frame."""
         assert self.grid is not None, "a run comes before its fields"
         t = len(self.grid.mv)
-        return field_at(self.grid, np.arange(t - self._new, t))
+        return field_at(self.grid, np.arange(t - self._new, t)[some])
 
 
 def statistics(fields_px: np.ndarray) -> np.ndarray:

@@ -82,7 +82,8 @@ def test_a_timeline_has_the_mean_motion_of_each_step(film: Path) -> None:
     assert seen.clip.shape == (7, 0)
     energy = motion_energy(field_at(read_grid(film, MotionOptions(8, "both")), np.arange(90)))
     steps = (np.arange(90) / 25 + 1e-6) // 0.5
-    expected = [energy[steps == step].mean() for step in range(7)]
+    looked = np.arange(90) % 4 == 0  # six a second
+    expected = [energy[looked & (steps == step)].mean() for step in range(7)]
     np.testing.assert_allclose(seen.speed_px, expected, rtol=1e-5)
     assert seen.times((0, 2)) == (0.0, 1.0)
     assert seen.times((5, 7)) == (2.5, 3.6)
