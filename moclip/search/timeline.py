@@ -204,9 +204,9 @@ class _Motion:
         self._is_read = False
 
     def follow(self, runs: Iterator[Any], rate: ConstantRate) -> None:
-        trail, described, turn = Trail(self.params), 0, 0
+        trail, described = Trail(self.params), 0
         stride = max(1, round(min(1 / LOOKS_PER_S, rate.every_s) / rate.nominal_s))
-        for run in runs:
+        for turn, run in enumerate(runs, start=1):
             trail.add(run)
             steps = rate.steps_of(len(run.state))
             some = np.arange(trail.end - len(steps), trail.end) % stride == 0
@@ -216,7 +216,6 @@ class _Motion:
             if self.network is not None and len(points):
                 self._features.append(field_features(self.network, trail.fields(points)))
             described += len(points)
-            turn += 1
             gc.collect(2 if turn % _COLLECT_ALL == 0 else 1)  # frames that outlived a young collection
         self._is_read = True
 
