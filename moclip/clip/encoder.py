@@ -1,5 +1,6 @@
 """CLIP as a directory of files, and the encoder together with its preprocessing."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,22 @@ class Encoder:
         tokens = self.compute.tensor(self.tokenize(list(texts)))
         with self.compute.autocast():
             return self._finite(self.model.backbone.encode_text(tokens), "text")
+
+    def read_part(self, text: str) -> str:
+        """As much of a text, from its start, as the text tower reads: what stands behind changes none of its tokens."""
+        if not self._is_cut(text, text[:-1]):
+            return text
+        words = text.split()
+        read = bisect_left(range(len(words) + 1), True, key=lambda n: self._is_cut(text, " ".join(words[:n])))
+        part = " ".join(words[:read])
+        while part and self._is_cut(text, part[:-1]):
+            part = part[:-1]
+        return part
+
+    def _is_cut(self, text: str, part: str) -> bool:
+        """Whether a text reads as its beginning `part` does."""
+        whole, begun = self.tokenize([text, part])
+        return bool(torch.equal(whole, begun))
 
     def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
         """One unit vector per class, (k, d): the mean of its prompts' features, normalised.

@@ -144,6 +144,40 @@ class Difference(Measured):
         return self
 
 
+class Retrieval(Claim):
+    """Moments found by one way of searching over those found by another: `metric` in points lies `above` a bound.
+
+    `row` and `minus` are rows of the search's table. `dataset` is of this claim alone, where it is not the paper's.
+    """
+
+    about: Literal["retrieval"]
+    row: Literal["query", "query_fusion"]
+    minus: Literal["uniform", "shots", "published", "query", "query_clip_probe"]
+    metric: Literal["r1_30", "r1_50", "r1_70", "miou", "kept"]
+    above: float
+    unit: Literal["points"]
+    dataset: Text | None = None
+
+    @property
+    def claimed(self) -> str:
+        """The bound, in points."""
+        return f"above {self.above:+g} points".replace("+0 ", "0 ").replace("-", "\N{MINUS SIGN}")
+
+
+class Elsewhere(Claim):
+    """A figure that nothing here can be held against; `lacks` says what would be needed."""
+
+    about: Literal["elsewhere"]
+    value: float
+    unit: Text
+    lacks: Text
+
+    @property
+    def claimed(self) -> str:
+        """The figure with its unit."""
+        return f"{self.value:g} {self.unit}"
+
+
 class FeatureFusion(Section):
     """An MLP on one frame's CLIP feature and the mean feature of a motion network's inputs.
 
@@ -193,7 +227,9 @@ class Paper(Section):
     left_out: list[Text]
     settings: dict[str, Any] = Field(default_factory=dict)
     costs: Annotated[FeatureFusion | TemporalDecoder, Field(discriminator="network")] | None = None
-    claims: list[Annotated[Accuracy | OfHalf | Difference | Count, Field(discriminator="about")]] = Field(min_length=1)
+    claims: list[
+        Annotated[Accuracy | OfHalf | Difference | Count | Retrieval | Elsewhere, Field(discriminator="about")]
+    ] = Field(min_length=1)
 
     @property
     def named(self) -> str:
@@ -202,7 +238,7 @@ class Paper(Section):
 
     def dataset_of(self, claim: Claim) -> str:
         """The data set that a claim is about."""
-        return (claim.dataset if isinstance(claim, Measured) else None) or self.dataset
+        return (claim.dataset if isinstance(claim, Measured | Retrieval) else None) or self.dataset
 
 
 def read_papers(directory: Path) -> dict[str, Paper]:

@@ -14,7 +14,7 @@ from typing import Any
 from moclip.base.markdown import NO_VALUE, signed, span
 from moclip.heads.registry import HEADS, MAIN, in_order, related_sets
 from moclip.params.flat import leaves
-from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, OfHalf, Paper
+from moclip.report.papers import Accuracy, Claim, Count, Difference, Elsewhere, Measured, OfHalf, Paper, Retrieval
 from moclip.results.summary import Json, difference_name
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN = "reproduced", "not reproduced", "not comparable", "not run"
@@ -38,6 +38,9 @@ RULES = (
     "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "
     f"within {COST_TOLERANCE_PCT:g} %, by which counters differ.",
+    "**Retrieval** by one way of searching over another is *not run* where the search was not. Else it is judged as a "
+    "difference, on long videos that are composed of the test clips.",
+    "A figure of **another task**, such as the answers of a language model, is *not comparable*.",
 )
 
 
@@ -70,7 +73,9 @@ class Trial:
     departures: list[tuple[str, str, str]]
 
 
-def judge(papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json) -> dict[str, Trial]:
+def judge(
+    papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json, search: Json | None = None
+) -> dict[str, Trial]:
     """Each paper with each of its claims, our figure and a verdict, by `RULES`.
 
     Args:
@@ -78,8 +83,9 @@ def judge(papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json)
         summary: As of `moclip.results.summary.summarize`.
         params: All parameters, nested.
         costs: As of `moclip.report.paper_costs.paper_costs`.
+        search: As the stage `search` writes it; None where it was not run.
     """
-    return {name: _try(paper, summary, params, costs.get(name, {})) for name, paper in papers.items()}
+    return {name: _try(paper, summary, params, costs.get(name, {}), search) for name, paper in papers.items()}
 
 
 def record(trials: Mapping[str, Trial]) -> Json:
@@ -145,9 +151,15 @@ def data_name(dataset: str) -> str | None:
 def in_one_sentence(judged: list[Judged], summary: Json, tested: bool) -> str:
     """The verdict in a sentence or two: accuracies and differences, then the claims that need no data."""
     parts = []
-    for kinds, title in (((Accuracy, OfHalf), "Accuracies"), ((Difference,), "Differences")):
-        if verdicts := [row.verdict for row in judged if isinstance(row.claim, kinds)]:
-            told = not tested and NOT_COMPARABLE in verdicts
+    kinds: tuple[tuple[tuple[type[Claim], ...], str], ...] = (
+        ((Accuracy, OfHalf), "Accuracies"),
+        ((Difference,), "Differences"),
+        ((Retrieval,), "Retrieval"),
+        ((Elsewhere,), "Other tasks"),
+    )
+    for kind, title in kinds:
+        if verdicts := [row.verdict for row in judged if isinstance(row.claim, kind)]:
+            told = not tested and NOT_COMPARABLE in verdicts and kind != (Elsewhere,)
             parts.append(f"{title}: {_counts(verdicts)}{f' (this run used {data_title(summary)})' if told else ''}.")
     if counts := {row.claim.about for row in judged if isinstance(row.claim, Count)}:
         words = {"parameters": "parameters", "cost": "multiply-adds"}
@@ -198,13 +210,20 @@ def nearest_protocol(claim: Count, protocols: list[Json]) -> Json:
     return min(protocols, key=lambda protocol: abs(protocol["gmac"] - claim.value))
 
 
-def _try(paper: Paper, summary: Json, params: Json, costs: Json) -> Trial:
-    rows = [
-        _count(claim, costs) if isinstance(claim, Count) else _measured(paper, claim, summary, params)
-        for claim in paper.claims
-    ]
+def _try(paper: Paper, summary: Json, params: Json, costs: Json, search: Json | None) -> Trial:
+    def judged(claim: Claim) -> Judged:
+        if isinstance(claim, Count):
+            return _count(claim, costs)
+        if isinstance(claim, Elsewhere):
+            return Judged(claim, NO_VALUE, NOT_COMPARABLE, f"needs {claim.lacks}")
+        if isinstance(claim, Retrieval):
+            return _retrieval(paper, claim, summary, search)
+        assert isinstance(claim, Accuracy | Difference), "every kind of claim has its rule"
+        return _measured(paper, claim, summary, params)
+
+    rows = [judged(claim) for claim in paper.claims]
     tested = is_tested(summary, paper.dataset)
-    ran = any(row.verdict != NOT_RUN for row in rows if isinstance(row.claim, Measured))
+    ran = any(row.verdict != NOT_RUN for row in rows if isinstance(row.claim, Measured | Retrieval))
     data, sentence = data_name(paper.dataset) or paper.dataset, in_one_sentence(rows, summary, tested)
     return Trial(paper, rows, sentence, data, tested, ran, departures(paper, params))
 
@@ -293,6 +312,20 @@ def _of_half(claim: OfHalf, paper: Paper, summary: Json) -> tuple[str, Json | No
     return f"{value:.1f} %{bounds}, {of}", interval
 
 
+def _retrieval(paper: Paper, claim: Retrieval, summary: Json, search: Json | None) -> Judged:
+    if search is None:
+        return Judged(claim, NO_VALUE, NOT_RUN, "the search was not run: `moclip preset related`, then `dvc repro`")
+    found = search["differences"][f"{claim.row}_minus_{claim.minus}"][claim.metric]
+    interval = found["interval"]
+    bounds = f" ({span(interval, with_sign=True)})" if interval else ""
+    ours = f"{signed(found['mean'])} points{bounds}, {_over_splits(found['per_split'])}"
+    if not is_tested(summary, paper.dataset_of(claim)):
+        return Judged(claim, ours, NOT_COMPARABLE, data_title(summary))
+    if interval is None:
+        return Judged(claim, ours, NOT_COMPARABLE, "no interval")
+    return Judged(claim, ours, *_on_one_side(claim, interval["low"], interval["high"]))
+
+
 def _over_splits(per_split: Json) -> str:
     splits = ", ".join(per_split)
     return f"mean over splits {splits}" if len(per_split) > 1 else f"split {splits}"
@@ -328,11 +361,12 @@ def _compared(claim: Settled, interval: Json | None) -> tuple[str, str]:
     return REPRODUCED, "the claim lies in our interval"
 
 
-def _on_one_side(claim: Difference, low: float, high: float) -> tuple[str, str]:
+def _on_one_side(claim: Difference | Retrieval, low: float, high: float) -> tuple[str, str]:
     """A claim of direction, by the interval of the difference."""
     if claim.above is not None:
         bound, holds, fails = claim.above, low > claim.above, high <= claim.above
     else:
+        assert isinstance(claim, Difference), "only a difference may lie below"
         assert claim.below is not None, "a direction is one of the two"
         bound, holds, fails = claim.below, high < claim.below, low >= claim.below
     if holds:

@@ -5,11 +5,12 @@ different H.264 vectors from run to run; parallel work goes over files (`moclip.
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import av
 import numpy as np
@@ -79,6 +80,26 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(video.codec, video.width, video.height, video.fps, frames)
 
 
+def glance(path: Path) -> tuple[str, float]:
+    """Codec and frames per second as the headers state them, 0 where they do not; no frame is decoded.
+
+    Raises:
+        VideoError: the file has no video stream that could be decoded here.
+    """
+    with _open(path, {}) as video:
+        return video.codec, video.fps
+
+
+class Watcher(Protocol):
+    """Sees the frames of a pass that is made for something else, so that a video decodes once."""
+
+    def expect(self, frames: int) -> None:
+        """Told before the pass how many frames are stated."""
+
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass: how to get its picture, and PyAV's `VideoFrame`, which must not be held."""
+
+
 class Middle:
     """The middle frame of a video, kept during a pass that is made for something else, so that it decodes once.
 
@@ -94,10 +115,10 @@ class Middle:
         """Told before the pass how many frames are stated."""
         self._likely = {middle_frame(max(1, count)) for count in (frames - 1, frames, frames + 1)}
 
-    def see(self, index: int, frame: Any) -> None:
-        """Shown every frame of the pass."""
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass, and how to get its picture."""
         if index in self._likely:
-            self._kept[index] = frame.to_ndarray(format="rgb24")
+            self._kept[index] = picture()
 
     def picture(self, path: Path, frames: int) -> np.ndarray:
         """The middle one of the `frames` that were seen, uint8 (h, w, 3), as `read_frames` gives it."""
@@ -106,7 +127,7 @@ class Middle:
 
 
 def stream_motion(
-    path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYTES, middle: Middle | None = None
+    path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYTES, middle: Watcher | None = None, whole: bool = True
 ) -> Iterator[MotionVectors]:
     """The motion vectors of a video in runs of frames that hold about `chunk_bytes`, so that memory stays bounded.
 
@@ -118,7 +139,9 @@ def stream_motion(
         path: A video file of one of `VECTOR_CODECS`.
         fast: Skip what only pixels need (transform, loop filter, full size). The vectors are the same, field by field.
         chunk_bytes: Size of a run.
-        middle: Keeps the middle picture; nothing is skipped then, so `fast` has no effect.
+        middle: Keeps pictures; nothing is skipped then, so `fast` has no effect.
+        whole: The runs become one grid in memory, so a video is refused whose grid would be larger than
+            `MAX_GRID_BYTES`, or that has one frame; one that is read run by run may have any number.
 
     Raises:
         VideoError: the codec has no vectors, the file is damaged or too long, or its size changes; this may come after
@@ -134,11 +157,11 @@ def stream_motion(
             run.add(frame)
             del frame  # or the collection in `frames` would find it alive
             count += 1
-            if count > most_frames:
+            if whole and count > most_frames:
                 video.refuse(f"more than {most_frames} frames of this size", "Cut it into clips")
             if run.size >= chunk_bytes * (1 if run.may_end() else MOST_CHUNKS):
                 yield run.take()
-        if count == 1:
+        if whole and count == 1:
             video.refuse("it has one frame, so no motion", "Leave it out of the lists")
         if run.pictures:
             yield run.take()
@@ -175,7 +198,7 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
 
 
 @contextmanager
-def decoding(path: Path, middle: Middle | None = None) -> Iterator[tuple[float, Iterator[Any]]]:
+def decoding(path: Path, middle: Watcher | None = None) -> Iterator[tuple[float, Iterator[Any]]]:
     """Frames per second, and every frame as PyAV's `VideoFrame`; raises as `probe` does, inside the block."""
     with _open(path, {}, middle) as video:
         yield video.fps, video.frames()
@@ -184,7 +207,7 @@ def decoding(path: Path, middle: Middle | None = None) -> Iterator[tuple[float, 
 class _Video:
     """An open file and its first video stream; every problem leaves it as a `VideoError`."""
 
-    def __init__(self, path: Path, container: Any, options: dict[str, str], middle: Middle | None) -> None:
+    def __init__(self, path: Path, container: Any, options: dict[str, str], middle: Watcher | None) -> None:
         self.path = path
         self.middle = middle
         self.container = container
@@ -233,7 +256,7 @@ class _Video:
             for frame in packet.decode():
                 self._check(frame, count)
                 if self.middle is not None:
-                    self.middle.see(count, frame)
+                    self.middle.see(count, partial(frame.to_ndarray, format="rgb24"), frame)
                 count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay
@@ -327,7 +350,7 @@ def _states(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _open(path: Path, options: dict[str, str], middle: Middle | None = None) -> Iterator[_Video]:
+def _open(path: Path, options: dict[str, str], middle: Watcher | None = None) -> Iterator[_Video]:
     """Open a file for decoding."""
     with _container(path) as container:
         yield _Video(path, container, options, middle)

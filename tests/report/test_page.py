@@ -415,3 +415,37 @@ def test_seen_and_unseen_classes_have_a_table_where_a_head_saw_some_alone(tmp_pa
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
     assert "None" not in text.replace("None: no head", "")
+
+
+def searched() -> dict[str, Any]:
+    """What the stage `search` writes, in small."""
+    of = {"mean": 50.0, "per_split": {"1": 50.0}, "interval": {"low": 40.0, "high": 60.0}}
+    metrics = dict.fromkeys(("r1_30", "r1_50", "r1_70", "miou", "kept"), of)
+    chosen = {"chosen": {"1": "threshold", "2": "query, best 4 merged"}}
+    return {
+        **{"every_s": 0.16, "queries": {"1": 36}, "films": {"1": 3}, "minutes": {"1": 3.46}, "left_out": {"1": 0}},
+        "rows": [
+            {"name": "query", "title": "query", **chosen, **metrics},
+            {"name": "uniform", "title": "even chunks", **chosen, **metrics},
+        ],
+        "differences": {"query_minus_uniform": metrics, "query_minus_shots": metrics},
+        "by_example": [{"target": "same class", "by": "motion", **chosen, **metrics}],
+    }
+
+
+def test_a_search_has_a_table_of_its_own_and_no_place_without_one(tmp_path: Path) -> None:
+    given = report_data(list(MEANS), dataset="demo")
+    without = report_page(given, draw(given, tmp_path))
+    text = report_page(replace(given, search=searched()), draw(given, tmp_path))
+    assert "Moments in long videos" not in without
+    assert "`search.every_s`" not in without
+    assert "36 in 3 videos of 3.46 minutes in all (split 1)." in text
+    assert "50.0 R1 at IoU 0.5<br>(40.0\N{EN DASH}60.0) | +50.0 (+40.0 to +60.0) over even chunks" in text
+    assert "*not run* | `moclip preset related`" in without
+    assert "| query | 50.0<br>(40.0\N{EN DASH}60.0) |" in text
+    assert "threshold; query, best 4 merged |" in text
+    assert "| query \N{MINUS SIGN} uniform |" in text
+    assert "| same class | motion |" in text
+    assert "two\n  classes share" in text
+    elsewhere = replace(given, search=searched(), params={**given.params, "data": {"source": "ucf101", "root": "x"}})
+    assert "classes share" not in report_page(elsewhere, draw(given, tmp_path))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from moclip.base.markdown import NO_VALUE
-from moclip.report.papers import Difference, Measured, Paper
+from moclip.report.papers import Difference, Elsewhere, Measured, Paper, Retrieval
 from moclip.report.verdict import (
     NOT_COMPARABLE,
     NOT_REPRODUCED,
@@ -142,7 +142,7 @@ def test_every_paper_on_file_has_a_verdict_whatever_ran() -> None:
         assert trial.sentence
         for row in trial.rows:
             lacks = isinstance(row.claim, Measured) and set(row.claim.heads) - {"zero_shot"}
-            assert (row.verdict == NOT_RUN) == bool(lacks)
+            assert (row.verdict == NOT_RUN) == (bool(lacks) or isinstance(row.claim, Retrieval))
     assert [row.verdict for row in counts(trials["evl"])] == [REPRODUCED, REPRODUCED]
 
 
@@ -335,3 +335,43 @@ def test_open_vclips_claims_are_not_comparable_until_their_protocol_is_met() -> 
     on_demo = judge({"open_vclip": paper}, with_halves(), met, {})["open_vclip"]
     assert {row.verdict for row in on_demo.rows} == {NOT_COMPARABLE}
     assert on_demo.sentence == "Accuracies: all 4 not comparable (this run used generated demo data)."
+
+
+RETRIEVAL = [claim for claim in PAPERS["oneclip_rag"].claims if isinstance(claim, Retrieval)]
+
+
+def searched(low: float, high: float) -> dict[str, Any]:
+    figures = {"mean": (low + high) / 2, "per_split": {"1": 1.0}, "interval": {"low": low, "high": high}}
+    return {"differences": {f"query_minus_{other}": {"r1_50": figures} for other in ("uniform", "shots")}}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ends", "verdict", "why"),
+    [
+        ("ucf101", (2.0, 30.0), REPRODUCED, "our interval lies on the claimed side"),
+        ("ucf101", (-30.0, 0.0), NOT_REPRODUCED, "our interval lies on the other side"),
+        ("ucf101", (-1.0, 2.0), NOT_REPRODUCED, "our interval holds 0"),
+        ("ucf101", (-9.0, 9.0), NOT_COMPARABLE, "our interval is 18.0 points wide and holds 0"),
+        ("demo", (2.0, 30.0), NOT_COMPARABLE, "generated demo data"),
+    ],
+)
+def test_retrieval_is_judged_by_its_paired_difference(
+    dataset: str, ends: tuple[float, float], verdict: str, why: str
+) -> None:
+    values = summary(["zero_shot"], dataset)
+    trial = judge({"p": PAPERS["oneclip_rag"]}, values, params(), {}, searched(*ends))["p"]
+    rows = [row for row in trial.rows if isinstance(row.claim, Retrieval)]
+    assert len(rows) == len(RETRIEVAL) == 2
+    assert {(row.verdict, row.why) for row in rows} == {(verdict, why)}
+    assert trial.ran
+    others = [row for row in trial.rows if isinstance(row.claim, Elsewhere)]
+    assert {row.verdict for row in others} == {NOT_COMPARABLE}
+    assert all("a language model" in row.why for row in others)
+
+
+def test_a_search_that_did_not_run_names_what_runs_it() -> None:
+    trial = judge({"p": PAPERS["oneclip_rag"]}, summary(["zero_shot"]), params(), {})["p"]
+    rows = [row for row in trial.rows if isinstance(row.claim, Retrieval)]
+    assert {row.why for row in rows} == {"the search was not run: `moclip preset related`, then `dvc repro`"}
+    assert not trial.ran
+    assert trial.sentence == "Retrieval: both not run. Other tasks: all 3 not comparable."
