@@ -22,6 +22,8 @@ NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND = (
     "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55",
 )  # fmt: skip
 """More of the kind, after Tol's muted palette, for heads of related papers."""
+CLARET, MOSS, STEEL = "#762A83", "#5AAE61", "#4575B4"
+"""Of networks on motion alone, after ColorBrewer's diverging palettes."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,42 @@ HEADS: Mapping[str, HeadSpec] = {
         has_epochs=True,
         is_servable=True,
         is_of_stream=True,
+    ),
+    "motion_mcl": HeadSpec(
+        title="motion alone, MCL",
+        words="a motion network of its own that first learnt to tell clips and crops apart by what moves (after MCL)",
+        colour=CLARET,
+        module="moclip.heads.motion_only",
+        section="motion_mcl",
+        settings="moclip.params.heads.motion_mcl:MotionMclParams",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        rivals=("motion_only",),
+    ),
+    "motion_vit": HeadSpec(
+        title="motion Transformer",
+        words="a Transformer on the vectors in the place of the motion network",
+        colour=MOSS,
+        module="moclip.heads.motion_only",
+        section="motion_vit",
+        settings="moclip.params.heads.motion_vit:MotionVitParams",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        rivals=("motion_only",),
+    ),
+    "motion_mae": HeadSpec(
+        title="motion Transformer, MAE",
+        words="the same Transformer, which first learnt to name hidden vectors (after VideoMAE V2)",
+        colour=STEEL,
+        module="moclip.heads.motion_only",
+        section="motion_mae",
+        settings="moclip.params.heads.motion_mae:MotionMaeParams",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        rivals=("motion_vit", "motion_only"),
     ),
     "metadata_only": HeadSpec(
         title="metadata alone",
