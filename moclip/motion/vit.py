@@ -116,7 +116,8 @@ def xavier(module: nn.Module) -> None:
     """Weights of a linear layer by Xavier's uniform rule, its bias zero; other modules stay as they are."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def positions(count: int, width: int) -> Tensor:

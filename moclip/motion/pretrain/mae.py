@@ -179,7 +179,7 @@ class MaeBatches:
         self._held: dict[tuple[str, int], Tensor] = {}
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """Batches of an epoch: fields (n, s, c, h, w), hidden and kept tokens (n, l); each video stands several times."""
+        """Batches of an epoch: fields (n, s, c, h, w), hidden and kept tokens (n, l); with each video several times."""
         rng, generator = stream(*self.seed, "masks", epoch), torch_stream(*self.seed, "order", epoch)
         for chosen in shuffled(len(self.ids), self.params.batch_videos, generator):
             ids = [self.ids[place] for place in chosen.tolist()]
