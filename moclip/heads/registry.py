@@ -7,7 +7,7 @@ Data alone, and light: `module` names the file that fits and loads a head, and i
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -46,6 +46,8 @@ class HeadSpec:
         is_servable: Whether it answers for a video by itself, with its own weights and those of its streams.
         is_of_stream: Whether it has no weights of its own: it is the answer of its one stream, of CLIP by the class
             texts, of the motion network by its own classifier.
+        own_network: Whether a motion network of its own is `pretrained` without labels or `plain`; None where it takes
+            the one that all heads share, or none.
     """
 
     title: str
@@ -62,6 +64,7 @@ class HeadSpec:
     is_motion_control: bool = False
     is_servable: bool = False
     is_of_stream: bool = False
+    own_network: Literal["plain", "pretrained"] | None = None
 
 
 MAIN = "fusion"
@@ -103,6 +106,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net",),
         has_epochs=True,
         rivals=("motion_only",),
+        own_network="pretrained",
     ),
     "motion_vit": HeadSpec(
         title="motion Transformer",
@@ -115,6 +119,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net",),
         has_epochs=True,
         rivals=("motion_only",),
+        own_network="plain",
     ),
     "motion_mae": HeadSpec(
         title="motion Transformer, MAE",
@@ -127,6 +132,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net",),
         has_epochs=True,
         rivals=("motion_vit", "motion_only"),
+        own_network="pretrained",
     ),
     "metadata_only": HeadSpec(
         title="metadata alone",

@@ -110,6 +110,8 @@ def test_of_places_that_do_not_suffice_the_best_is_taken(monkeypatch: pytest.Mon
 
 def test_without_a_box_crops_are_anywhere():
     rng = np.random.default_rng(0)
-    centres = np.array([(crop.left + crop.right, crop.top + crop.bottom) for crop in (draw_crop(None, rng) for _ in range(300))])
+    centres = np.array(
+        [(crop.left + crop.right, crop.top + crop.bottom) for crop in (draw_crop(None, rng) for _ in range(300))]
+    )
     assert abs(centres / 2 - 0.5).mean(axis=0).max() < 0.3
     assert (centres / 2).std(axis=0).min() > 0.05
