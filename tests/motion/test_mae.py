@@ -225,7 +225,7 @@ def transformer_of(width: int) -> MotionNet:
 
 
 def test_a_convolution_is_refused_with_the_reason():
-    with pytest.raises(ParamsError, match="method: mae needs motion_net.arch: vit; small cannot leave out"):
+    with pytest.raises(ParamsError, match=r"method: mae needs motion_net\.arch: vit; small cannot leave out"):
         Mae(MotionNet("small", 2, 20.0), settings())
 
 

@@ -222,7 +222,7 @@ def test_batches_follow_from_seed_and_epoch(sampler: FieldSampler):
 
 def test_key_is_the_querys_clip_in_a_crop_of_its_own(sampler: FieldSampler, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("moclip.motion.pretrain.mcl.crop", lambda fields, boxes, mirrored, turn: fields)
-    query, own, second, third, _, order = batch(sampler)
+    query, own, second, _, _, order = batch(sampler)
     assert torch.equal(query, own)
     assert not torch.equal(query, second)
     assert set(order.tolist()) <= {0, 1}
