@@ -5,7 +5,7 @@ A pretraining is kept apart from the training that takes it up: another training
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def train(task: Task) -> None:
         fitted = motion_only.fit(sampler, split, task.seed, live, checkpoint, network=task.network, learnt=learnt)
         features, logits = motion_only.describe(fitted, sampler, split, task.seed)
         with atomic_path(finished(work)) as folder:
-            keep(folder, task.number, fitted, features, logits, split)
+            keep(folder, task, fitted, features, logits, split)
             if learnt is not None:
                 own = split_file(folder / "model", task.number, "")
                 shutil.copyfile(finished(task.work_before()) / HISTORY, own / HISTORY)
@@ -157,11 +157,11 @@ def finished(work: Path) -> Path:
 
 
 def keep(
-    folder: Path, number: int, fitted: motion_only.MotionOnly, features: Features, logits: Features, split: Split
+    folder: Path, task: Task, fitted: motion_only.MotionOnly, features: Features, logits: Features, split: Split
 ) -> None:
     """Write model, features and predictions of one split below `folder`."""
-    fitted.save(split_file(folder / "model", number, ""))
-    write_features(split_file(folder / "features", number, ".npz"), features.ids.tolist(), features.values)
+    fitted.save(split_file(folder / "model", task.number, ""))
+    write_features(split_file(folder / "features", task.number, ".npz"), features.ids.tolist(), features.values)
     facts = {
         "arch": fitted.net.arch,
         "parameters": fitted.cost().parameters,
@@ -169,11 +169,13 @@ def keep(
         "input_macs": fitted.input_macs(),
         "inputs": fitted.inputs,
     }
-    write_json(split_file(folder / "features", number, ".json"), facts)
+    write_json(split_file(folder / "features", task.number, ".json"), facts)
     _, val, test = (split.part(part) for part in PARTS)
     of_test, of_val = (predictions(part, logits.of(part.ids)) for part in (test, val))
-    write_split(folder / "preds", number, of_test, of_val, fitted.history)
-    write_account(folder / "preds", Account.of_motion(facts))
+    write_split(folder / "preds", task.number, of_test, of_val, fitted.history)
+    account = Account.of_motion(facts)
+    shared = task.head not in OWN  # what a report tells of the motion network is of the one that heads share
+    write_account(folder / "preds", account if shared else replace(account, streams={task.head: facts}))
 
 
 def publish(task: Task, model: Path, features: Path | None, preds: Path) -> None:

@@ -1,5 +1,6 @@
 """The stage as DVC runs it: splits side by side give the bytes of one after the other, and nothing is done twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -271,9 +272,12 @@ def test_head_with_a_network_of_its_own_is_what_the_parameters_make_of_motion_on
     small(place, motion_net={"arch": arch}, motion_pretrain={"method": method or "none"})
     (place / ".work").rename(place / "work of the head")
     finished(place, "by parameters")
-    by_parameters = outputs(place, "by parameters")
-    own = outputs(place, "own")
+    by_parameters = dict(outputs(place, "by parameters"))
+    own = dict(outputs(place, "own"))
+    costs = [json.loads(files.pop("preds/cost.json")) for files in (own, by_parameters)]
     assert own == {name: content for name, content in by_parameters.items() if not name.startswith("features/")}
+    assert costs[0].pop("streams")[head] == costs[1].pop("streams")["motion"]
+    assert costs[0] == costs[1]
     assert ("model/split1/pretraining.csv" in own) == (method is not None)
     if method is not None:
         assert len(read_history(place / "own/model/split1/pretraining.csv")) == 3
