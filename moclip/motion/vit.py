@@ -43,8 +43,8 @@ class MotionTransformer(nn.Module):
         if h % self.patch or w % self.patch or s % self.tube:
             raise DataError(
                 f"{s} fields of {h} x {w} cells are no whole number of tubes of {self.tube} fields and patches of "
-                f"{self.patch} x {self.patch} cells; set "
-                "motion_vit.input_px to a multiple of motion_vit.patch, or another patch or tube"
+                f"{self.patch} x {self.patch} cells; "
+                "set motion_vit.input_px to a multiple of motion_vit.patch, or another patch or tube"
             )
         return s // self.tube, h // self.patch, w // self.patch
 

@@ -1,4 +1,7 @@
-"""Motion whose class is the way of a small block, up or down, under a camera that pans anew in every frame."""
+"""Motion whose class is the way of a small block, up or down, under a camera that pans anew in every frame.
+
+How fast the block goes, and how far sideways, is each video's own: what tells a video from others in any of its frames.
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from moclip.motion.store import MotionStore, write_store
 from moclip.video.vectors import FrameState
 
 FRAMES, ROWS, COLUMNS, SIDE = 16, 12, 16, 3
-PAN, OWN = 40, 16  # half pixels
+PAN, OWN = 20, (8, 20)  # half pixels: most of the camera's, least and most of the block's
 CLASSES = ("down", "up")
 
 
@@ -19,7 +22,8 @@ def clip(way: int, seed: int) -> MotionGrid:
     rng = np.random.default_rng(seed)
     mv = np.broadcast_to(rng.integers(-PAN, PAN + 1, (FRAMES, 1, 1, 2)), (FRAMES, ROWS, COLUMNS, 2)).copy()
     row, column = rng.integers(1, ROWS - SIDE), rng.integers(1, COLUMNS - SIDE)
-    mv[:, row : row + SIDE, column : column + SIDE, 1] += way * OWN
+    sideways, along = rng.integers(-OWN[1], OWN[1] + 1), way * rng.integers(OWN[0], OWN[1] + 1)
+    mv[:, row : row + SIDE, column : column + SIDE] += (sideways, along)
     mv += rng.integers(-1, 2, mv.shape)
     state = np.full(FRAMES, FrameState.VECTORS, dtype=np.uint8)
     return MotionGrid(mv.astype(np.int8), state, 0, 16, 16 * COLUMNS, 16 * ROWS, 25.0)

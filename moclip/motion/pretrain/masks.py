@@ -48,8 +48,8 @@ def running_cell(times: int, rows: int, columns: int, share: float, phase: int) 
     """
     if rows % CELL or columns % CELL:
         raise ParamsError(
-            f"{rows} x {columns} tokens are no whole number of cells of 2 x 2 (motion_mae.decoder_mask); set "
-            "motion_vit.input_px and motion_vit.patch so that both are even, or decoder_mask: 0"
+            f"{rows} x {columns} tokens are no whole number of cells of 2 x 2 (motion_mae.decoder_mask); "
+            "set motion_vit.input_px and motion_vit.patch so that both are even, or decoder_mask: 0"
         )
     queue = np.arange(CELL**2) < round(CELL**2 * share)
     turns = (phase + 1 + np.arange(times))[:, None] + np.arange(CELL**2)  # place i at time t takes i + phase + t + 1
