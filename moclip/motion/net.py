@@ -14,6 +14,7 @@ from moclip.base.errors import MoclipError, StoreError
 from moclip.motion.vit import MotionTransformer
 from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.section import validated
+from moclip.training.weights import UNFIT, restored
 
 SMALL_WIDTHS = ((24, 1), (48, 2), (64, 1), (96, 2), (96, 1))  # channels and stride of each convolution
 
@@ -169,11 +170,10 @@ def load_motion_net(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> M
     try:
         own = config.get("vit")
         vit = None if own is None else validated("vit", MotionVitParams, own)
-        net = MotionNet(config["arch"], config["classes"], config["bound_px"], config.get("encoding", "float"), vit=vit)
-        net.load_state_dict(dict(state))
-    except (KeyError, RuntimeError, MoclipError) as error:
+        of_file = (config["arch"], config["classes"], config["bound_px"], config.get("encoding", "float"))
+        return restored(lambda: MotionNet(*of_file, vit=vit), state)
+    except (*UNFIT, MoclipError) as error:
         raise StoreError(f"motion network: weights and config do not fit ({error})") from error
-    return net.eval()
 
 
 class _GlobalMean(nn.Module):
@@ -187,8 +187,11 @@ def _backbone(arch: str, imagenet: Mapping[str, Tensor] | None, vit: MotionVitPa
     if arch == "small":
         return _small()
     if arch == "vit":
-        assert vit is not None, "a Transformer takes its shape from section motion_vit"
+        if vit is None:
+            raise ValueError("a Transformer takes its shape from section motion_vit, and there is none")
         return MotionTransformer(vit), vit.width
+    if not arch.isidentifier():  # timm would fetch what stands behind a colon
+        raise ValueError(f"{arch!r} is no name of a network")
     import timm  # a second, which the small network need not wait for
 
     net = timm.create_model(arch, num_classes=0)

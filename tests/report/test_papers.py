@@ -36,7 +36,16 @@ claims:
 
 
 def test_the_papers_on_file_begin_with_the_main_one() -> None:
-    names = ["moclip_lite", "evl", "free_video_llm", "mcl", "mobile_videogpt", "multi", "tinyllava_video", "videomae_v2"]
+    names = [
+        "moclip_lite",
+        "evl",
+        "free_video_llm",
+        "mcl",
+        "mobile_videogpt",
+        "multi",
+        "tinyllava_video",
+        "videomae_v2",
+    ]
     assert list(PAPERS) == names
     assert PAPERS["moclip_lite"].named == "MoCLIP-Lite, arXiv 2509.17084"
     assert [name for name, paper in PAPERS.items() if paper.code is None] == ["multi"]
