@@ -1,36 +1,57 @@
-"""The motion network on one split, a task for a process of its own; what is finished is kept, and not done again."""
+"""The motion network on one split, a task for a process of its own; what is finished is kept, and not done again.
+
+A pretraining is kept apart from the training that takes it up: another training of the same network finds it there.
+"""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from moclip.base.files import atomic_path, fingerprint, sha256_file, write_json
 from moclip.data.splits import PARTS, Split, read_split
 from moclip.heads import motion_only
 from moclip.heads.fitted import Account, Seed
 from moclip.motion.features import SEED_NAME
+from moclip.motion.pretrain.start import Pretraining
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
 from moclip.params.compute import ComputeParams
+from moclip.params.heads.motion_mae import MotionMaeParams
+from moclip.params.heads.motion_mcl import MotionMclParams
+from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion import MotionParams
-from moclip.params.motion_net import MotionNetParams
+from moclip.params.motion_net import MotionNetParams, MotionPretrainParams, as_vit
 from moclip.params.run import Seed as SeedNumber
 from moclip.store.features import Features, write_features
 from moclip.training.checkpoint import checkpoint_in
 from moclip.training.device import Compute
+from moclip.training.history import write_history
 from stages._entry import section, work_directory
 from stages._layout import split_file
 from stages._live import Live
 from stages._predictions import predictions, write_account, write_split
 from stages.dvc.code import running_code
 
-HEAD = "motion_only"
+LEARNT, HISTORY = "learnt.safetensors", "pretraining.csv"
+OWN: Mapping[str, tuple[str, bool]] = {
+    "motion_mcl": ("mcl", False),
+    "motion_vit": ("none", True),
+    "motion_mae": ("mae", True),
+}
+"""Heads with a network of their own: how it is pretrained, and whether it is a Transformer."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One split: its number, and the files that its training reads."""
+    """One head on one split: the split's number, and the files that its training reads."""
 
+    head: str
     number: int
     classes: Path
     split: Path
@@ -39,6 +60,27 @@ class Task:
     def __str__(self) -> str:
         return f"split {self.number}"
 
+    @cached_property
+    def network(self) -> motion_only.Network:
+        """What the head's network is, and what it learns before labels."""
+        given = section("motion_pretrain", MotionPretrainParams)
+        method, is_vit = OWN.get(self.head, (given.method, self.params.arch == "vit"))
+        known: Mapping[str, MotionMclParams | MotionMaeParams | None] = {
+            "none": None,
+            "mcl": section("motion_mcl", MotionMclParams),
+            "mae": section("motion_mae", MotionMaeParams),
+        }
+        params = known[method]
+        vit = section("motion_vit", MotionVitParams) if is_vit else None
+        return motion_only.Network(vit, None if params is None else Pretraining(params, given.videos))
+
+    @property
+    def params(self) -> MotionNetParams:
+        """Of the network and its training with labels."""
+        params = section("motion_net", MotionNetParams)
+        is_vit = OWN[self.head][1] if self.head in OWN else params.arch == "vit"
+        return as_vit(params, section("motion_vit", MotionVitParams)) if is_vit else params
+
     @property
     def seed(self) -> Seed:
         """Of all draws of this training."""
@@ -46,25 +88,34 @@ class Task:
 
     def sampler(self, store: MotionStore) -> FieldSampler:
         """Fields of all videos, with the parameters of network and device."""
-        motion, params = section("motion", MotionParams), section("motion_net", MotionNetParams)
-        return FieldSampler(store, motion, params, Compute.of(section("compute", ComputeParams)))
+        compute = Compute.of(section("compute", ComputeParams))
+        return FieldSampler(store, section("motion", MotionParams), self.params, compute)
 
     def work(self) -> Path:
         """Directory of this training: no other may take its results, or go on with half of them."""
-        store = MotionStore.open(self.motion)
-        sampler = self.sampler(store)
-        weights = sampler.params.checkpoint
-        key = fingerprint(
+        sampler = self.sampler(MotionStore.open(self.motion))
+        return work_directory(f"train_motion-{self._key(sampler, sampler.params.model_dump())}")
+
+    def work_before(self) -> Path:
+        """The same of its pretraining, which hangs on no label, and on nothing of the training with labels."""
+        sampler = self.sampler(MotionStore.open(self.motion))
+        read = {"arch", "pretrained", "checkpoint", "input_px", "bound_px", "encoding", "mirror", "segments"}
+        return work_directory(f"pretrain_motion-{self._key(sampler, sampler.params.model_dump(include=read))}")
+
+    def _key(self, sampler: FieldSampler, params: Mapping[str, Any]) -> str:
+        weights, network = sampler.params.checkpoint, self.network
+        return fingerprint(
             [sha256_file(path) for path in (self.classes, self.split)],
-            store.digest,
+            MotionStore.open(self.motion).digest,
             sampler.motion.model_dump(),
-            sampler.params.model_dump(),
+            params,
+            network.vit and network.vit.model_dump(),
+            network.pretraining and network.pretraining.facts(),
             str(sampler.compute),
             weights and sha256_file(Path(weights)),
             self.seed,
             running_code("stages.train_motion"),
         )
-        return work_directory(f"train_motion-{key}")
 
 
 def train(task: Task) -> None:
@@ -74,11 +125,30 @@ def train(task: Task) -> None:
     with checkpoint_in(work) as checkpoint:
         if finished(work).is_dir():
             return
-        live = Live(HEAD, task.number, sampler.params.epochs, task.classes)
-        fitted = motion_only.fit(sampler, split, task.seed, live, checkpoint)
+        learnt = before(task, sampler, split)
+        live = Live(task.head, task.number, sampler.params.epochs, task.classes)
+        fitted = motion_only.fit(sampler, split, task.seed, live, checkpoint, network=task.network, learnt=learnt)
         features, logits = motion_only.describe(fitted, sampler, split, task.seed)
         with atomic_path(finished(work)) as folder:
-            keep(folder, task.number, fitted, features, logits, split)
+            keep(folder, task, fitted, features, logits, split)
+            if learnt is not None:
+                own = split_file(folder / "model", task.number, "")
+                shutil.copyfile(finished(task.work_before()) / HISTORY, own / HISTORY)
+
+
+def before(task: Task, sampler: FieldSampler, split: Split) -> dict[str, Tensor] | None:
+    """What the network learns without labels, unless that is done; None where nothing comes before."""
+    if task.network.pretraining is None:
+        return None
+    work = task.work_before()
+    with checkpoint_in(work) as checkpoint:
+        if not finished(work).is_dir():
+            learnt, history = motion_only.learn_without_labels(sampler, split, task.network, task.seed, checkpoint)
+            with atomic_path(finished(work)) as folder:
+                folder.mkdir()
+                save_file({name: value.contiguous() for name, value in learnt.items()}, folder / LEARNT)
+                write_history(folder / HISTORY, history)
+        return load_file(finished(work) / LEARNT)
 
 
 def finished(work: Path) -> Path:
@@ -87,27 +157,30 @@ def finished(work: Path) -> Path:
 
 
 def keep(
-    folder: Path, number: int, fitted: motion_only.MotionOnly, features: Features, logits: Features, split: Split
+    folder: Path, task: Task, fitted: motion_only.MotionOnly, features: Features, logits: Features, split: Split
 ) -> None:
     """Write model, features and predictions of one split below `folder`."""
-    fitted.save(split_file(folder / "model", number, ""))
-    write_features(split_file(folder / "features", number, ".npz"), features.ids.tolist(), features.values)
+    fitted.save(split_file(folder / "model", task.number, ""))
+    write_features(split_file(folder / "features", task.number, ".npz"), features.ids.tolist(), features.values)
     facts = {
         "arch": fitted.net.arch,
         "parameters": fitted.cost().parameters,
         "field": list(fitted.field or ()),
         "input_macs": fitted.input_macs(),
-        "inputs": fitted.made_for.motion_net.eval_segments * fitted.made_for.motion_net.eval_crops,
+        "inputs": fitted.inputs,
     }
-    write_json(split_file(folder / "features", number, ".json"), facts)
+    write_json(split_file(folder / "features", task.number, ".json"), facts)
     _, val, test = (split.part(part) for part in PARTS)
     of_test, of_val = (predictions(part, logits.of(part.ids)) for part in (test, val))
-    write_split(folder / "preds", number, of_test, of_val, fitted.history)
-    write_account(folder / "preds", Account.of_motion(facts))
+    write_split(folder / "preds", task.number, of_test, of_val, fitted.history)
+    account = Account.of_motion(facts)
+    shared = task.head not in OWN  # what a report tells of the motion network is of the one that heads share
+    write_account(folder / "preds", account if shared else replace(account, streams={task.head: facts}))
 
 
-def publish(task: Task, model: Path, features: Path, preds: Path) -> None:
-    """Copy what a finished split keeps to where the graph declares it."""
+def publish(task: Task, model: Path, features: Path | None, preds: Path) -> None:
+    """Copy what a finished split keeps to where the graph declares it; some networks' features nobody takes."""
     source = finished(task.work())
-    for name, target in (("model", model), ("features", features), ("preds", preds)):
+    declared = {"model": model, "features": features, "preds": preds}
+    for name, target in ((name, target) for name, target in declared.items() if target is not None):
         shutil.copytree(source / name, target, dirs_exist_ok=True)

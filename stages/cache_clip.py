@@ -1,6 +1,7 @@
 """CLIP features: one vector per video, one per class."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +12,36 @@ from moclip.clip.cost import clip_cost
 from moclip.clip.encoder import META, load_encoder
 from moclip.clip.precomputed import load_precomputed
 from moclip.clip.prompts import Prompts, read_prompts
-from moclip.data.manifest import read_classes, read_manifest
+from moclip.data.manifest import Video, read_classes, read_manifest
+from moclip.motion.maps import boundary_energy, moving_box, peak_frames
+from moclip.motion.store import MotionStore
 from moclip.params.clip import ClipParams
 from moclip.params.compute import ComputeParams
 from moclip.params.data import DataParams
 from moclip.params.run import Seed
 from moclip.store.features import Features, write_features
 from moclip.training.device import Compute
+from moclip.video.crop import Box
 from stages._entry import arguments, data_root, run, section, work_directory
 
 
 def main() -> None:
-    args = arguments("manifest", "classes", "model", "prompts", "templates", "images", "texts", "encoder")
+    args = arguments("manifest", "classes", "model", "prompts", "templates", "motion", "images", "texts", "encoder")
     clip, classes = section("clip", ClipParams), read_classes(args.classes)
     names = text_order(classes, clip)
     if clip.precomputed is None:
         prompts = read_prompts(args.prompts, args.templates)
-        images, texts, logit_scale = encode(args.manifest, args.model, clip, prompts, names)
+        images, texts, logit_scale = encode(args.manifest, args.model, args.motion, clip, prompts, names)
     else:
         images, texts, logit_scale = select(args.manifest, args.model, names)
     write_features(args.images, images.ids.tolist(), images.values)
     write_features(args.texts, classes[: len(texts)], texts)
     cost = clip_cost(clip.model)
     facts = {"parameters": cost and cost.parameters, "frame_macs": cost and cost.frame_macs}
+    crop = {} if clip.crop == "centre" else {"crop": clip.crop}
     beside = {} if clip.attention == "alone" else {"neighbours": clip.edges}
-    write_json(args.encoder, {"logit_scale": logit_scale, "frame": clip.frame, "model": clip.model, **beside, **facts})
+    seen = {"frame": clip.frame, **crop, "model": clip.model, **beside}
+    write_json(args.encoder, {"logit_scale": logit_scale, **seen, **facts})
 
 
 def text_order(classes: list[str], clip: ClipParams) -> list[str]:
@@ -47,7 +53,7 @@ def text_order(classes: list[str], clip: ClipParams) -> list[str]:
 
 
 def encode(
-    manifest: Path, model: Path, clip: ClipParams, prompts: Prompts, names: Sequence[str]
+    manifest: Path, model: Path, motion: Path, clip: ClipParams, prompts: Prompts, names: Sequence[str]
 ) -> tuple[Features, np.ndarray, float]:
     """Features of the videos and of the named classes, and the logits' scale, by the encoder."""
     hardware = section("compute", ComputeParams)
@@ -56,18 +62,37 @@ def encode(
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
     arithmetic = (encoder.compute.device.type, hardware.amp, hardware.kernels)
     neighbours = None if clip.attention == "alone" else clip.edges
-    digest = fingerprint(read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic, neighbours)
+    videos = list(read_manifest(manifest).values())
+    store = MotionStore.open(motion) if clip.follows_motion else None
+    by_motion = (clip.crop, store.digest) if store else ()
+    made_by = (read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic, neighbours)
+    digest = fingerprint(*made_by, *by_motion)
     ids, images = image_features(
         encoder,
-        list(read_manifest(manifest).values()),
+        videos,
         data_root(section("data", DataParams).root),
         work_directory(f"cache_clip-{digest}"),
         frame=clip.frame,
         seed=seed,
         batch_images=clip.batch_images,
         neighbours=neighbours,
+        peaks=peaks_of(videos, store, clip.frame) if store else None,
+        box_of=partial(box_of, store) if store and clip.crop == "motion" else None,
     )
     return Features("images", np.array(ids), images), texts, encoder.logit_scale
+
+
+def peaks_of(videos: Sequence[Video], store: MotionStore, rule: str) -> dict[str, np.ndarray] | None:
+    """Frames of each video where most moves, one in each part; None where another rule chooses."""
+    name, _, count = rule.partition(":")
+    if name != "motion":
+        return None
+    return {video.id: peak_frames(boundary_energy(store.clip(video.id)), int(count)) for video in videos}
+
+
+def box_of(store: MotionStore, video: str, frame: int) -> Box | None:
+    """Where something moves in a frame."""
+    return moving_box(store.clip(video), frame)
 
 
 def select(manifest: Path, model: Path, names: Sequence[str]) -> tuple[Features, np.ndarray, float]:

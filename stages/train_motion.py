@@ -1,4 +1,4 @@
-"""Train the motion network on each split, side by side; keep its predictions, and its frozen features of all videos."""
+"""Train a motion network on each split, side by side; keep its predictions, and its frozen features of all videos."""
 
 from moclip.base.parallel import cores
 from moclip.params.compute import ComputeParams
@@ -11,15 +11,14 @@ from stages._side_by_side import side_by_side
 
 
 def main() -> None:
-    args = arguments("classes", "splits", "motion", "model", "features", "preds")
+    args = arguments("classes", "splits", "motion", "model", "preds", optional=("features",), words=("head",))
     tasks = [
-        Task(split, args.classes, split_file(args.splits, split, ".csv"), args.motion)
+        Task(args.head, split, args.classes, split_file(args.splits, split, ".csv"), args.motion)
         for split in section("splits", Splits)
     ]
     # The large network needs the memory, or the accelerator, for itself; native kernels take all cores.
-    alone = (
-        section("motion_net", MotionNetParams).arch != "small" or section("compute", ComputeParams).kernels == "native"
-    )
+    is_large = section("motion_net", MotionNetParams).arch == "efficientnet_b0"
+    alone = is_large or section("compute", ComputeParams).kernels == "native"
     side_by_side(train, tasks, 1 if alone else min(cores(), len(tasks)))
     for task in tasks:
         publish(task, args.model, args.features, args.preds)

@@ -3,7 +3,7 @@
 Chunks lie in a working directory as `chunk-00000.npz`; a finished chunk is never encoded again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +18,13 @@ from moclip.clip.neighbours import clip_features
 from moclip.clip.top import Edges
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
+from moclip.video.crop import Box, cut_square
 from moclip.video.decode import read_frames
 from moclip.video.frames import evaluation_frames
 
 CHUNK_VIDEOS = 128
+BoxOf = Callable[[str, int], Box | None]
+"""Where something moves in a frame of a video, by its id and the frame's number."""
 
 
 def image_features(
@@ -34,6 +37,8 @@ def image_features(
     seed: int = 0,
     batch_images: int,
     neighbours: Edges | None = None,
+    peaks: Mapping[str, np.ndarray] | None = None,
+    box_of: BoxOf | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """One feature per video: of one frame as CLIP gives it, or the mean of the unit features of several.
 
@@ -49,6 +54,8 @@ def image_features(
         seed: With the video's id, decides a random frame: the same in every run, whatever else is in the list.
         batch_images: Images per forward pass.
         neighbours: None, each frame is seen alone; else what stands in at both ends where frames see those beside them.
+        peaks: Frames of each video, where its motion chooses them and no rule does; as many of each.
+        box_of: What CLIP is to see of a frame is a square round this; without it the preprocessing takes the middle.
 
     Returns:
         Ids in the order of `videos`, and features (n, d) float32.
@@ -56,12 +63,14 @@ def image_features(
     Raises:
         DataError: lists every video of a chunk that is missing, changed or unreadable.
     """
-    frames = {video.id: evaluation_frames(frame, video.frames, stream(seed, "frame", video.id)) for video in videos}
+    frames = peaks or {
+        video.id: evaluation_frames(frame, video.frames, stream(seed, "frame", video.id)) for video in videos
+    }
     size = max(1, CHUNK_VIDEOS // max(map(len, frames.values()), default=1))  # a chunk's frames are held at once
     parts = [videos[start : start + size] for start in range(0, len(videos), size)]
 
     def encode(number: int, chunk: Path) -> None:
-        pictures = pictures_of(parts[number], frames, root)
+        pictures = pictures_of(parts[number], frames, root, box_of)
         values = _encoded(encoder, pictures, batch_images, neighbours)
         write_features(chunk, [video.id for video in parts[number]], _averaged(values, len(pictures[0])))
 
@@ -94,17 +103,22 @@ def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
     return values if frames == 1 else unit(values).reshape(-1, frames, values.shape[1]).mean(axis=1)
 
 
-def pictures_of(videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path) -> list[list[np.ndarray]]:
-    """Frames (h, w, 3) of each video; its file is decoded once."""
+def pictures_of(
+    videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path, box_of: BoxOf | None = None
+) -> list[list[np.ndarray]]:
+    """Frames (h, w, 3) of each video, or the square of each round its box; a file is decoded once."""
     with ThreadPoolExecutor(cores()) as pool:
-        outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root), videos))
+        outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root, box_of), videos))
     if bad := [outcome for outcome in outcomes if isinstance(outcome, str)]:
         raise DataError(f"{len(bad)} videos cannot be used:\n" + "\n".join(bad))
     return [outcome for outcome in outcomes if not isinstance(outcome, str)]
 
 
-def _frames(video: Video, indices: np.ndarray, root: Path) -> list[np.ndarray] | str:
+def _frames(video: Video, indices: np.ndarray, root: Path, box_of: BoxOf | None) -> list[np.ndarray] | str:
     try:
-        return list(read_frames(checked_path(root, video), indices.tolist()))
+        pictures = list(read_frames(checked_path(root, video), indices.tolist()))
     except MoclipError as error:
         return str(error)
+    if box_of is None:
+        return pictures
+    return [cut_square(picture, box_of(video.id, at)) for picture, at in zip(pictures, indices.tolist(), strict=True)]

@@ -7,7 +7,7 @@ Data alone, and light: `module` names the file that fits and loads a head, and i
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -25,6 +25,8 @@ NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND, MOSS, WINE = (
     "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55", "#117733", "#661100",
 )  # fmt: skip
 """More of the kind, after Tol's muted palette, for heads of related papers."""
+CLARET, FERN, STEEL = "#762A83", "#5AAE61", "#4575B4"
+"""Of networks on motion alone, after ColorBrewer's diverging palettes."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class HeadSpec:
         is_of_stream: Whether it has no weights of its own: it is the answer of its one stream, of CLIP by the class
             texts, of the motion network by its own classifier.
         related: Set of the parameter `related` that its stages belong to; None for those that are always there.
+        own_network: Whether a motion network of its own is `pretrained` without labels or `plain`; None where it takes
+            the one that all heads share, or none.
     """
 
     title: str
@@ -65,6 +69,7 @@ class HeadSpec:
     is_servable: bool = False
     is_of_stream: bool = False
     related: str | None = None
+    own_network: Literal["plain", "pretrained"] | None = None
 
 
 MAIN = "fusion"
@@ -94,6 +99,48 @@ HEADS: Mapping[str, HeadSpec] = {
         has_epochs=True,
         is_servable=True,
         is_of_stream=True,
+    ),
+    "motion_mcl": HeadSpec(
+        title="motion alone, MCL",
+        words="a motion network of its own that first learnt to tell clips and crops apart by what moves (after MCL)",
+        colour=CLARET,
+        module="moclip.heads.motion_only",
+        section="motion_mcl",
+        settings="moclip.params.heads.motion_mcl:MotionMclParams",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        rivals=("motion_only",),
+        related=ON_FRAMES,
+        own_network="pretrained",
+    ),
+    "motion_vit": HeadSpec(
+        title="motion Transformer",
+        words="a Transformer on the vectors in the place of the motion network",
+        colour=FERN,
+        module="moclip.heads.motion_only",
+        section="motion_vit",
+        settings="moclip.params.heads.motion_vit:MotionVitParams",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        rivals=("motion_only",),
+        related=ON_FRAMES,
+        own_network="plain",
+    ),
+    "motion_mae": HeadSpec(
+        title="motion Transformer, MAE",
+        words="the same Transformer, which first learnt to name hidden vectors (after VideoMAE V2)",
+        colour=STEEL,
+        module="moclip.heads.motion_only",
+        section="motion_mae",
+        settings="moclip.params.heads.motion_mae:MotionMaeParams",
+        streams=(MOTION,),
+        chosen_by=("motion_net",),
+        has_epochs=True,
+        rivals=("motion_vit", "motion_only"),
+        related=ON_FRAMES,
+        own_network="pretrained",
     ),
     "metadata_only": HeadSpec(
         title="metadata alone",

@@ -19,6 +19,9 @@ from moclip.params.motion_net import MotionNetParams
 from moclip.training.device import ON_CPU, Compute
 from moclip.video.frames import segment_points
 
+Draws = tuple[int, *tuple[str | int, ...]]
+"""The one seed, and names of the purpose that draws by it."""
+
 
 @dataclass(frozen=True)
 class FieldSampler:
@@ -46,8 +49,11 @@ class FieldSampler:
         return [self._read(video, segments, rng) for video in ids]
 
     def _read(self, video: str, segments: int, rng: np.random.Generator | None) -> Tensor:
+        return self.at(video, segment_points(self.store.info(video).frames, segments, rng))
+
+    def at(self, video: str, points: Sequence[int] | np.ndarray) -> Tensor:
+        """Fields in pixels of a video at any of its frames, (s, 2, h, w), on its native grid and the CPU."""
         grid = self.store.clip(video)
-        points = segment_points(len(grid.mv), segments, rng)
         return torch.from_numpy(field_at(grid, points, self.motion.accumulate, self.motion.window_frames or 1))
 
     def whole(self, ids: Sequence[str], fields: Sequence[Tensor], side: int | None = None) -> Tensor:
@@ -80,24 +86,25 @@ class FieldSampler:
         fields, side = self.read(ids, segments, rng), self.params.input_px
         if self.params.train_crops == "cut" and side is not None:
             cut = [
-                cut_at_random(self._encoded(field), side, generator, self._turn, whole=self._bytes) for field in fields
+                cut_at_random(self._encoded(field), side, generator, self.turn, whole=self._bytes) for field in fields
             ]
             return torch.stack(cut)
-        return augment(self.whole(ids, fields), generator, self._turn)
+        return augment(self.whole(ids, fields), generator, self.turn)
 
     def crops(self, ids: Sequence[str], fields: Sequence[Tensor], mirrored: Tensor) -> Iterator[Tensor]:
         """Ten crops (n, s, 2, h, w) of what `read` gave, of fields enlarged as 256 is to 224, one after the other."""
         side = self.params.input_px
         assert side is not None, "the parameters' model refuses ten crops without a size"
         enlarged = self.whole(ids, fields, round(side / TEN_CROPS_SCALE))
-        return ten_crops(enlarged, side, mirrored, self._turn)
+        return ten_crops(enlarged, side, mirrored, self.turn)
 
     @property
     def _bytes(self) -> bool:
         return self.params.encoding == "bytes"
 
     @property
-    def _turn(self) -> int:
+    def turn(self) -> int:
+        """What a mirrored dx and the one that it came from add up to."""
         return TURN[self.params.encoding, self.params.mirror]
 
     def _encoded(self, field: Tensor) -> Tensor:

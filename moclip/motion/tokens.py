@@ -44,7 +44,7 @@ def cache_motion_tokens(
         provenance: JSON-able facts for the store.
 
     Raises:
-        ParamsError: the network's map is smaller than `side`.
+        ParamsError: as `motion_tokens`.
     """
 
     def make(number: int, block: Path) -> None:
@@ -66,8 +66,13 @@ def motion_tokens(net: MotionNet, sampler: FieldSampler, ids: Sequence[str], fra
     """Tokens of some videos, float16 (n, t, m, m, d); with one place, their mean over frames is the video's feature.
 
     Raises:
-        ParamsError: the network's map is smaller than `side`.
+        ParamsError: the network's map is smaller than `side`, or the network has none of each frame.
     """
+    if net.arch == "vit":
+        raise ParamsError(
+            "motion_net.arch: vit has no map of each frame, for its tokens see all frames at once; heads that read "
+            "tokens of motion need another arch, or inputs: clip"
+        )
     fields = sampler(ids, frames)
     with sampler.compute.autocast():
         maps = net.eval().maps(fields)

@@ -3,10 +3,11 @@
 Axes: n video, s segment, h and w grid rows and columns, k class.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from moclip.base.errors import DataError
 from moclip.base.random import make_deterministic, stream, torch_stream
@@ -14,6 +15,7 @@ from moclip.data.splits import Split
 from moclip.motion.features import evaluation
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
+from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import Epoch
@@ -29,6 +31,8 @@ def train_motion_net(
     *,
     test: Split | None = None,
     checkpoint: Checkpoint | None = None,
+    vit: MotionVitParams | None = None,
+    learnt: Mapping[str, Tensor] | None = None,
 ) -> tuple[MotionNet, list[Epoch]]:
     """Train with random frames and augmentation; validate on segment centres.
 
@@ -40,16 +44,23 @@ def train_motion_net(
         on_epoch: As for `moclip.training.loop.fit`.
         test: Looked at with `select: test` alone.
         checkpoint: As for `moclip.training.loop.fit`.
+        vit: Shape of the network of `arch: vit`.
+        learnt: What a pretraining gave, `MotionNet.learnt`; the classifier starts as without.
 
     Raises:
         DataError: the train part is empty, ImageNet weights cannot be had, or as `moclip.training.loop.fit`.
+        StoreError: what was learnt is of another network.
         ParamsError: the file of ImageNet weights cannot be used.
     """
     if not train.ids:
         raise DataError("the train part of this split has no video; nothing can be trained")
     params, compute = sampler.params, sampler.compute
     make_deterministic(*seed, mode=compute.deterministic)
-    net = compute.place(_network(params, len(train.classes)))
+    net = compute.place(network_of(params, len(train.classes), vit))
+    if learnt is not None:
+        net.begin_from(learnt)
+    if params.train == "classifier":
+        net.train_classifier_alone()
     labels = torch.from_numpy(train.labels)
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -77,14 +88,20 @@ def train_motion_net(
     return net, history
 
 
-def _network(params: MotionNetParams, classes: int) -> MotionNet:
+def network_of(params: MotionNetParams, classes: int, vit: MotionVitParams | None = None) -> MotionNet:
+    """A network of these parameters as it starts: by chance, or from ImageNet weights.
+
+    Raises:
+        DataError: ImageNet weights cannot be had.
+        ParamsError: the file of ImageNet weights cannot be used.
+    """
     checkpoint = None if params.checkpoint is None else Path(params.checkpoint)
     imagenet = None
     if params.pretrained:
         from moclip.motion.imagenet import imagenet_weights  # timm and the hub take a second
 
         imagenet = imagenet_weights(params.arch, checkpoint)
-    return MotionNet(params.arch, classes, params.bound_px, params.encoding, imagenet=imagenet)
+    return MotionNet(params.arch, classes, params.bound_px, params.encoding, imagenet=imagenet, vit=vit)
 
 
 def _schedule(params: MotionNetParams) -> Schedule:
@@ -101,9 +118,21 @@ def _schedule(params: MotionNetParams) -> Schedule:
 
 
 def _scaled(net: MotionNet, params: MotionNetParams) -> list[ScaledParameters]:
+    """Parameters with their share of the learning rate: by part, and of a Transformer by depth too."""
     parts = net.parameter_groups()
+    scales = {
+        "classifier": params.lr_scale_classifier,
+        "stem": params.lr_scale_stem,
+        "rest": params.lr_scale_rest,
+    }
+    if params.train == "classifier":
+        return [(parts["classifier"], scales["classifier"])]
+    if net.vit is None or net.vit.layer_decay == 1:
+        return [(parts[part], scale) for part, scale in scales.items()]
+    layers = net.transformer.layers()
+    below = [(layer, net.vit.layer_decay ** (len(layers) - depth)) for depth, layer in enumerate(layers)]
+    by_part = [("stem", below[0]), *(("rest", one) for one in below[1:])]
     return [
-        (parts["classifier"], params.lr_scale_classifier),
-        (parts["stem"], params.lr_scale_stem),
-        (parts["rest"], params.lr_scale_rest),
+        (parts["classifier"], scales["classifier"]),
+        *((layer, scales[part] * decay) for part, (layer, decay) in by_part),
     ]

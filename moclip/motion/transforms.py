@@ -68,13 +68,32 @@ def augment(fields: Tensor, generator: torch.Generator, turn: int = 0) -> Tensor
 
     Source of the scales: the training crops of TSN, as the paper's code uses them.
     """
-    n, s, c, h, w = fields.shape
+    n = len(fields)
     picks = torch.randint(len(CROP_SCALES), (n,), generator=generator)
     scale = torch.tensor(CROP_SCALES)[picks]
     shift = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - scale)[:, None]
     sign = 1 - 2 * torch.randint(2, (n,), generator=generator).float()
+    return _resampled(fields, torch.stack([scale, scale], dim=1), shift, sign, turn)
+
+
+def crop(fields: Tensor, boxes: Tensor, mirrored: Tensor, turn: int = 0) -> Tensor:
+    """A box of each video's fields, resampled to the size that they had, and mirrored where asked for.
+
+    Args:
+        fields: (n, s, 2, h, w), x right, y down; values stay as they are.
+        boxes: Left, top, right and bottom (n, 4), as shares of width and height.
+        mirrored: bool (n,).
+        turn: As for `augment`.
+    """
+    corner, other = boxes[:, :2], boxes[:, 2:]
+    return _resampled(fields, other - corner, corner + other - 1, 1 - 2 * mirrored.float(), turn)
+
+
+def _resampled(fields: Tensor, scale: Tensor, shift: Tensor, sign: Tensor, turn: int) -> Tensor:
+    """Boxes of `scale` (n, 2) about `shift` (n, 2), in half pictures from the middle; `sign` (n,) is -1 in a mirror."""
+    n, s, c, h, w = fields.shape
     theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * sign, scale, shift
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale[:, 0] * sign, scale[:, 1], shift
     grid = functional.affine_grid(theta, [n, s * c, h, w], align_corners=False)
     moved = functional.grid_sample(
         fields.reshape(n, s * c, h, w), grid.to(fields), padding_mode="border", align_corners=False

@@ -25,9 +25,10 @@ class ClipParams(Section):
         description="`folders` pairs text features in alphabetical order with labels of the class index."
     )
     frame: str = Field(
-        pattern=r"^(middle|random|uniform:([1-9]|[1-5]\d|6[0-4]))$",
-        description="`middle`, `random` (seeded) or `uniform:K`, K from 1 to 64.",
+        pattern=r"^(middle|random|uniform:([1-9]|[1-5]\d|6[0-4])|motion:([1-9]|[1-5]\d|6[0-4]))$",
+        description="`middle`, `random` (seeded), `uniform:K` or `motion:K`, K from 1 to 64.",
     )
+    crop: Literal["centre", "motion"] = Field(description="Of each frame: its middle, or a square round what moves.")
     attention: Literal["alone", "neighbours"] = Field(
         description="Each frame's attention sees that frame `alone`, or its `neighbours` in the choice of frames too."
     )
@@ -35,6 +36,11 @@ class ClipParams(Section):
         description="What the first and last frame have for the one that they lack: themselves, or keys of zeros."
     )
     batch_images: int = Field(ge=1, le=4096)
+
+    @property
+    def follows_motion(self) -> bool:
+        """Whether it takes motion to know what CLIP sees."""
+        return self.frame.startswith("motion:") or self.crop == "motion"
 
     @model_validator(mode="after")
     def _one_source(self) -> "ClipParams":

@@ -1,11 +1,13 @@
 """Parameters of the motion network: its architecture, its training and its evaluation."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion import MotionParams
-from moclip.params.section import Section, Select
+from moclip.params.section import Section, Select, validated
 
 LrScale = Annotated[float, Field(gt=0, le=100)]
 
@@ -13,7 +15,7 @@ LrScale = Annotated[float, Field(gt=0, le=100)]
 class MotionNetParams(Section):
     """Section `motion_net`: architecture, input, sampling, schedule and evaluation of the motion network."""
 
-    arch: Literal["small", "efficientnet_b0"]
+    arch: Literal["small", "efficientnet_b0", "vit"]
     pretrained: bool
     checkpoint: str | None = Field(min_length=1, description="ImageNet weights as a local file instead of the hub's.")
     input_px: int | None = Field(ge=16, le=512, description="Side fields are resized to, or null.")
@@ -37,11 +39,12 @@ class MotionNetParams(Section):
     lr_scale_stem: LrScale
     lr_scale_rest: LrScale
     select: Select
+    train: Literal["all", "classifier"] = Field(description="Layers that learn from labels.")
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:
-        if self.pretrained and self.arch == "small":
-            raise ValueError("pretrained needs arch: efficientnet_b0; nobody published weights for small")
+        if self.pretrained and self.arch != "efficientnet_b0":
+            raise ValueError(f"pretrained needs arch: efficientnet_b0; nobody published weights for {self.arch}")
         if self.checkpoint is not None and not self.pretrained:
             raise ValueError("checkpoint names the weights of pretrained: true; it does nothing here, set it to null")
         return self
@@ -66,6 +69,30 @@ class MotionNetParams(Section):
         return self
 
 
+class MotionPretrainParams(Section):
+    """Section `motion_pretrain`: what the motion network learns from vectors before it sees a label."""
+
+    method: Literal["none", "mcl", "mae"]
+    videos: Literal["train", "all"] = Field(
+        description="Of a split: those it learns labels from, or held-out ones too."
+    )
+
+
+def as_vit(params: MotionNetParams, vit: MotionVitParams) -> MotionNetParams:
+    """The parameters of the motion network as a Transformer: section `motion_vit` has its own of these.
+
+    Raises:
+        ParamsError: the two do not go together.
+    """
+    values = {
+        **params.model_dump(),
+        **{"arch": "vit", "pretrained": False, "checkpoint": None},
+        **{"segments": vit.segments, "eval_segments": vit.segments, "input_px": vit.input_px},
+        **{"epochs": vit.epochs, "lr": vit.lr, "weight_decay": vit.weight_decay},
+    }
+    return validated("motion_net", MotionNetParams, values)
+
+
 class MotionInput(Section):
     """How a video becomes what a trained motion network takes; kept beside its weights. Seed and split choose coins."""
 
@@ -73,3 +100,19 @@ class MotionInput(Section):
     motion_net: MotionNetParams
     seed: int = Field(ge=0)
     split: int = Field(ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, values: Any) -> Any:
+        """A network that was saved before layers could be left untrained trained all."""
+        own = values.get("motion_net") if isinstance(values, Mapping) else None
+        if isinstance(own, Mapping) and "train" not in own:
+            return {**values, "motion_net": {**own, "train": "all"}}
+        return values
+
+    def saved(self) -> dict[str, Any]:
+        """Plain values for a file; that all layers were trained goes unsaid."""
+        values = self.model_dump()
+        if values["motion_net"]["train"] == "all":
+            del values["motion_net"]["train"]
+        return values

@@ -12,7 +12,7 @@ from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.frames import FramesParams, SearchParams
 from moclip.params.motion import MotionParams
-from moclip.params.motion_net import MotionNetParams
+from moclip.params.motion_net import MotionNetParams, MotionPretrainParams
 from moclip.params.run import Related, Seed, Splits
 from moclip.params.section import validated
 
@@ -23,6 +23,7 @@ MODELS: dict[str, Any] = {
     "demo": DemoParams,
     "motion": MotionParams,
     "motion_net": MotionNetParams,
+    "motion_pretrain": MotionPretrainParams,
     "clip": ClipParams,
     "demo_clip": DemoClipParams,
     "related": Related,

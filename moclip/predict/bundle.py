@@ -85,7 +85,7 @@ class ModelFiles:
         motion: Directory of the motion network.
         heads: Directories of the servable heads with weights of their own that are there, by name.
         texts: Text features (k, d) float32, or None where there are none.
-        frame: The rule by which CLIP saw a frame of each video, as of `clip.frame`.
+        frame: The rule by which CLIP saw a frame of each video, as of `clip.frame`; and its crop, where not the middle.
         remedy: What to do where something is missing.
     """
 
@@ -143,9 +143,14 @@ def _of_pipeline(source: Pipeline, split: int) -> ModelFiles:
         motion=motion,
         heads={head: path for head in with_weights() if (path := source.models / head / name).is_dir()},
         texts=_class_texts(source.texts, classes, facts),
-        frame=str(facts["frame"]) if facts else "middle",
+        frame=_seen(facts) if facts else "middle",
         remedy=remedy,
     )
+
+
+def _seen(facts: dict[str, Any]) -> str:
+    """Which frame of a video CLIP saw, and where that is not its middle, which part."""
+    return f"{facts['frame']}, clip.crop: {facts['crop']}" if "crop" in facts else str(facts["frame"])
 
 
 def _class_texts(path: Path, classes: Sequence[str], facts: dict[str, Any] | None) -> ClassTexts | None:

@@ -101,6 +101,8 @@ def export(source: Path | Pipeline, split: int | None, head: str, out: Path) -> 
     fitted, motion = load_head(files, head), load_motion(files)
     if not isinstance(fitted, Mlp):
         raise ParamsError(f"head '{head}': only an MLP can be written as ONNX; ask it by `moclip predict`")
+    if motion.net.vit is not None:
+        raise ParamsError("motion_net.arch: vit cannot be written as ONNX; ask its heads by `moclip predict`")
     made_for, widths = motion.made_for, stream_inputs(fitted.head)
     shape = field_shape(made_for.motion_net.input_px, made_for.motion.cell_px, made_for.motion_net.eval_segments)
     fields = {"fields": ModelInput(shape, 0.0, FIELD_PX)}
@@ -108,7 +110,7 @@ def export(source: Path | Pipeline, split: int | None, head: str, out: Path) -> 
         "split": files.split,
         "head": head,
         "classes": list(files.classes),
-        "input": made_for.model_dump(),
+        "input": made_for.saved(),
         "encoding": motion.net.encoding,
         "bound_px": motion.net.bound_px,
         "fields": ["n", *shape],

@@ -142,7 +142,8 @@ class Predictor:
         if CLIP in streams and files.frame != "middle":
             raise StoreError(
                 f"CLIP saw frames by clip.frame: {files.frame} when this model was made, and a new video is answered "
-                f"for by its middle frame alone; take {without_clip()}, or set clip.frame: middle and run `dvc repro`"
+                f"for by its middle frame alone, whole; take {without_clip()}, or set clip.frame: middle, clip.crop: "
+                "centre, and run `dvc repro`"
             )
         return cls(
             head=head,

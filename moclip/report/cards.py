@@ -10,7 +10,7 @@ from typing import Any
 from moclip.data.manifest import Video
 from moclip.heads.registry import CLIP, CONTROL, HEADS, in_order
 from moclip.report.render import render
-from moclip.report.verdict import Trial, data_title, epochs_kept, leaks, motion_adds
+from moclip.report.verdict import Trial, data_title, epochs_kept, leaks, motion_adds, transductive
 
 Json = Mapping[str, Any]
 MIB = 2**20
@@ -53,6 +53,7 @@ def model_card(
         absent=[head for head in HEADS if head not in heads],
         epochs_kept=epochs_kept(heads, dict(params)),
         leaks=leaks(heads, dict(params)),
+        transductive=transductive(heads, dict(params)),
         train=_parts(audit, summary["splits"], "train"),
         val=_parts(audit, summary["splits"], "val"),
     )

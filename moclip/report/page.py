@@ -34,6 +34,7 @@ from moclip.report.verdict import (
     motion_adds,
     nearest_protocol,
     plain,
+    transductive,
 )
 from moclip.results.gains import ClassGain
 from moclip.results.predictions import Outcomes
@@ -126,6 +127,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         source=data.params["data"]["source"],
         rules=RULES,
         leaks=leaks(heads, data.params),
+        transductive=transductive(heads, data.params),
         optimism=optimism_by_head(data.histories),
         heads=heads,
         absent=[head for head in HEADS if head not in heads],

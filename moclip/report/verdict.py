@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moclip.base.markdown import NO_VALUE, signed, span
-from moclip.heads.registry import HEADS, MAIN, in_order, related_sets
+from moclip.heads.registry import HEADS, MAIN, MOTION, in_order, related_sets
 from moclip.params.flat import leaves
 from moclip.report.papers import Accuracy, Claim, Count, Difference, Elsewhere, Measured, OfHalf, Paper, Retrieval
 from moclip.results.summary import Json, difference_name
@@ -113,6 +113,20 @@ def record(trials: Mapping[str, Trial]) -> Json:
 def leaks(heads: Iterable[str], params: Json) -> list[str]:
     """Those of the heads whose epochs, or whose motion network's, were chosen on the test list."""
     return [head for head in heads if any(params[by]["select"] == "test" for by in HEADS[head].chosen_by)]
+
+
+def transductive(heads: Iterable[str], params: Json) -> list[str]:
+    """Those of the heads whose motion network saw held-out videos, without labels, before it was trained."""
+    given = params["motion_pretrain"]
+    if given["videos"] == "train":
+        return []
+    shared = given["method"] != "none"
+    rows = {head: HEADS[head] for head in heads}
+    return [
+        head
+        for head, spec in rows.items()
+        if spec.own_network == "pretrained" or (shared and MOTION in spec.streams and spec.own_network is None)
+    ]
 
 
 def epochs_kept(heads: Iterable[str], params: Json) -> list[tuple[str, str]]:

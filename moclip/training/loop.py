@@ -38,9 +38,10 @@ class Schedule:
         lr: Peak learning rate.
         weight_decay: Of the optimizer.
         select: `last`, or the held-out part whose highest top-1 (then lowest loss, then first epoch) chooses the epoch.
-        optimizer: `adamw` (weight decay apart from the gradient) or `adam` (decay within the gradient).
+        optimizer: `adamw` (weight decay apart from the gradient), `adam` (decay within the gradient) or `sgd` (as
+            `adam`, with momentum).
         eps: In the optimizer's denominator.
-        betas: The optimizer's two averages.
+        betas: The optimizer's two averages; the first is the momentum of `sgd`, which has no other.
         shape: Of the learning rate: `one_cycle` up to `lr` and down to zero; `steps` takes a tenth of it from each of
             `drop_epochs` on; `cosine` falls to zero after a straight `warmup_epochs`.
         drop_epochs: Epochs, counted from 0, where `steps` drops; none keeps the rate.
@@ -55,7 +56,7 @@ class Schedule:
     lr: float
     weight_decay: float
     select: str = "last"
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     eps: float = 1e-8
     betas: tuple[float, float] = (0.9, 0.999)
     shape: Literal["one_cycle", "steps", "cosine"] = "one_cycle"
@@ -178,8 +179,12 @@ def _score(select: str, epoch: Epoch) -> tuple[float, float] | None:
 
 
 def _optimizer(parameters: Sequence[ScaledParameters], schedule: Schedule) -> torch.optim.Optimizer:
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[schedule.optimizer]
     groups = [group for part, scale in parameters for group in _groups(part, schedule, schedule.lr * scale)]
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=schedule.lr, momentum=schedule.betas[0], weight_decay=schedule.weight_decay, fused=True
+        )
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[schedule.optimizer]
     # Fused: the other way takes roots from a library that gives each maker's processors digits of their own.
     return kind(
         groups, lr=schedule.lr, betas=schedule.betas, eps=schedule.eps, weight_decay=schedule.weight_decay, fused=True

@@ -28,7 +28,10 @@ NO_NUMBER = frozenset(
     ]
 )
 # What a row of the registry says to those who read, not to those who compute.
-_WORDS = ("title", "words", "colour", "rivals", "is_motion_control", "is_servable", "is_of_stream", "chosen_by")
+_WORDS = (
+    *("title", "words", "colour", "rivals", "is_motion_control", "is_servable", "is_of_stream", "chosen_by"),
+    "own_network",
+)
 
 
 def code_text(script: str, *heads: str) -> str:

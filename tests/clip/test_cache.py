@@ -12,6 +12,7 @@ from moclip.clip.cache import image_features
 from moclip.data.manifest import Video
 from moclip.data.measure import measure
 from moclip.data.ucf101 import find_ucf101
+from moclip.video.crop import Box, cut_square
 from moclip.video.decode import read_frames
 
 
@@ -113,3 +114,24 @@ def test_chunks_of_other_videos_are_not_taken_for_these(videos, demo_folder, tmp
     encode(MeanColour(), videos, demo_folder, tmp_path / "w")
     with pytest.raises(Exception, match=r"chunk-00000\.npz: lacks 3 of 3 videos"):
         encode(MeanColour(), videos[::-1], demo_folder, tmp_path / "w")
+
+
+def test_frames_and_squares_that_motion_chooses_are_what_the_encoder_sees(videos, demo_folder, tmp_path):
+    boxes = {None: None, "corner": Box(0.0, 0.0, 0.2, 0.2)}
+    for name, box in boxes.items():
+        peaks = {video.id: np.array([2, 9]) for video in videos}
+        asked: list[tuple[str, int]] = []
+
+        def box_of(video: str, frame: int, box: Box | None = box, asked: list[tuple[str, int]] = asked) -> Box | None:
+            asked.append((video, frame))
+            return box
+
+        _, values = image_features(
+            MeanColour(), videos, demo_folder, tmp_path / f"{name}", batch_images=2, peaks=peaks, box_of=box_of
+        )
+        assert sorted(asked) == sorted((video.id, frame) for video in videos for frame in (2, 9))
+        for video, value in zip(videos, values, strict=True):
+            pictures = read_frames(demo_folder / video.path, [2, 9])
+            colours = [cut_square(picture, box).mean(axis=(0, 1)) for picture in pictures]
+            units = [colour / np.linalg.norm(colour) for colour in colours]
+            np.testing.assert_allclose(value, np.mean(units, axis=0), rtol=1e-4)

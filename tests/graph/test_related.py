@@ -22,6 +22,7 @@ OWN = {
     for name in ("cache_frames", "cache_grid", "cache_residual", "motion_tokens", "cache_search", "search")
 }
 NEW = set(REGISTRY) - set(HEADS)
+OF_MOTION = {head for head, spec in REGISTRY.items() if spec.own_network}
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -58,10 +59,28 @@ def test_every_head_has_answers_intervals_costs_and_a_place_in_the_report(relate
         predictions = read_predictions(related / f"preds/{head}/split1.npz")
         hits = (predictions.logits.argmax(axis=1) == predictions.labels).mean()
         assert summary["heads"][head]["top1_pct"]["per_split"]["1"] == pytest.approx(100 * hits, abs=1e-3)
-        assert costs[head]["gmac_per_video"] > 3.9 * frame_gmac  # four frames
+        if head not in OF_MOTION:
+            assert costs[head]["gmac_per_video"] > 3.9 * frame_gmac  # four frames
         assert REGISTRY[head].title in report
     assert difference_name("group_resampler", "resampler") in summary["differences"]
     assert difference_name("prompt_guided", "frames_zero_shot") in summary["differences"]
+
+
+def test_motion_networks_of_their_own_stand_beside_the_shared_one(related: Path) -> None:
+    assert sorted(OF_MOTION) == ["motion_mae", "motion_mcl", "motion_vit"]
+    summary = json.loads((related / "reports/summary.json").read_text())
+    report = (related / "reports/report.md").read_text()
+    costs = json.loads((related / "reports/accounting.json").read_text())["run"]
+    for head in OF_MOTION:
+        config = json.loads((related / f"models/{head}/split1/config.json").read_text())
+        assert config["arch"] == ("small" if head == "motion_mcl" else "vit")
+        assert config.get("learnt", {}).get("method") == {"motion_mcl": "mcl", "motion_mae": "mae"}.get(head)
+        assert config.get("learnt", {}).get("videos", "train") == "train"
+        assert difference_name(head, "motion_only") in summary["differences"]
+    assert difference_name("motion_mae", "motion_vit") in summary["differences"]
+    assert costs["motion_net"]["arch"] == "small", "the shared network is told of, not one of theirs"
+    assert costs["heads"]["motion_mae"] == costs["heads"]["motion_vit"]
+    assert "Transductive" not in report
 
 
 def test_all_heads_saw_the_same_frames(related: Path) -> None:

@@ -16,6 +16,7 @@ from moclip.motion.store import MotionStore
 from moclip.motion.tokens import cache_motion_tokens, motion_tokens
 from moclip.store import blocks
 from moclip.store.blocks import BlockStore
+from tests.motion.test_vit import net as transformer
 from tests.support.motion_clips import MOTION, params, write_clips
 
 IDS = ["up1", "down0", "up2", "down3", "up4", "down5", "up6"]
@@ -40,6 +41,11 @@ def trained(sampler: FieldSampler, arch: str = "small") -> MotionNet:
         for _ in range(40):
             net(sampler(IDS, 3))
     return net.eval().requires_grad_(False)
+
+
+def test_a_transformer_has_no_map_of_each_frame_and_says_so(sampler: FieldSampler):
+    with pytest.raises(ParamsError, match=r"motion_net\.arch: vit has no map of each frame"):
+        motion_tokens(transformer(classes=2), sampler, IDS, 4, 1)
 
 
 @ARCHITECTURES

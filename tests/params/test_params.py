@@ -106,6 +106,14 @@ REFUSALS = [
     ("compute.amp", True, r"parameter 'compute\.amp': Input should be False, 'bf16' or 'fp16' \(value True\)"),
     ("compute.deterministic", "no", r"parameter 'compute\.deterministic': Input should be True, 'warn' or False"),
     ("clip.frame", "uniform:0", r"parameter 'clip\.frame': String should match pattern .*\(value 'uniform:0'\)"),
+    ("clip.frame", "motion:0", r"parameter 'clip\.frame': String should match pattern"),
+    ("clip.frame", "motion", r"parameter 'clip\.frame': String should match pattern"),
+    ("clip.crop", "center", r"parameter 'clip\.crop': Input should be 'centre' or 'motion' \(value 'center'\)"),
+    ("motion_pretrain.method", "moco", r"parameter 'motion_pretrain\.method': Input should be 'none', 'mcl' or 'mae'"),
+    ("motion_mae.decoder_mask", 0.4, r"parameter 'motion_mae': .*a running cell has 4 places, so it is one of"),
+    ("motion_mae.decoder_heads", 3, r"parameter 'motion_mae': .*decoder_heads: 3 do not divide decoder_width: 32"),
+    ("motion_vit.tube", 3, r"parameter 'motion_vit': .*tube: 3 does not divide segments: 8"),
+    ("motion_mcl.batch_videos", 1, r"parameter 'motion_mcl\.batch_videos': .*greater than or equal to 2"),
     ("clip.frame", "uniform:65", r"parameter 'clip\.frame': String should match pattern"),
     ("clip.frame", "first", r"parameter 'clip\.frame': String should match pattern '\^\(middle\|random\|uniform:"),
     ("clip.templates", "a/b", r"parameter 'clip\.templates': String should match pattern"),
@@ -228,7 +236,8 @@ def test_all_faults_of_a_file_are_named_at_once():
 
 
 @pytest.mark.parametrize(
-    "rule", ["middle", "random", "uniform:1", "uniform:9", "uniform:10", "uniform:59", "uniform:64"]
+    "rule",
+    ["middle", "random", "uniform:1", "uniform:9", "uniform:10", "uniform:59", "uniform:64", "motion:1", "motion:64"],
 )
 def test_rules_for_frames(rule):
     assert validated("clip", MODELS["clip"], changed("clip.frame", rule)["clip"]).frame == rule

@@ -239,6 +239,9 @@ def test_model_made_with_other_frames_is_refused_but_for_motion(trained: Path, t
     with pytest.raises(StoreError, match=r"clip\.frame: uniform:4.*set clip\.frame: middle"):
         Predictor.load(pipeline(models.parent))
     assert Predictor.load(pipeline(models.parent), head="motion_only").encoder is None
+    write_json(encoder, {**read_json(encoder), "frame": "middle", "crop": "motion"})
+    with pytest.raises(StoreError, match=r"clip\.frame: middle, clip\.crop: motion.*clip\.crop: centre, and run"):
+        Predictor.load(pipeline(models.parent))
 
 
 def test_unreadable_videos_are_refused_with_the_reason(predictor: Predictor, clip: Path, tmp_path: Path) -> None:

@@ -100,6 +100,15 @@ def test_generated_videos_are_called_so_first():
     assert "UCF101" not in own.replace("all official test videos of UCF101", "")
 
 
+def test_model_card_says_whose_motion_network_saw_the_test_videos():
+    given = {**params(), "motion_pretrain": {"method": "mae", "videos": "all"}}
+    summary = summary_of(results("zero_shot", "clip_probe", "fusion"))
+    trials = judge(PAPERS, summary, given, PAPER_COSTS)
+    page = model_card(summary, given, ACCOUNTING, audit(), dataset(), trials)
+    assert "**Transductive**: before their training, the motion networks of fusion saw the held-out videos too" in page
+    assert "Transductive" not in card()
+
+
 def test_every_claim_of_every_paper_has_its_verdict():
     page = card()
     claims = page[page.index("### Claims of papers") : page.index("## Limits")]

@@ -237,6 +237,17 @@ def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:
     assert list(optimism_by_head(given.histories)) == ["clip_probe", "fusion"]
 
 
+def test_pretraining_on_test_videos_is_said_beside_the_accuracies(tmp_path: Path) -> None:
+    given = report_data(["zero_shot", "clip_probe", "fusion"])
+    given.params["motion_pretrain"] = {"method": "mcl", "videos": "train"}
+    figures = draw(given, tmp_path)
+    assert "Transductive" not in report_page(given, figures)
+    given.params["motion_pretrain"]["videos"] = "all"
+    text = report_page(given, figures)
+    assert "> **Transductive** (`motion_pretrain.videos: all`): fusion. Their motion networks learnt" in text
+    assert text.index("Transductive") < text.index("## Accuracy")
+
+
 def test_a_leak_without_validation_is_named_without_a_number(tmp_path: Path) -> None:
     given = report_data(["fusion"])
     given.params["fusion"]["select"] = "test"

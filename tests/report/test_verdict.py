@@ -19,6 +19,7 @@ from moclip.report.verdict import (
     in_one_sentence,
     judge,
     leaks,
+    transductive,
 )
 from tests.report.test_page import ACCOUNTING, MEANS, PAPERS, params, protocol, summary
 
@@ -246,6 +247,28 @@ def test_a_leak_marks_the_heads_that_it_reaches(chosen: dict[str, str], expected
     assert leaks(heads, given) == expected
     judged = accuracies(summary(list(MEANS)), given)
     assert {head for head, row in judged.items() if row.leak} == set(expected) & set(judged)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"method": "mcl", "videos": "train"}, []),
+        ({"method": "none", "videos": "all"}, ["motion_mcl", "motion_mae"]),
+        ({"method": "mcl", "videos": "all"}, ["motion_only", "motion_mcl", "motion_mae", "score_average", "fusion"]),
+    ],
+)
+def test_pretraining_on_held_out_videos_is_called_transductive(given: dict[str, str], expected: list[str]) -> None:
+    heads = [
+        "zero_shot",
+        "motion_only",
+        "motion_mcl",
+        "motion_vit",
+        "motion_mae",
+        "clip_probe",
+        "score_average",
+        "fusion",
+    ]
+    assert transductive(heads, {**params(), "motion_pretrain": given}) == expected
 
 
 def test_departures_compare_values_not_their_spelling() -> None:

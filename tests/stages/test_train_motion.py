@@ -1,5 +1,6 @@
 """The stage as DVC runs it: splits side by side give the bytes of one after the other, and nothing is done twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from tests.support.motion_clips import CLASSES, TEST, TRAIN, VAL, write_clips
 from tests.support.processes import has_ended
 from tests.support.tracking import until
 
+HEAD = "motion_only"
 EPOCHS = 12
 MEMBERS = [*TRAIN.members, *VAL.members, *TEST.members]
 # Small epochs would share one state in half a minute. Processes of the splits import this file anew, and find it there.
@@ -68,7 +70,7 @@ def write_params(place: Path, splits: list[int]) -> None:
 
 
 def words(out: str) -> list[str]:
-    inputs = ["--classes", "classes.csv", "--splits", "splits", "--motion", "motion"]
+    inputs = ["--head", HEAD, "--classes", "classes.csv", "--splits", "splits", "--motion", "motion"]
     outputs = ["--model", f"{out}/model", "--features", f"{out}/features", "--preds", f"{out}/preds"]
     return [sys.executable, "-c", PROGRAM, *inputs, *outputs]
 
@@ -202,6 +204,10 @@ def test_split_that_is_killed_or_ctrl_c_ends_the_stage_and_what_was_done_is_kept
     assert "goes on after epoch" in log
 
 
+def task(split: int = 1, head: str = HEAD) -> Task:
+    return Task(head, split, Path("classes.csv"), Path("splits/split1.csv"), Path("motion"))
+
+
 def test_finished_work_belongs_to_one_training_alone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs, parameters, hardware, seed, split and code: what differs in any of them starts over."""
     monkeypatch.chdir(place)
@@ -214,7 +220,7 @@ def test_finished_work_belongs_to_one_training_alone(place: Path, monkeypatch: p
             params[name] = {**params[name], **value} if isinstance(value, dict) else value
         YAML().dump(params, place / "params.yaml")
         _entry.all_params.cache_clear()
-        return Task(split, Path("classes.csv"), Path("splits/split1.csv"), Path("motion")).work()
+        return task(split).work()
 
     changes: list[dict[str, Any]] = [
         *({}, {"seed": 1}, {"motion_net": {"lr": 0.02}}, {"motion": {"accumulate": "gop"}}),
@@ -229,4 +235,85 @@ def test_finished_work_belongs_to_one_training_alone(place: Path, monkeypatch: p
     split.write_text(before)
     monkeypatch.setattr("stages._motion_split.running_code", lambda script: "other code")
     assert len({*keys, key()}) == len(changes) + 3
+    _entry.all_params.cache_clear()
+
+
+def small(place: Path, **sections: dict[str, Any]) -> None:
+    """Parameters of a pretraining of seconds."""
+    write_params(place, [1])
+    params = YAML().load(place / "params.yaml")
+    params["motion_vit"].update(segments=2, patch=1, width=16, epochs=2)
+    params["motion_mae"].update(epochs=3, decoder_width=16, batch_videos=8)
+    params["motion_mcl"].update(epochs=3, batch_videos=8, queue=16)
+    for name, values in sections.items():
+        params[name].update(values)
+    YAML().dump(params, place / "params.yaml")
+    _entry.all_params.cache_clear()
+
+
+def head_words(out: str, head: str) -> list[str]:
+    """The command of a head with a network of its own, whose features nobody takes."""
+    given = words(out)
+    given[given.index("--head") + 1] = head
+    place = given.index("--features")
+    return [*given[:place], *given[place + 2 :]]
+
+
+@pytest.mark.parametrize(("head", "method"), [("motion_mcl", "mcl"), ("motion_vit", None), ("motion_mae", "mae")])
+def test_head_with_a_network_of_its_own_is_what_the_parameters_make_of_motion_only(
+    place: Path, head: str, method: str | None
+) -> None:
+    """Side by side in one run, or by `motion_pretrain.method` and `arch`: the same bytes."""
+    small(place)
+    env = environment(place, 1)
+    done = subprocess.run(head_words("own", head), cwd=place, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    arch = "small" if head == "motion_mcl" else "vit"
+    small(place, motion_net={"arch": arch}, motion_pretrain={"method": method or "none"})
+    (place / ".work").rename(place / "work of the head")
+    finished(place, "by parameters")
+    by_parameters = dict(outputs(place, "by parameters"))
+    own = dict(outputs(place, "own"))
+    costs = [json.loads(files.pop("preds/cost.json")) for files in (own, by_parameters)]
+    assert own == {name: content for name, content in by_parameters.items() if not name.startswith("features/")}
+    assert costs[0].pop("streams")[head] == costs[1].pop("streams")["motion"]
+    assert costs[0] == costs[1]
+    assert ("model/split1/pretraining.csv" in own) == (method is not None)
+    if method is not None:
+        assert len(read_history(place / "own/model/split1/pretraining.csv")) == 3
+
+
+def test_pretraining_is_done_once_for_all_trainings_that_take_it_up(place: Path) -> None:
+    small(place, motion_pretrain={"method": "mcl"})
+    finished(place, "all layers")
+    (kept,) = place.glob(".work/pretrain_motion-*/finished/learnt.safetensors")
+    before = kept.stat().st_mtime_ns
+    small(place, motion_pretrain={"method": "mcl"}, motion_net={"train": "classifier", "lr": 0.02})
+    finished(place, "classifier alone")
+    assert list(place.glob(".work/pretrain_motion-*/finished/learnt.safetensors")) == [kept]
+    assert kept.stat().st_mtime_ns == before
+    one, other = (outputs(place, out)["model/split1/model.safetensors"] for out in ("all layers", "classifier alone"))
+    assert one != other
+
+
+def test_what_a_training_does_not_read_starts_nothing_anew(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    small(place)
+    plain = task().work()
+    small(
+        place,
+        motion_mcl={"epochs": 9},
+        motion_mae={"epochs": 9},
+        motion_vit={"depth": 3},
+        motion_pretrain={"videos": "all"},
+    )
+    assert task().work() == plain, "without a method its parameters do not count"
+    small(place, motion_pretrain={"method": "mcl"})
+    by_mcl, before = task().work(), task().work_before()
+    assert by_mcl != plain
+    small(place, motion_pretrain={"method": "mcl"}, motion_net={"lr": 0.02})
+    assert task().work() != by_mcl
+    assert task().work_before() == before
+    small(place, motion_pretrain={"method": "mcl", "videos": "all"})
+    assert task().work_before() != before
     _entry.all_params.cache_clear()

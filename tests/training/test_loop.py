@@ -195,6 +195,15 @@ def test_decay_is_coupled_in_adam_and_apart_in_adamw():
     torch.testing.assert_close(moved(1.0, optimizer="adamw"), torch.full((2, 2), 0.01 * 0.5))
 
 
+def test_sgd_has_momentum_and_its_decay_in_the_gradient():
+    """From weights of 1 with gradient 0: a first step of lr * decay; a second one adds the momentum of the first."""
+    torch.testing.assert_close(moved(1.0, optimizer="sgd"), torch.full((2, 2), 0.01 * 0.5))
+    first = 0.01 * 0.5
+    second = 0.01 * (0.9 * 0.5 + 0.5 * (1 - first))
+    two = moved(1.0, optimizer="sgd", betas=(0.9, 0.999), epochs=2)
+    torch.testing.assert_close(two, torch.full((2, 2), first + second))
+
+
 @pytest.mark.parametrize("shape", [{}, {"shape": "steps", "drop_epochs": [1]}])
 def test_each_list_of_parameters_has_its_share_of_the_rate_and_the_history_the_whole(shape):
     model, shares = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), (1.0, 0.01)
