@@ -25,6 +25,8 @@ from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, P
 from moclip.base.errors import DataError, MoclipError
 from moclip.predict.predictor import Predictor
 
+LOADER = "moclip.tracking.serving"
+LOADERS = (LOADER, "moclip.serving")  # this module's name in models that were logged before it moved
 PATH, BYTES = "path", "base64"
 
 
