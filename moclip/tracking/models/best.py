@@ -92,14 +92,16 @@ def enter(client: MlflowClient, entry: Entry) -> Standing:
     equals = [version for version in versions if version.tags.get(tags.IDENTITY, "") == entry.result.identity]
     own = [version for version in equals if version.tags.get(tags.KEY) == entry.result.key]
     mine = next((version for version in own if version.tags.get(tags.MODEL) == entry.model_id), None)
-    best, lost = _leader(client, [version for version in equals if version not in own or version == mine], mine)
+    mine_at = mine and mine.version
+    others = [version for version in equals if version.tags.get(tags.KEY) != entry.result.key]
+    best, lost = _leader(client, [*others, mine] if mine else others, mine_at)
     rank = None if entry.obstacle or entry.score is None else (len(entry.splits), entry.score)
     if mine is None and rank is not None and (best is None or rank > _rank(best)):
         mine = best = _create_version(client, entry, is_new=registered is None)
     if best is not None and (registered is None or registered.aliases.get(tags.BEST) != str(best.version)):
         client.set_registered_model_alias(name, tags.BEST, best.version)
     for version in own:  # of this result, and of a model that is there no more
-        if version.version != (mine and mine.version):
+        if mine is None or version.version != mine.version:
             client.delete_model_version(name, version.version)
     return Standing(mine and str(mine.version), "; ".join([_words(entry, mine, best), *lost, *_others(client, entry)]))
 
@@ -110,12 +112,12 @@ def _registered(client: MlflowClient, name: str) -> RegisteredModel | None:
 
 
 def _leader(
-    client: MlflowClient, versions: Sequence[ModelVersion], mine: ModelVersion | None
+    client: MlflowClient, versions: Sequence[ModelVersion], known: str | None
 ) -> tuple[ModelVersion | None, list[str]]:
-    """The best version whose model is there, and a word on each better one whose model is not."""
+    """The best version whose model is there, as that of `known` is, and a word on each better one whose model is not."""
     lost: list[str] = []
     for version in sorted(versions, key=lambda one: (*_rank(one), -int(one.version)), reverse=True):
-        if version == mine or living_model(client, _model_id(version)) is not None:
+        if version.version == known or living_model(client, _model_id(version)) is not None:
             return version, lost
         lost.append(f"the model of version {version.version} was deleted or has lost its files, so it is not the best")
     return None, lost
