@@ -196,9 +196,7 @@ def named(path: Path) -> Path:
         OutputError: it ends in no name of its own, as `.` and `..` do, or begins with `~`, which nobody has expanded.
     """
     if path.parts and path.parts[0].startswith("~"):
-        raise OutputError(
-            f"{path}: begins with ~, which only a shell puts a folder in the place of; write the path out"
-        )
+        raise OutputError(f"{path}: begins with ~, which only a shell expands; write the path out")
     if path.name in ("", ".."):
         raise OutputError(f"{path}: is a place without a name of its own; end it in the name of what is to be written")
     return path

@@ -23,6 +23,7 @@ from moclip.training.weights import write_weights
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 META = "meta.json"
+_WHOLE = 8  # contexts that hold any prompt whole
 # `nn.init` hands on its own functions, which draw before anybody sees the tensor's.
 _DRAWS = frozenset([Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_])
 
@@ -54,6 +55,13 @@ class Encoder:
         tokens = self.compute.tensor(self.tokenize(list(texts)))
         with self.compute.autocast():
             return self._finite(self.model.backbone.encode_text(tokens), "text")
+
+    def tokens(self, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """How many tokens each text has, and the tokens that this CLIP reads of each, which may be fewer."""
+        read = self.tokenize(list(texts))
+        whole = self.tokenize(list(texts), context_length=_WHOLE * read.shape[1])
+        padding = self.tokenize([""], context_length=_WHOLE * read.shape[1])[0, -1]
+        return [int((row != padding).sum()) for row in whole], read.tolist()
 
     def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
         """One unit vector per class, (k, d): the mean of its prompts' features, normalised.

@@ -1,7 +1,7 @@
 """Ready-made settings: write a partial parameters file into the whole one, comments kept.
 
-A base preset chooses the data: it sets `data.source`. It sets back whatever another base preset sets and it does not, to
-what `demo` has there, so that nothing of the preset before stays. Any other preset is an overlay, and writes its own keys.
+A base preset chooses the data: it sets `data.source`. It sets back whatever another base preset sets and it does not,
+to what `demo` has there, so that nothing of the preset before stays. Any other preset is an overlay of its own keys.
 """
 
 from collections.abc import Callable, Mapping

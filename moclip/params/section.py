@@ -20,7 +20,7 @@ def _written_out(path: str) -> str:
 
 
 PathText = Annotated[str, Field(min_length=1), AfterValidator(_written_out)]
-"""A path as a parameter: relative to the repository or whole. Nothing expands it, so one that begins with ~ is refused."""
+"""A path as a parameter: relative to the repository or whole. Nothing expands it, so a ~ at its start is refused."""
 
 
 class Section(BaseModel):

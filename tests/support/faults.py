@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._ask(body)
         self._fail(how)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815
 
     def _is_chunked(self) -> bool:
         return "chunked" in self.headers.get("Transfer-Encoding", "")

@@ -114,7 +114,7 @@ def _registered(client: MlflowClient, name: str) -> RegisteredModel | None:
 def _leader(
     client: MlflowClient, versions: Sequence[ModelVersion], known: str | None
 ) -> tuple[ModelVersion | None, list[str]]:
-    """The best version whose model is there, as that of `known` is, and a word on each better one whose model is not."""
+    """The best version whose model is there, as that of `known` is, and a word on each better one without its model."""
     lost: list[str] = []
     for version in sorted(versions, key=lambda one: (*_rank(one), -int(one.version)), reverse=True):
         if version.version == known or living_model(client, _model_id(version)) is not None:
