@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-CUT, STALL = "cut", "stall"
+CUT, STALL, SLOW = "cut", "stall", "slow"
 _HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "content-length", "host"})
 
 
@@ -20,7 +20,7 @@ _HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "content-leng
 class Proxy:
     """The requests that came through, `METHOD path`, and what befalls the next ones.
 
-    `rule` gets each request, with its number, and says what happens to it: a status, `cut`, `stall`, or None. The
+    `rule` gets each request, with its number, and says what happens to it: a status, `cut`, `stall` (no answer), `slow`, or None. The
     server hears nothing of a request that fails; with `late`, it does, and only the answer is lost.
     """
 
@@ -45,24 +45,12 @@ class Proxy:
         self.rule = rule
 
     def fail_number(self, wanted: int, how: int | str) -> None:
-        """Let the request of this number, counted from now, fail, and each that repeats it at once."""
-        start, first = len(self.asked), [""]
-
-        def rule(number: int, request: str) -> int | str | None:
-            if number - start == wanted:
-                first[0] = request
-                return how
-            repeats = number - start > wanted and request == first[0] and self.failed[-1:] == [request]
-            return how if repeats and self.asked[number - 1] == request and len(self.failed) < RETRIES + 1 else None
-
-        self.failed.clear()
-        self.rule = rule
+        """Let the request of this number, counted from now, fail; clients that repeat it get through."""
+        start = len(self.asked)
+        self.rule = lambda number, request: how if number - start == wanted else None
 
     def heal(self) -> None:
         self.rule = lambda number, request: None
-
-
-RETRIES = 0  # of one request, as the tests set MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -77,7 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(int(self.headers.get("Content-Length") or 0)) if not self._is_chunked() else self._chunks()
         )
         how = self.proxy.rule(number, request)
-        if how is None:
+        if how is None or how == SLOW:
+            time.sleep(self.proxy.stall_s if how == SLOW else 0)
             self._pass_on(self._ask(body))
             return
         self.proxy.failed.append(request)

@@ -1,5 +1,6 @@
 """A model out of MLflow, as the bundle inside it."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,9 +113,9 @@ def _folder(client: MlflowClient, model: LoggedModel, cache: Path) -> Path:
         return place
     kept = cache / model.model_id
     if not kept.exists():
-        with atomic_path(kept) as temporary:
-            temporary.mkdir()
-            artifacts.download_artifacts(
-                f"models:/{model.model_id}", dst_path=str(temporary), tracking_uri=client.tracking_uri
-            )
+        cache.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept) as temporary, tempfile.TemporaryDirectory(dir=cache) as folder:
+            # By the place: `models:/<id>` is looked up in the store of the whole process.
+            place_of = {"artifact_uri": model.artifact_location, "tracking_uri": client.tracking_uri}
+            Path(artifacts.download_artifacts(**place_of, dst_path=folder)).replace(temporary)
     return kept
