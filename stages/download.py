@@ -21,7 +21,6 @@ from moclip.params.demo import DemoParams
 from moclip.params.run import Seed
 from stages._entry import arguments, data_root, log, repository, run, section
 
-
 GENERATED = re.compile(r"demo-[0-9a-f]{16}")
 
 
@@ -79,10 +78,11 @@ def refuse_foreign(root: Path) -> None:
         DataError: names the first thing.
     """
     names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    if others := [name for name in names if not GENERATED.fullmatch(name) and not name.startswith(".")]:
+    others = [name for name in names if not GENERATED.fullmatch(name) and not name.startswith(".")]
+    if others:
         raise DataError(
-            f"{root}: holds {others[0]}, which moclip did not make, and generated videos go into a folder of their own; "
-            "set data.root: data/videos, or choose a preset for your videos"
+            f"{root}: holds {others[0]}, which moclip did not make, and generated videos go into a folder of their "
+            "own; set data.root: data/videos, or choose a preset for your videos"
         )
 
 

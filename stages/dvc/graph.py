@@ -1,6 +1,6 @@
 """What the graph rests on, for given parameters: the files that its stages read and none of them writes.
 
-The graphs are read as they are written, as DVC reads them: a dep of a stage is an input here as soon as it is one there.
+The graphs are read as they are written, as DVC reads them: a dep of a stage there is an input here at once.
 """
 
 import functools
@@ -26,7 +26,7 @@ _SLOT = re.compile(r"\$\{([\w.]+)\}")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the graph, or all of its matrix together: paths that it reads and writes, from the repository's top."""
+    """A stage, or all of its matrix together: paths that it reads and writes, from the repository's top."""
 
     address: str
     deps: frozenset[str]

@@ -20,8 +20,8 @@ _HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "content-leng
 class Proxy:
     """The requests that came through, `METHOD path`, and what befalls the next ones.
 
-    `rule` gets each request, with its number, and says what happens to it: a status, `cut`, `stall` (no answer), `slow`, or None. The
-    server hears nothing of a request that fails; with `late`, it does, and only the answer is lost.
+    `rule` gets each request, with its number, and says what happens to it: a status, `cut`, `stall` (no answer), `slow`,
+    or None. The server hears nothing of a request that fails; with `late`, it does, and only the answer is lost.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""Every request that `track` makes fails once, in every way: then all is as without the fault, now or after the next."""
+"""Every request that `track` makes fails once, in every way: then all is as without the fault, at the latest later."""
 
 import os
 import random
