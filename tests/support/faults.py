@@ -20,7 +20,7 @@ _HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "content-leng
 class Proxy:
     """The requests that came through, `METHOD path`, and what befalls the next ones.
 
-    `rule` gets each request, with its number, and says what happens to it: a status, `cut`, `stall` (no answer), `slow`,
+    `rule` gets each request, with its number, and says what happens to it: a status, `cut`, `stall`, `slow`,
     or None. The server hears nothing of a request that fails; with `late`, it does, and only the answer is lost.
     """
 
