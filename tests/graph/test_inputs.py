@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from ruamel.yaml import YAML
 
 from moclip.heads.registry import sections
+from moclip.params.section import PathText
 from stages.dvc import graph
 from tests.graph.test_pipeline import Repository, make_repository
 from tests.support.imports import ROOT
@@ -21,8 +22,8 @@ PATHS = sorted(
     f"{section}.{name}"
     for section, model in sections().items()
     if hasattr(model, "model_fields")
-    for name, field in model.model_fields.items()
-    if "_written_out" in repr(field)
+    for name, hint in get_type_hints(model, include_extras=True).items()
+    if PathText in (hint, *get_args(hint))
 )
 
 

@@ -141,7 +141,7 @@ def test_files_that_were_cleared_away_are_told_and_made_again(migrated: Path, tr
     ((words, remedy),) = faults(store, tmp_path / "pending")
     assert "files are gone" in words
     assert remedy == "dvc repro track"
-    with pytest.raises(StoreError, match="its files are not in .* `dvc repro track` logs the model"):
+    with pytest.raises(StoreError, match=r"its files are not in .* `dvc repro track` logs the model"):
         fetch_model(f"models:/{name}@best", store.uri, tmp_path / "cache")
     publish(one, models, store, tmp_path / "pending", "none")
     assert list(faults(store, tmp_path / "pending")) == []

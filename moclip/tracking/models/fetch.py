@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient, artifacts
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import Model
+from ruamel.yaml import YAML
 
 from moclip.base.errors import MoclipError, StoreError
 from moclip.base.files import atomic_path
@@ -40,7 +40,8 @@ def fetch_model(uri: str, tracking_uri: str, cache: Path) -> Path:
         folder = _folder(client, client.get_logged_model(_model_id(client, uri)), cache)
         if not (folder / "MLmodel").is_file():
             raise StoreError(f"{uri}: MLflow lists the model, and its files are not in {folder}; {_MEND}")
-        flavour = Model.load(str(folder)).flavors.get("python_function", {})
+        # By hand: MLflow takes a path for an address, and decodes it.
+        flavour = YAML(typ="safe", pure=True).load(folder / "MLmodel").get("flavors", {}).get("python_function", {})
     if flavour.get("loader_module") not in LOADERS:
         raise StoreError(f"{uri}: an MLflow model, but none of moclip's ({flavour.get('loader_module')})")
     bundle = folder / str(flavour["data"])
