@@ -14,7 +14,7 @@ from moclip.base.errors import StoreError
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
-from moclip.heads.registry import HEADS, MAIN, check_params
+from moclip.heads.registry import HEADS, MAIN, check_params, related_sets
 from moclip.params.run import Splits
 from moclip.report.suite_page import as_markdown
 from moclip.results.suite import (
@@ -57,7 +57,7 @@ def main() -> None:
     addresses = [stage.address for stage in graph.sources(params)]
     if program.run("dvc", "repro", "--quiet", *addresses).returncode:
         raise StoreError(f"`dvc repro {' '.join(addresses)}` failed; its words are above")
-    base, others = plan(variants, params, seeds, graph.digester(), check_params)
+    base, others = plan(variants, params, seeds, graph.digester(), check_params, related_sets)
     # The base comes first: what it leaves in DVC's cache, the others need not run.
     if faults := bring(base, args.jobs):
         raise StoreError(_named(faults, len(base)))
