@@ -76,7 +76,7 @@ def test_each_request_may_fail(
     client = MlflowClient(tracking_uri=proxy.target, registry_uri=proxy.target)
     pending = tmp_path / "unrecorded"
     (report := tmp_path / "report.md").write_text("# Report\n")
-    dataset = f"{DATASET}-{score}-{how}"
+    dataset = f"{DATASET}-{score}-{how}-{os.getpid()}"  # the tests of a session share the server
 
     def track(number: int, at: int | None) -> None:
         """Publish one more result, while the request `at` fails."""
