@@ -34,9 +34,11 @@ class _Phrases(Section):
             for phrase in own:
                 if not phrase.strip():
                     raise ValueError(f"class {name!r} has an empty phrase; fill it in or remove it")
-                if (first := owners.setdefault(_plain(phrase), name)) is not name or own.count(phrase) > 1:
+                first = owners.get(_plain(phrase))
+                if first is not None:
                     of = f"classes {first!r} and {name!r}" if first != name else f"class {name!r}"
                     raise ValueError(f"phrase {phrase!r} of {of} may stand here once: it could tell nothing apart")
+                owners[_plain(phrase)] = name
         return phrases
 
 

@@ -142,7 +142,7 @@ def test_prompts_that_are_cut_are_named_and_those_that_become_one_refused(caplog
     tokenizer = open_clip.SimpleTokenizer(context_length=7)
     encoder = Encoder(None, None, tokenizer, 1.0)  # type: ignore[arg-type]
     needed, read = encoder.tokens(texts)
-    assert needed == [4, 12, 9]
+    assert needed == [4, 12, 10]
     check_lengths(by_class, needed, 7, Path("own.yaml"))
     assert "own.yaml: class YoYo: the prompt 'a toy on a string that goes up and down' has 12 tokens" in caplog.text
     assert "class Kite" in caplog.text
