@@ -275,7 +275,7 @@ def _tracking(places: Places) -> Finding:
 
 def _conflict(root: Path) -> Finding | None:
     """A file of the pipeline that Git has merged and left with both sides in it."""
-    names = (PLACES.params.name, "dvc.yaml", *PLACES.locks)
+    names = (PLACES.params.name, PLACES.graph, *PLACES.locks)
     torn = [name for name in names if (root / name).is_file() and _is_torn(root / name)]
     if not torn:
         return None
