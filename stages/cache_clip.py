@@ -11,7 +11,7 @@ from moclip.clip.cache import image_features
 from moclip.clip.cost import clip_cost
 from moclip.clip.encoder import META, load_encoder
 from moclip.clip.precomputed import load_precomputed
-from moclip.clip.prompts import Prompts, read_prompts
+from moclip.clip.prompts import Prompts, check_apart, check_classes, check_lengths, read_prompts
 from moclip.data.manifest import Video, read_classes, read_manifest
 from moclip.motion.maps import boundary_energy, moving_box, peak_frames
 from moclip.motion.store import MotionStore
@@ -26,11 +26,13 @@ from stages._entry import arguments, data_root, run, section, work_directory
 
 
 def main() -> None:
-    args = arguments("manifest", "classes", "model", "prompts", "templates", "motion", "images", "texts", "encoder")
+    args = arguments("manifest", "classes", "model", "templates", "motion", "images", "texts", "encoder")
     clip, classes = section("clip", ClipParams), read_classes(args.classes)
     names = text_order(classes, clip)
     if clip.precomputed is None:
-        prompts = read_prompts(args.prompts, args.templates)
+        # By params.yaml, and not by the command: a shell would read what a path may hold.
+        prompts = read_prompts(Path(clip.prompts), args.templates / f"{clip.templates}.yaml")
+        check_classes(prompts, classes, Path(clip.prompts))
         images, texts, logit_scale = encode(args.manifest, args.model, args.motion, clip, prompts, names)
     else:
         images, texts, logit_scale = select(args.manifest, args.model, names)
@@ -58,7 +60,11 @@ def encode(
     """Features of the videos and of the named classes, and the logits' scale, by the encoder."""
     hardware = section("compute", ComputeParams)
     encoder = load_encoder(model, Compute.of(hardware))
-    texts = encoder.class_features([prompts.of(name) for name in names], clip.text_mean)
+    by_class = {name: prompts.of(name) for name in names}
+    needed, read = encoder.tokens([text for texts in by_class.values() for text in texts])
+    check_lengths(by_class, needed, len(read[0]), Path(clip.prompts))
+    check_apart(by_class, read, Path(clip.prompts))
+    texts = encoder.class_features(list(by_class.values()), clip.text_mean)
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
     arithmetic = (encoder.compute.device.type, hardware.amp, hardware.kernels)
     neighbours = None if clip.attention == "alone" else clip.edges

@@ -1,8 +1,10 @@
 """Find or generate the videos, measure each one, and draw up manifest, class order and splits."""
 
+import re
 from pathlib import Path
 from typing import TypedDict
 
+from moclip.base.errors import DataError
 from moclip.base.files import fingerprint, write_json
 from moclip.data.dataset import SPLITS, Dataset, assign_parts, drop_short
 from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101
@@ -18,6 +20,8 @@ from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.run import Seed
 from stages._entry import arguments, data_root, log, repository, run, section
+
+GENERATED = re.compile(r"demo-[0-9a-f]{16}")
 
 
 class Part(TypedDict):
@@ -50,6 +54,7 @@ def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:
     present = data.subset == "present"
     match data.source:
         case "demo":
+            refuse_foreign(root)
             base = root / demo_folder(demo, seed)
             write_demo(base, demo_spec(demo, seed))
             return find_ucf101(base, "demo", **part)
@@ -62,7 +67,36 @@ def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:
         case "hmdb51":
             return find_hmdb51(root, **part, present=present)
         case "folder":
+            refuse_generated(root)
             return find_folder(root, **part, group_pattern=data.group_pattern, seed=seed, present=present)
+
+
+def refuse_foreign(root: Path) -> None:
+    """Refuse to generate videos beside what moclip did not make: such a folder is somebody's data set.
+
+    Raises:
+        DataError: names the first thing.
+    """
+    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    others = [name for name in names if not GENERATED.fullmatch(name) and not name.startswith(".")]
+    if others:
+        raise DataError(
+            f"{root}: holds {others[0]}, which moclip did not make, and generated videos go into a folder of their "
+            "own; set data.root: data/videos, or choose a preset for your videos"
+        )
+
+
+def refuse_generated(root: Path) -> None:
+    """Refuse a folder of classes with generated videos in it, which would be a class.
+
+    Raises:
+        DataError: names the folder of them.
+    """
+    if root.is_dir() and (made := sorted(path.name for path in root.iterdir() if GENERATED.fullmatch(path.name))):
+        raise DataError(
+            f"{root}: holds {made[0]}, videos that moclip generated, which are no class; remove that folder, "
+            "or set data.root to the folder of your classes"
+        )
 
 
 def archive_source(data: DataParams) -> Ucf101Source:

@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from moclip.base.files import read_json
+from moclip.data.dataset import SPLITS
+from moclip.data.identity import identity
+from moclip.data.manifest import read_classes, read_manifest
+from moclip.data.splits import read_members
 from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
@@ -51,11 +55,18 @@ def main() -> None:
             *[*pages, args.figures, args.contact_sheet, args.cost_page, args.costs, PARAMS_FILE],
             *[args.locks[0], *(path.parent for path in args.locks[1:])],  # equal names do not go into one directory
         ],
+        content(lock, args.manifest, args.classes, args.splits),
     )
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     models = Pipeline(args.models, args.classes, args.texts, args.encoder)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())
+
+
+def content(lock: Lock, manifest: Path, classes: Path, splits: Path) -> str:
+    """Stands for what the data set is: its videos, its classes, and all splits that were drawn."""
+    members = {k: read_members(split_file(lock.checked(splits), k, ".csv")) for k in SPLITS}
+    return identity(read_manifest(lock.checked(manifest)), read_classes(lock.checked(classes)), members)
 
 
 def read_result(
@@ -66,6 +77,7 @@ def read_result(
     verdicts: Path,
     inputs: Mapping[str, Path],
     artifacts: Sequence[Path],
+    data_set: str = "",
 ) -> Result:
     """Read and check every input, so that nothing is created for a result that is torn.
 
@@ -77,6 +89,7 @@ def read_result(
         verdicts: The verdict on each paper, by its name.
         inputs: Data files and directories by name; `splits` is a directory with one file a split.
         artifacts: What goes into MLflow as it is, beside the summary.
+        data_set: Stands for the content of videos, classes and splits.
     """
     splits = section("splits", Splits)
     summary = read_summary(lock.checked(summary_file), [path.name for path in results], splits)
@@ -86,6 +99,7 @@ def read_result(
     return Result(
         dataset=summary["dataset"],
         key=lock.result_key(results),
+        identity=data_set,
         variant=variant_name(params, flatten(baseline_params())),
         params=params,
         tags={
@@ -101,7 +115,7 @@ def read_result(
         verdicts=verdict_tags(read_json(verdicts)),
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
         data=data,
-        environment={"packages": package_versions(), "changed_since_commit": git.changed if git else []},
+        environment={"packages": package_versions(), "changed_since_commit": git and list(git.changed)},
         artifacts=[summary_file, *artifacts],
     )
 

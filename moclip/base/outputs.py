@@ -193,8 +193,10 @@ def named(path: Path) -> Path:
     """The path itself.
 
     Raises:
-        OutputError: it ends in no name of its own, as `.` and `..` do.
+        OutputError: it ends in no name of its own, as `.` and `..` do, or begins with `~`, which nobody has expanded.
     """
+    if path.parts and path.parts[0].startswith("~"):
+        raise OutputError(f"{path}: begins with ~, which only a shell expands; write the path out")
     if path.name in ("", ".."):
         raise OutputError(f"{path}: is a place without a name of its own; end it in the name of what is to be written")
     return path

@@ -8,6 +8,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -85,7 +86,11 @@ def examine(places: Places) -> list[Finding]:
         "telemetry": lambda: _telemetry(places.dvc_config),
         "state": lambda: _state(places.dvc_config),
         "parameters": lambda: _parameters(places.params),
+        "git": lambda: _git(places.params.parent),
+        "tracking": lambda: _tracking(places),
     }
+    if conflict := _conflict(places.params.parent):
+        return [*(_alone(name, check) for name, check in checks.items()), conflict]
     if pipeline is not None:
         checks |= {
             "videos": lambda: _videos(places),
@@ -231,6 +236,61 @@ def _telemetry(dvc_config: Path) -> Finding:
     return Finding("telemetry", "missing", "DVC's is on", "dvc config core.analytics false")
 
 
+def _git(root: Path) -> Finding:
+    from moclip.base.errors import MoclipError
+    from moclip.tracking.provenance import git_state
+
+    try:
+        state = git_state(root)
+    except MoclipError as error:
+        found = " ".join(str(error).split())
+        return Finding("git", "missing", found, _advice(found) or "see Git's own words")
+    if state is None:
+        return Finding("git", "ok", "no repository or no commit: results will name none")
+    changed = f", {len(state.changed)} tracked files changed since" if state.dirty else ""
+    return Finding("git", "ok", f"commit {state.commit[:10]}{changed}")
+
+
+def _advice(words: str) -> str:
+    """The command that Git itself names as the remedy."""
+    found = re.search(r"git config --global --add safe\.directory (?:'[^']+'|[^\s;]+)", words)
+    return found[0] if found else ""
+
+
+def _tracking(places: Places) -> Finding:
+    from moclip.base.errors import StoreError
+    from moclip.tracking.store import VARIABLE, store_at
+    from moclip.tracking.upkeep.health import faults
+
+    root = places.params.parent.resolve()
+    try:
+        store = store_at(root, os.environ.get(VARIABLE))
+    except StoreError as error:
+        return Finding("tracking", "missing", str(error), f"correct {VARIABLE}, or unset it")
+    found = list(faults(store, root / places.work / "unrecorded"))
+    if found:
+        return Finding("tracking", "missing", "; ".join(words for words, _ in found), found[0][1])
+    return Finding("tracking", "ok", f"MLflow in {store.shown}")
+
+
+def _conflict(root: Path) -> Finding | None:
+    """A file of the pipeline that Git has merged and left with both sides in it."""
+    names = (PLACES.params.name, PLACES.graph, *PLACES.locks)
+    torn = [name for name in names if (root / name).is_file() and _is_torn(root / name)]
+    if not torn:
+        return None
+    locks = [name for name in torn if name in PLACES.locks]
+    if locks == torn:  # what DVC writes itself; the graph and the parameters say what it is about
+        taken = f"git checkout --ours {' '.join(locks)} && dvc repro && git add {' '.join(locks)}"
+        return Finding("stages", "missing", f"{', '.join(torn)}: a merge conflict", taken)
+    return Finding("stages", "missing", f"{', '.join(torn)}: a merge conflict", f"edit {torn[0]}, then git add it")
+
+
+def _is_torn(path: Path) -> bool:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(line.startswith("<<<<<<< ") for line in lines) and any(line.startswith(">>>>>>> ") for line in lines)
+
+
 def _state(dvc_config: Path) -> Finding:
     """Whether another user of the machine could put something into the folder that DVC reads as code."""
     import configparser
@@ -332,7 +392,7 @@ def _report(path: Path) -> Finding:
 
 def _stages(process: "subprocess.Popen[str]") -> Finding:
     stale, complaint = _answer(process)
-    if stale is None and "lock" in complaint:
+    if stale is None and re.search(r"(?i)unable to acquire lock|is busy|is locked by", complaint):
         return Finding("stages", "todo", "another DVC command is at work")
     if stale is None:
         return Finding("stages", "missing", f"their state is unknown ({complaint})", "dvc status")

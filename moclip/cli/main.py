@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -83,4 +84,7 @@ def _script(name: str, words: Sequence[str]) -> int:
     if not script.is_file():
         print(f"error: {script}: not here; run `moclip {name}` at the top of the repository", file=sys.stderr)
         return 1
-    return subprocess.run([sys.executable, "-m", f"stages.commands.{name}", *words], check=False).returncode
+    # DVC and the `python` of its stages are those beside this program, also where nobody activated the environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    command = [sys.executable, "-m", f"stages.commands.{name}", *words]
+    return subprocess.run(command, check=False, env={**os.environ, "PATH": path}).returncode

@@ -39,7 +39,7 @@ def source_of(model: str) -> "Path | Pipeline":
     if not model.startswith(_MLFLOW):
         root = Path(model).parent
         return Pipeline(Path(model), root / PLACES.classes, root / PLACES.texts, root / PLACES.encoder)
-    from moclip.tracking.registry import fetch_model
+    from moclip.tracking.models.fetch import fetch_model
     from moclip.tracking.store import store_at
 
     store = store_at(Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI"))

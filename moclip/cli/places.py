@@ -25,6 +25,8 @@ class Places:
     fingerprint: Path = Path("reports/fingerprint.json")
     costs: Path = Path("reports/cost.json")
     work: Path = Path(".work")
+    graph: str = "dvc.yaml"
+    locks: Sequence[str] = ("dvc.lock", "heads/dvc.lock")
     dvc_config: Path = Path(".dvc/config")
     pipeline: Sequence[str] = (sys.executable, "-m", "stages.dvc.state")
 

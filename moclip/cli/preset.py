@@ -22,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
         for name, purpose in list_presets(args.directory).items():
             print(f"{name:10} {purpose}")
         return 0
-    apply_preset(args.name, args.directory, args.params, check_params)
+    back = apply_preset(args.name, args.directory, args.params, check_params)
     print(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")
+    if back:
+        print(f"set back, so that nothing of another preset stays: {', '.join(back)}")
     return 0

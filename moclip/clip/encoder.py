@@ -27,6 +27,7 @@ from moclip.training.weights import write_weights
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 META = "meta.json"
+_WHOLE = 8  # contexts that hold any prompt whole
 # `nn.init` hands on its own functions, which draw before anybody sees the tensor's.
 _DRAWS = frozenset([Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_])
 
@@ -74,6 +75,13 @@ class Encoder:
         """Whether a text reads as its beginning `part` does."""
         whole, begun = self.tokenize([text, part])
         return bool(torch.equal(whole, begun))
+
+    def tokens(self, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """How many tokens each text has, and the tokens that this CLIP reads of each, which may be fewer."""
+        read = self.tokenize(list(texts))
+        whole = self.tokenize(list(texts), context_length=_WHOLE * read.shape[1])
+        padding = self.tokenize([""], context_length=_WHOLE * read.shape[1])[0, -1]
+        return [int((row != padding).sum()) for row in whole], read.tolist()
 
     def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
         """One unit vector per class, (k, d): the mean of its prompts' features, normalised.
@@ -188,9 +196,9 @@ class Tokenizer:
             return open_clip.get_tokenizer(self.model)
         return open_clip.SimpleTokenizer(context_length=self.length)
 
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Tokens of each text, cut or filled up to the tower's length."""
-        tokens: Tensor = self.own(texts)
+    def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
+        """Tokens of each text, cut or filled up to the tower's length, or to another."""
+        tokens: Tensor = self.own(texts, context_length=context_length)
         return tokens
 
 

@@ -137,7 +137,9 @@ def _file_name(item: VideoFile) -> str:
 def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
     """Decode a video and keep its grid; returns its number of frames."""
     if not item.path.is_file():
-        raise VideoError(f"{item.path}: no such file. Bring it back, or leave it out of the lists.")
+        raise VideoError(
+            f"{item.path}: no such file. `dvc repro -f download` brings the videos, which DVC's cache never holds."
+        )
     sha256 = sha256_file(item.path)
     if item.sha256 not in (None, sha256):
         raise VideoError(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from moclip.params.section import Section
+from moclip.params.section import PathText, Section
 
 
 class ClipParams(Section):
@@ -12,11 +12,11 @@ class ClipParams(Section):
 
     model: str = Field(min_length=1, description="`demo`, or a model name of open_clip.")
     pretrained: str | None = Field(description="open_clip's tag of the weights.")
-    checkpoint: str | None = Field(min_length=1, description="Local weights instead of a tag.")
-    precomputed: str | None = Field(min_length=1, description="Features by video id, instead of any weights.")
-    patch: str | None = Field(min_length=1, description="Weights that those are interpolated with.")
+    checkpoint: PathText | None = Field(description="Local weights instead of a tag.")
+    precomputed: PathText | None = Field(description="Features by video id, instead of any weights.")
+    patch: PathText | None = Field(description="Weights that those are interpolated with.")
     patch_share: float | None = Field(ge=0, le=1, description="Share of those weights; the rest is the patch's.")
-    prompts: str = Field(min_length=1, description="File of phrases by class name.")
+    prompts: PathText = Field(description="File of phrases by class name.")
     templates: str = Field(pattern=r"^[\w-]+$", description="Set of templates: a file of prompts/templates.")
     text_mean: Literal["unit", "raw"] = Field(
         description="A class's feature is the mean of its prompts' unit vectors, or of them as CLIP gives them."

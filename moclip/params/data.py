@@ -5,21 +5,20 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from moclip.params.section import Section
+from moclip.params.section import PathText, Section
 
 
 class DataParams(Section):
     """Section `data`: read by the stage `download`."""
 
     source: Literal["demo", "ucf101", "hmdb51", "folder"]
-    archive: str | None = Field(
-        min_length=1,
+    archive: PathText | None = Field(
         description="Where ucf101 is brought from: `official`, `thumos` or a local zip or RAR; null: it is there.",
     )
     url: str | None = Field(pattern="^https?://", description="Mirror to use instead of the archive's own address.")
     lists_url: str | None = Field(pattern="^https?://", description="Mirror of the train/test lists zip.")
-    ca_bundle: str | None = Field(min_length=1, description="PEM file of certificates to trust; never none.")
-    root: str = Field(min_length=1, description="Directory of the videos; relative to the repository.")
+    ca_bundle: PathText | None = Field(description="PEM file of certificates to trust; never none.")
+    root: PathText = Field(description="Directory of the videos; relative to the repository.")
     short_videos: Literal["keep", "drop"] = Field(
         description="`drop` takes videos with fewer frames than `short_frames` out of all lists."
     )

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion import MotionParams
-from moclip.params.section import Section, Select, validated
+from moclip.params.section import PathText, Section, Select, validated
 
 LrScale = Annotated[float, Field(gt=0, le=100)]
 
@@ -17,7 +17,7 @@ class MotionNetParams(Section):
 
     arch: Literal["small", "efficientnet_b0", "vit"]
     pretrained: bool
-    checkpoint: str | None = Field(min_length=1, description="ImageNet weights as a local file instead of the hub's.")
+    checkpoint: PathText | None = Field(description="ImageNet weights as a local file instead of the hub's.")
     input_px: int | None = Field(ge=16, le=512, description="Side fields are resized to, or null.")
     bound_px: float = Field(gt=0, le=1000, description="Displacement in pixels that maps to 1.0, or to the last byte.")
     encoding: Literal["float", "bytes"]

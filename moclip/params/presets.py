@@ -1,4 +1,8 @@
-"""Ready-made settings: write a partial parameters file into the whole one, comments kept."""
+"""Ready-made settings: write a partial parameters file into the whole one, comments kept.
+
+A base preset chooses the data: it sets `data.source`. It sets back whatever another base preset sets and it does not,
+to what `demo` has there, so that nothing of the preset before stays. Any other preset is an overlay of its own keys.
+"""
 
 from collections.abc import Callable, Mapping
 from io import StringIO
@@ -10,6 +14,10 @@ from ruamel.yaml.comments import CommentedSeq
 
 from moclip.base.errors import ParamsError
 from moclip.base.outputs import claim_edit, editing
+from moclip.params.flat import leaves
+
+DEFAULTS = "demo"  # the preset that holds what others set back
+SOURCE = "data.source"
 
 
 def list_presets(directory: Path) -> dict[str, str]:
@@ -17,7 +25,7 @@ def list_presets(directory: Path) -> dict[str, str]:
     return {path.stem: _purpose(path) for path in sorted(directory.glob("*.yaml"))}
 
 
-def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapping[str, Any]], None]) -> None:
+def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapping[str, Any]], None]) -> list[str]:
     """Write the values of a preset into a parameters file; all else stays as it is, comments too.
 
     Args:
@@ -26,9 +34,12 @@ def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapp
         params: The file to write into.
         check: Refuses a whole parameters file that breaks a rule, as `moclip.heads.registry.check_params` does.
 
+    Returns:
+        Dotted names of the parameters that it set back to another value and does not hold itself.
+
     Raises:
-        ParamsError: no such preset, a key that the parameters do not have, or a result that breaks a
-            rule; the file is left as it was.
+        ParamsError: no such preset, a key that the parameters do not have or that cannot be set back, or a result that
+            breaks a rule; the file is left as it was.
         OutputError: the file is a link, the preset itself, or cannot be written.
     """
     known = list_presets(directory)
@@ -39,12 +50,55 @@ def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapp
     yaml = YAML()  # its defaults are how `dvc exp run -S` writes; comments are kept
     yaml.width = 4096
     whole = _load(yaml, params)
-    _merge(whole, _load(YAML(typ="safe", pure=True), preset), "")
+    before = dict(leaves(_load(_plain(), params)))
+    back = set_back(name, directory)
+    _merge(whole, _nested(back), "")
+    _merge(whole, _load(_plain(), preset), "")
     text = StringIO()
     yaml.dump(whole, text)
-    check(YAML(typ="safe", pure=True).load(text.getvalue()))
+    check(_plain().load(text.getvalue()))
     with editing(params, [preset]) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+    return [key for key, value in back.items() if before.get(key) != value]
+
+
+def set_back(name: str, directory: Path) -> dict[str, Any]:
+    """What a base preset sets back, by dotted name: what other base presets set and it does not, as `demo` has it.
+
+    Raises:
+        ParamsError: `demo` does not have it.
+    """
+    bases = {one: values for one in list_presets(directory) if SOURCE in (values := _leaves(directory / f"{one}.yaml"))}
+    if name not in bases:
+        return {}
+    found: dict[str, Any] = {}
+    for other, values in bases.items():
+        for key in values.keys() - bases[name].keys():
+            if key not in bases.get(DEFAULTS, {}):
+                raise ParamsError(
+                    f"preset {name!r}: cannot set back '{key}', which preset {other!r} sets; add it to {DEFAULTS}.yaml"
+                )
+            found[key] = bases[DEFAULTS][key]
+    return dict(sorted(found.items()))
+
+
+def _leaves(path: Path) -> dict[str, Any]:
+    return dict(leaves(_load(_plain(), path)))
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, key = name.split(".")
+        part = tree
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[key] = value
+    return tree
+
+
+def _plain() -> YAML:
+    return YAML(typ="safe", pure=True)
 
 
 def _purpose(path: Path) -> str:

@@ -1,13 +1,26 @@
 """What every section of the parameters shares: strict types, no unknown keys, errors that a person can act on."""
 
-from typing import Any, Literal, TypeVar
+import re
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from moclip.base.errors import ParamsError
 
 T = TypeVar("T")
 Select = Literal["val", "test", "last"]  # whose accuracy chooses the epoch that is kept
+
+
+def _written_out(path: str) -> str:
+    if re.match(r"~|\$\w|\$\{", path):
+        raise ValueError("only a shell expands ~ and $NAME; write the path out, such as /home/me/data")
+    if "\0" in path or "\n" in path:
+        raise ValueError("a path has one line")
+    return path
+
+
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_written_out)]
+"""A path as a parameter: relative to the repository or whole. Nothing expands it, so a ~ at its start is refused."""
 
 
 class Section(BaseModel):

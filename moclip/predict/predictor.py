@@ -126,7 +126,7 @@ class Predictor:
 
         Args:
             source: A bundle (`moclip bundle`), or a pipeline that ran. For an MLflow model see
-                `moclip.tracking.registry.fetch_model`.
+                `moclip.tracking.models.fetch.fetch_model`.
             split: Which of the pipeline's models, 1 unless given; a bundle holds one.
             head: A servable one. A head on motion alone loads no CLIP, one on CLIP alone no motion network.
 

@@ -25,6 +25,7 @@ from moclip.results.summary import Json, sample_std
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BASE = "base"
 Check = Callable[[Mapping[str, Any]], None]
+Code = str | Callable[[Mapping[str, Any]], str]
 
 
 class Variant(Section):
@@ -97,7 +98,7 @@ def plan(
     variants: Sequence[Variant],
     params: Mapping[str, Any],
     seeds: Sequence[int],
-    code: str,
+    code: Code,
     check: Check,
     related: Callable[[Sequence[str]], Collection[str]],
 ) -> tuple[list[Job], list[Job]]:
@@ -111,7 +112,7 @@ def plan(
         variants: The questions.
         params: Parameters of the base.
         seeds: With which each experiment runs.
-        code: Stands for all that an experiment rests on beside its parameters.
+        code: Stands for all that an experiment rests on beside its parameters; a function where they choose it.
         check: Refuses a whole set of parameters that breaks a rule, by a `ParamsError`.
         related: Entries of the parameter `related` that some heads need; an experiment with such heads gets them.
 
@@ -142,7 +143,7 @@ def _job(
     heads: Sequence[str],
     values: Mapping[str, Any],
     params: Mapping[str, Any],
-    code: str,
+    code: Code,
     check: Check,
     related: Callable[[Sequence[str]], Collection[str]],
 ) -> Job:
@@ -158,7 +159,8 @@ def _job(
         check(whole)
     except ParamsError as error:
         raise ParamsError(f"variant '{variant}': {error}") from error
-    return Job(variant, seed, tuple(heads), changes, f"ablate-{variant}-s{seed}-{fingerprint(whole, code)}")
+    rests_on = code if isinstance(code, str) else code(whole)
+    return Job(variant, seed, tuple(heads), changes, f"ablate-{variant}-s{seed}-{fingerprint(whole, rests_on)}")
 
 
 def _get(params: Mapping[str, Any], name: str, variant: str) -> Any:

@@ -1,19 +1,24 @@
 """The door to MLflow: a client whose failures are messages, and the lock that the writers of a clone share."""
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from sqlalchemy import NullPool, create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
 
-from moclip.base.errors import StoreError
+from moclip.base.errors import MoclipError, StoreError
+from moclip.tracking.failures import is_of_transport
 from moclip.tracking.store import ServerError, Store, first_line
+from moclip.tracking.upkeep.moved import bring_home
 
 LOCK_TIMEOUT_S = 120
+UPLOAD_S, UPLOAD_BYTES_PER_S = 120, 250_000
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # of the next request; `moclip.tracking` sets it where nobody has
 # Often enough for a training of half a minute; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL overrides it.
 SAMPLE_S = 5.0
 
@@ -31,17 +36,23 @@ def locked(store: Store) -> Iterator[MlflowClient]:
     The lock covers the set-up of a fresh database too, which fails where several processes begin it.
 
     Raises:
-        StoreError: another process holds the lock for too long.
+        StoreError: another process holds the lock for too long; with a server, which may be slow, a ServerError.
         ServerError: the store is down or refuses what the block asks.
     """
     store.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(store.lock, timeout=LOCK_TIMEOUT_S)
     try:
-        with FileLock(store.lock, timeout=LOCK_TIMEOUT_S), connected(store) as client:
-            yield client
+        lock.acquire()
     except Timeout as error:
-        raise StoreError(
+        raise (StoreError if store.is_file else ServerError)(
             f"{store.lock}: held by another process for {LOCK_TIMEOUT_S} s; end that one, then run `dvc repro track`"
         ) from error
+    try:
+        with connected(store) as client:
+            bring_home(store)
+            yield client
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -54,7 +65,11 @@ def connected(store: Store) -> Iterator[MlflowClient]:
     try:
         _connect(store.uri)
         yield MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
-    except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
+    except MoclipError:
+        raise
+    except Exception as error:  # of a dozen libraries, some of them not installed
+        if not is_of_transport(error):
+            raise
         raise ServerError(
             f"MLflow at {store.shown} failed ({first_line(error)}); all result files are safe: "
             "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
@@ -69,6 +84,28 @@ def _connect(uri: str) -> None:
     if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": "10"})
     create_engine(url, poolclass=NullPool).connect().close()
+
+
+def answers(store: Store) -> bool:
+    """Whether the store answers a small question."""
+    try:
+        with connected(store) as client:
+            client.search_experiments(max_results=1)
+    except ServerError:
+        return False
+    return True
+
+
+@contextmanager
+def uploading(path: Path) -> Iterator[None]:
+    """Give a server longer for files than for questions: as long as a slow line takes for the largest of them."""
+    largest = max((file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file()), default=0)
+    asked, wanted = int(os.environ[_TIMEOUT]), math.ceil(UPLOAD_S + largest / UPLOAD_BYTES_PER_S)
+    os.environ[_TIMEOUT] = str(max(asked, wanted))
+    try:
+        yield
+    finally:
+        os.environ[_TIMEOUT] = str(asked)
 
 
 @contextmanager

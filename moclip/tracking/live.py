@@ -108,6 +108,6 @@ class _LiveRun:
         name = tags.run_name(training.variant, training.head, training.split)
         with locked(self.store) as client:
             if os.getppid() == training.pid:  # a process that has lost its parent gets another one
-                experiment = experiment_of(client, training.dataset, self.store.artifacts)
+                experiment = experiment_of(client, training.dataset, self.store)
                 self.run = client.create_run(experiment, run_name=name, tags=own).info.run_id
                 self.load.enter_context(machine_load(self.store, self.run))

@@ -1,10 +1,12 @@
 """Write a result to MLflow: one parent run, one child run for each head and split.
 
 Files are the truth and MLflow is a view of them, so `record` may run as often as it likes: a result that is there is
-left alone, one that is missing or was left half-written is made (again), whichever process comes first.
+left alone, one that is missing or was left half-written is made (again), whichever process comes first. What MLflow
+lists is looked at: runs of heads and files that were deleted since are made again.
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
 from moclip.base.errors import StoreError
 from moclip.tracking import tags
-from moclip.tracking.client import locked
+from moclip.tracking.client import locked, uploading
+from moclip.tracking.failures import pages
+from moclip.tracking.models.files import holds, is_out_of_sight
 from moclip.tracking.process import is_alive, is_same
 from moclip.tracking.result import Child, Result, verdicts_in
 from moclip.tracking.store import Store
@@ -26,6 +30,9 @@ MAX_PARAM_CHARACTERS = 6000
 MAX_TAG_CHARACTERS = 8000
 PARAMS_PER_REQUEST = 100
 METRICS_PER_REQUEST = 1000
+ENVIRONMENT = "environment.json"  # the last file of a run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,17 +60,18 @@ def record(result: Result, store: Store, command: str | None = None) -> Recorded
     """
     _check(result)
     with locked(store) as client:
-        experiment = experiment_of(client, result.dataset, store.artifacts)
+        experiment = experiment_of(client, result.dataset, store)
         recorded = _record(client, experiment, result)
         _delete_live(client, experiment, store.clone, command)
         return recorded
 
 
 def _record(client: MlflowClient, experiment: str, result: Result) -> Recorded:
-    found = list(client.search_runs([experiment], f"tags.`{tags.KEY}` = '{result.key}'"))
+    found = list(pages(client.search_runs, [experiment], f"tags.`{tags.KEY}` = '{result.key}'"))
     if complete := [run for run in found if tags.COMPLETE in run.data.tags]:
         _name_experiment(client, found, result.dvc_experiment)
         _tell_verdicts(client, complete[0], result)
+        _mend(client, complete[0], found, result)
         return Recorded(complete[0].info.run_id, created=False)
     for run in found:
         client.delete_run(run.info.run_id)
@@ -71,7 +79,8 @@ def _record(client: MlflowClient, experiment: str, result: Result) -> Recorded:
 
 
 def _delete_live(client: MlflowClient, experiment: str, clone: str, command: str | None) -> None:
-    for run in client.search_runs([experiment], f"tags.`{tags.CLONE}` = '{clone}' and tags.`{tags.KIND}` = 'live'"):
+    live = f"tags.`{tags.CLONE}` = '{clone}' and tags.`{tags.KIND}` = 'live'"
+    for run in list(pages(client.search_runs, [experiment], live)):
         started_by = run.data.tags[tags.COMMAND]
         if (command and is_same(started_by, command)) or not is_alive(started_by):
             client.delete_run(run.info.run_id)
@@ -92,13 +101,12 @@ def _check(result: Result) -> None:
             raise StoreError(f"artifact {path}: missing; run `dvc repro` to make it")
 
 
-def experiment_of(client: MlflowClient, dataset: str, artifacts: str | None) -> str:
+def experiment_of(client: MlflowClient, dataset: str, store: Store) -> str:
     """Id of the experiment of a data set, made or brought back where needed."""
     name = tags.experiment_name(dataset)
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = artifacts and f"{artifacts}/{name}"
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=store.artifacts_of(name)))
     # A name stays taken after a deletion in the UI, so a new result brings the experiment back.
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
@@ -125,13 +133,42 @@ def _tell_verdicts(client: MlflowClient, parent: Run, result: Result) -> None:
         client.set_tag(parent.info.run_id, name, words)
 
 
-def _create(client: MlflowClient, experiment: str, result: Result) -> str:
-    shared = {
+def _mend(client: MlflowClient, parent: Run, found: Iterable[Run], result: Result) -> None:
+    """Make again what a complete result has lost since: runs of heads, and files."""
+    run_id, experiment = parent.info.run_id, parent.info.experiment_id
+    children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == run_id]
+    whole = [run for run in children if run.info.status == "FINISHED"]
+    there = {(run.data.tags.get(tags.HEAD), run.data.tags.get(tags.SPLIT)) for run in whole}
+    for run in children:
+        if run not in whole:  # an earlier repair was interrupted
+            client.delete_run(run.info.run_id)
+    lost = [child for child in result.children if (child.head, str(child.split)) not in there]
+    for child in lost:
+        names = parent.data.tags.get(tags.EXPERIMENT, "")
+        own = {**_shared(result), tags.EXPERIMENT: names or result.dvc_experiment or "", "mlflow.parentRunId": run_id}
+        _create_child(client, experiment, result, child, own)
+    wanted = {ENVIRONMENT, *(path.name for path in result.artifacts)}
+    is_there = is_out_of_sight(client, parent.info.artifact_uri) or holds(
+        (file.path for file in client.list_artifacts(run_id)), wanted
+    )
+    if not is_there:
+        _log_artifacts(client, run_id, result)
+    if lost or not is_there:
+        what = [f"{len(lost)} runs of heads"] * bool(lost) + ["its files"] * (not is_there)
+        log.warning("MLflow: run %s had lost %s; made again", run_id, " and ".join(what))
+
+
+def _shared(result: Result) -> dict[str, str]:
+    return {
         **result.tags,
         tags.KEY: result.key,
         tags.VARIANT: result.variant,
         tags.EXPERIMENT: result.dvc_experiment or "",
     }
+
+
+def _create(client: MlflowClient, experiment: str, result: Result) -> str:
+    shared = _shared(result)
     parent = _start(client, experiment, result.variant, {**shared, **result.verdicts, tags.KIND: "result"})
     _log(client, parent, result.params, metrics(result.summary))
     for child in result.children:
@@ -197,8 +234,9 @@ def _log_data(client: MlflowClient, run: str, data: Mapping[str, str]) -> None:
 
 def _log_artifacts(client: MlflowClient, run: str, result: Result) -> None:
     for path in result.artifacts:
-        if path.is_dir():
-            client.log_artifacts(run, str(path), artifact_path=path.name)
-        else:
-            client.log_artifact(run, str(path))
-    client.log_dict(run, dict(result.environment), "environment.json")
+        with uploading(path):
+            if path.is_dir():
+                client.log_artifacts(run, str(path), artifact_path=path.name)
+            else:
+                client.log_artifact(run, str(path))
+    client.log_dict(run, dict(result.environment), ENVIRONMENT)

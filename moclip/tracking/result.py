@@ -32,6 +32,7 @@ class Result:
     """All that one parent run shows; results with equal keys are the same result.
 
     `verdicts` are tags of the parent run alone, and may change while the result stays: a paper was put on trial since.
+    `identity` stands for the content of videos, classes and splits, and results with equal ones compete.
     `data` maps the name of a data file to its digest, `environment` is JSON-able, `artifacts` are
     files, and directories that keep their name.
     """
@@ -43,6 +44,7 @@ class Result:
     tags: Mapping[str, str]
     summary: Mapping[str, float]
     children: Sequence[Child]
+    identity: str = ""
     verdicts: Mapping[str, str] = field(default_factory=dict)
     dvc_experiment: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)

@@ -25,7 +25,10 @@ from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, P
 from moclip.base.errors import DataError, MoclipError
 from moclip.predict.predictor import Predictor
 
+LOADER = "moclip.tracking.serving"
+LOADERS = (LOADER, "moclip.serving")  # this module's name in models that were logged before it moved
 PATH, BYTES = "path", "base64"
+_FORM = 'a request is {"dataframe_records": [{"path": "VIDEO.avi"}]} or {"dataframe_records": [{"base64": "..."}]}'
 
 
 class Served:
@@ -38,11 +41,15 @@ class Served:
         """Answers in the order of the rows; `params` may hold `top`, the number of classes.
 
         Raises:
-            MlflowException: a row does not say exactly one of `path` and `base64`, the bytes are no base64, or a video
-                cannot be read; the request as a whole has no answer, and its status is 400.
+            MlflowException: no row, one that does not say exactly one of `path` and `base64`, bytes that are no base64,
+                a video that cannot be read, or `top` below 1; the request as a whole has no answer, and its status is
+                400.
         """
-        most = int((params or {}).get("top", 5))
         try:
+            most = _positive((params or {}).get("top", 5))
+            if not set(model_input.columns) & {PATH, BYTES} or not len(model_input):
+                # MLflow drops columns that it does not know, and with the last of them every row.
+                raise DataError(f"the request has no row with a column '{PATH}' or '{BYTES}'; {_FORM}")
             return [self._answer(row, most) for row in model_input.to_dict("records")]
         except MoclipError as error:  # of any other kind, MLflow would hide the message
             raise MlflowException.invalid_parameter_value(str(error)) from error
@@ -50,13 +57,21 @@ class Served:
     def _answer(self, row: dict[Any, Any], most: int) -> dict[str, Any]:
         given = {name: row[name] for name in (PATH, BYTES) if isinstance(row.get(name), str) and row[name]}
         if len(given) != 1:
-            raise DataError(f"each row must have exactly one of '{PATH}' and '{BYTES}', this one has {sorted(given)}")
+            raise DataError(
+                f"each row must have exactly one of '{PATH}' and '{BYTES}', this one has {sorted(given)}; {_FORM}"
+            )
         if PATH in given:
             return as_row(self.predictor.predict(given[PATH]).as_dict(most))
         with tempfile.TemporaryDirectory() as folder:
             video = Path(folder) / "video"
             video.write_bytes(_decoded(given[BYTES]))
             return as_row({**self.predictor.predict(video).as_dict(most), "video": ""})
+
+
+def _positive(top: Any) -> int:
+    if isinstance(top, bool) or int(top) != top or top < 1:
+        raise DataError(f"the parameter 'top' is {top}; it must be a whole number of classes, 1 or more")
+    return int(top)
 
 
 def _decoded(text: str) -> bytes:

@@ -1,13 +1,21 @@
-"""Where MLflow keeps runs: a database in the repository, or a server."""
+"""Where MLflow keeps runs: a database in the repository, or a server. And how its address is shown."""
 
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+_SERVERS, _DATABASES = ("http", "https"), ("postgresql", "mysql", "mssql")
+_FORMS = "http://HOST:PORT, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+# What stands before an `@` of an address, however many of them a password has; a path may hold one too.
+_USER = re.compile(r"(?<![/])//(?!/)[^\s]*@")
+_SECRET = re.compile(r"(?i)\b(\w*(?:password|passwd|pwd|token|secret))=[^&\s]+")
 
 
 class ServerError(StoreError):
@@ -18,24 +26,38 @@ class ServerError(StoreError):
 class Store:
     """The address of the runs: `artifacts` is None where a server chooses; all writers of a clone share `lock`."""
 
-    uri: str
+    uri: str = field(repr=False)  # it may hold a password
     artifacts: str | None
     lock: Path
 
     @property
     def is_file(self) -> bool:
         """Whether this is a database file rather than a server, which may be down for a while."""
-        return self.uri.startswith("sqlite:")
+        return self.uri.startswith("sqlite")
+
+    @property
+    def file(self) -> Path:
+        """The database file."""
+        return Path(_database(self.uri))
 
     @property
     def shown(self) -> str:
         """The address without a password, for messages."""
-        return without_password(self.uri)
+        return str(self.file) if self.is_file else without_password(self.uri)
+
+    @property
+    def target(self) -> str:
+        """Stands for this address, whoever signs in and with which password."""
+        return fingerprint(without_password(self.uri).rstrip("/"))
 
     @property
     def clone(self) -> str:
         """Stands for this clone of the repository on this machine, beside others that write to the same server."""
         return fingerprint(platform.node(), str(self.lock.parent.resolve()))
+
+    def artifacts_of(self, experiment: str) -> str | None:
+        """Where the files of an experiment go; None where a server chooses."""
+        return self.artifacts and f"{self.artifacts}/{quote(experiment)}"
 
 
 def store_at(root: Path, uri: str | None = None) -> Store:
@@ -44,23 +66,79 @@ def store_at(root: Path, uri: str | None = None) -> Store:
     A relative SQLite path counts from `root`, never from the working directory: a temporary copy of
     the repository takes its database along when it is removed. `postgresql://` means the driver that
     is installed: SQLAlchemy 2.1 takes it for psycopg 3 alone.
+
+    Raises:
+        StoreError: `uri` is no address that MLflow has a store for; it is not shown whole.
     """
-    uri = uri or "sqlite:///mlflow.db"
-    if find_spec("psycopg") is None:
-        uri = re.sub("^postgresql://", "postgresql+psycopg2://", uri)
-    prefix, _, path = uri.partition("sqlite:///")
-    if not prefix and path:
-        uri = f"sqlite:///{root / path}"
-    remote = uri.startswith(("http://", "https://"))
-    artifacts = None if remote else (root / "mlartifacts").as_uri()
+    uri = (uri or "").strip()
+    scheme = uri.partition("://")[0].lower().partition("+")[0] if "://" in uri else ""
+    if not uri or scheme == "sqlite":
+        uri = _sqlite(root, uri)
+    elif scheme in _DATABASES:
+        _check_database(uri)
+        if find_spec("psycopg") is None:
+            uri = re.sub("^postgresql://", "postgresql+psycopg2://", uri)
+    elif scheme not in _SERVERS or not re.match(r"\w+://[^/?#]", uri):
+        raise StoreError(
+            f"{VARIABLE}: {without_password(uri)!r} is no address of a tracking server or database; write one as "
+            f"{_FORMS}, or unset it for the database in the repository"
+        )
+    artifacts = None if scheme in _SERVERS else (root / "mlartifacts").as_uri()
     return Store(uri, artifacts, root / "mlflow.db.lock")
+
+
+def _sqlite(root: Path, uri: str) -> str:
+    """The address of a database file, whose path may hold any character."""
+    from sqlalchemy import URL, make_url
+
+    if uri and not re.match(r"sqlite(\+\w+)?:///", uri):
+        raise StoreError(f"{VARIABLE}: {uri!r} names no file; write sqlite:///FILE, or sqlite:////FILE from the root")
+    given = make_url(uri or "sqlite:///mlflow.db")
+    name = given.database or ""
+    if name.startswith(("~", "$")):
+        raise StoreError(f"{VARIABLE}: {uri!r} holds `{name[0]}`, which only a shell expands; write the whole path")
+    if name == ":memory:" or name.startswith("file:"):
+        return uri
+    path = str(root / name)
+    # MLflow makes the folder that it reads off `sqlite:///...` as it stands, escapes and all: not with a driver's name.
+    driver = "sqlite" if _as_it_stands(path) else "sqlite+pysqlite"
+    address = URL.create(driver, database=path, query=given.query).render_as_string(hide_password=False)
+    if make_url(address).database != path:
+        raise StoreError(f"{path}: SQLAlchemy before 2.1 cannot address this path; `make setup` brings a newer one")
+    return address
+
+
+def _as_it_stands(path: str) -> bool:
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=path).render_as_string() == f"sqlite:///{path}"
+
+
+def _database(uri: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(uri).database or ""
+
+
+def _check_database(uri: str) -> None:
+    """Refuse a password with a raw `@`, which the library takes for the end of it."""
+    authority = re.match(r"[\w+]+://([^\s]*)", uri)
+    if authority and authority[1].count("@") > 1:
+        raise StoreError(
+            f"{VARIABLE}: {without_password(uri)!r} has more than one `@`; write those of the user's name and password "
+            "as %40"
+        )
 
 
 def first_line(error: Exception) -> str:
     """The first line of an error, at most 300 characters, without a password."""
-    return without_password(str(error).strip().partition("\n")[0][:300])
+    return without_password(str(error).strip().partition("\n")[0])[:300]
 
 
 def without_password(text: str) -> str:
-    """The text with the user's name and password taken out of its addresses."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    """The text with the user's name and password taken out of its addresses, and secrets out of their options.
+
+    >>> without_password("postgresql://me:p@ss/w@host/runs?sslpassword=x")
+    'postgresql://host/runs?sslpassword=***'
+    """
+    return _SECRET.sub(r"\1=***", _USER.sub("//", text))

@@ -19,6 +19,7 @@ CPU, GLIBC = "moclip.cpu", "moclip.glibc"  # of the machine that ran `track`; no
 # Tags of registered models.
 SCORE = "moclip.val_top1_pct"
 SPLITS = "moclip.splits"
+IDENTITY = "moclip.identity"  # of the videos, classes and splits that a result is of, by content
 # Alias of the best registered model.
 BEST = "best"
 
@@ -28,13 +29,27 @@ def experiment_name(dataset: str) -> str:
     return f"moclip-{dataset}"
 
 
-def registered_name(dataset: str) -> str:
-    """The name that the models of a data set are registered under.
+def registered_name(dataset: str, identity: str = "") -> str:
+    """The name that models of the same videos, classes and splits are registered under.
 
-    >>> registered_name("UCF101, 10 classes")
-    'moclip-ucf101-10-classes'
+    >>> registered_name("UCF101, 10 classes", "0123456789abcdef")
+    'moclip-ucf101-10-classes-01234567'
     """
+    return f"{family(dataset)}-{identity[:8]}" if identity else family(dataset)
+
+
+def family(dataset: str) -> str:
+    """What the registered names begin with of all that was ever a data set of this name."""
     return "moclip-" + re.sub(r"[^a-z0-9]+", "-", dataset.lower()).strip("-")
+
+
+def is_completed(name: str, start: str) -> bool:
+    """Whether a registered name is `start` with the digest of a data set behind it.
+
+    >>> is_completed("moclip-demo-01234567", "moclip-demo"), is_completed("moclip-demo-b", "moclip-demo")
+    (True, False)
+    """
+    return re.fullmatch(f"{re.escape(start)}-[0-9a-f]{{8}}", name) is not None
 
 
 def run_name(variant: str, head: str, split: int) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 import itertools
-import subprocess
+import os
 import sys
 import tempfile
 import time
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base.errors import StoreError
-from moclip.base.files import fingerprint, read_json, sha256_file
+from moclip.base.files import read_json
 from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
 from moclip.heads.registry import HEADS, MAIN, check_params, related_sets
@@ -28,15 +28,13 @@ from moclip.results.suite import (
     plan,
     read_suite,
 )
-from stages._entry import all_params, command, log, section
+from moclip.tracking.store import VARIABLE, store_at
+from stages._entry import all_params, command, log, repository, section
 from stages._results import bootstrap_of_params, read_all_outcomes
+from stages.dvc import graph, program
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
-from stages.dvc.lock import CODE
 
-GRAPHS = (Path("dvc.yaml"), Path("heads/dvc.yaml"))
-PROMPTS = Path("prompts")
-MANIFEST = Path("data/manifest.csv")
 RESULTS = Path("results/heads")
 ACCOUNTING = Path("reports/accounting.json")
 SUMMARY = Path("reports/summary.json")
@@ -54,9 +52,12 @@ def main() -> None:
     claim_page(page := named(args.out).with_suffix(".md"))
     params = all_params()
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
-    # Which videos there are is part of what an experiment is named after.
-    subprocess.run(["dvc", "repro", "--quiet", "download"], check=True)
-    base, others = plan(variants, params, seeds, _digest(), check_params, related_sets)
+    store_at(repository(), os.environ.get(VARIABLE))  # a mistyped address would fail every experiment in its last stage
+    # What comes from outside, such as videos, is part of what an experiment is named after.
+    addresses = [stage.address for stage in graph.sources(params)]
+    if program.run("dvc", "repro", "--quiet", *addresses).returncode:
+        raise StoreError(f"`dvc repro {' '.join(addresses)}` failed; its words are above")
+    base, others = plan(variants, params, seeds, graph.digester(), check_params, related_sets)
     # The base comes first: what it leaves in DVC's cache, the others need not run.
     if faults := bring(base, args.jobs):
         raise StoreError(_named(faults, len(base)))
@@ -90,12 +91,6 @@ def _positive(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
-
-
-def _digest() -> str:
-    """Digest of all that an experiment rests on beside its parameters: graph, code of its stages, prompts, videos."""
-    files = sorted({*GRAPHS, MANIFEST, *Path(CODE).rglob("*.txt"), *PROMPTS.rglob("*.yaml")})
-    return fingerprint({path.as_posix(): sha256_file(path) for path in files})
 
 
 def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 import io
 import json
-import subprocess
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from moclip.base.errors import DataError
+from stages.dvc.program import run
 
 WORKSPACE = "workspace"
 DONE = "done"
@@ -57,7 +57,7 @@ def finished_experiments() -> dict[str, str]:
 
 def unfinished_experiments() -> dict[str, str]:
     """States (queued, running, failed) by name, of experiments that have no result."""
-    done = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=False)
+    done = run("dvc", "exp", "show", "--json", capture_output=True, text=True)
     if done.returncode:
         raise DataError(f"`dvc exp show` failed: {done.stderr.strip()[-300:]}")
     found = {}
@@ -74,9 +74,8 @@ def snapshot(revision: Revision, names: Iterable[str], into: Path) -> Path:
         return Path.cwd()
     there = list(filter(None, _git("ls-tree", "-z", "--name-only", revision.commit, "--", *names).split("\0")))
     if there:
-        archive = subprocess.run(
-            ["git", "archive", "--format=zip", revision.commit, "--", *there], capture_output=True, check=True
-        )
+        archive = run("git", "archive", "--format=zip", revision.commit, "--", *there, capture_output=True)
+        archive.check_returncode()
         # No tar: Python before 3.11.4, Debian's for one, unpacks none safely.
         with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:
             files.extractall(into)
@@ -84,12 +83,14 @@ def snapshot(revision: Revision, names: Iterable[str], into: Path) -> Path:
 
 
 def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    done = run("git", *words, capture_output=True, text=True)
     if done.returncode:
-        raise DataError(f"`git {words[0]}` failed here: {done.stderr.strip()[-300:]}; run this in the Git repository")
-    return done.stdout
+        told = done.stderr.strip()
+        advice = "" if "safe.directory" in told else "; run this in the Git repository"  # Git's own advice comes first
+        raise DataError(f"`git {words[0]}` failed here: {told[-600:]}{advice}")
+    return str(done.stdout)
 
 
 def _git_line(*words: str) -> str:
     """The one line that Git answers; empty where it refuses."""
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+    return str(run("git", *words, capture_output=True, text=True).stdout).strip()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moclip.base.errors import StoreError
+from stages.dvc.program import run
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def start(workers: int) -> None:
     """Start workers, up to this many in all; they end by themselves when the queue is empty."""
     words = ["dvc", "queue", "start", "--quiet", "--jobs", str(workers)]
     # Not by pipes: the workers inherit them, and whoever reads would wait for the last worker's end.
-    if subprocess.run(words, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+    if run(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         raise StoreError(f"`{' '.join(words)}` failed; run it by hand to see why")
 
 
@@ -80,7 +81,7 @@ def last_words(name: str, lines: int = 6) -> str:
 
 
 def _run(*words: str) -> str:
-    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    done = run(*words, capture_output=True, text=True)
     if done.returncode:
         raise StoreError(f"`{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()[-1500:]}")
-    return done.stdout
+    return str(done.stdout)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from moclip.base.errors import DataError
 from moclip.cli import doctor
 from moclip.cli.doctor import Finding, examine, next_command
 from moclip.cli.places import Places
@@ -33,6 +35,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.setattr(doctor, "_ARITHMETIC", f"print({json.dumps(ARITHMETIC)!r})")
     (tmp_path / "fingerprint.json").write_text(json.dumps(ARITHMETIC))
     monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "config").write_text("[core]\n    analytics = false\n")
     monkeypatch.delenv("DVC_SITE_CACHE_DIR", raising=False)
@@ -298,3 +301,60 @@ def test_lines_have_the_remedy_below(places, capsys):
     at = next(number for number, line in enumerate(lines) if line.startswith("missing  telemetry"))
     assert lines[at + 1].strip() == "-> dvc config core.analytics false"
     assert lines[-1] == "next: dvc config core.analytics false"
+
+
+def test_repository_that_git_refuses_is_named_with_gits_own_advice(places, monkeypatch):
+    def refuse(root: Path) -> None:
+        raise DataError(
+            f"Git refuses to read the repository at {root}: fatal: detected dubious ownership in repository at '/x y' "
+            "To add an exception for this directory, call: git config --global --add safe.directory '/x y'; then"
+        )
+
+    monkeypatch.setattr("moclip.tracking.provenance.git_state", refuse)
+    found = finding(places, "git")
+    assert (found.state, found.remedy) == ("missing", "git config --global --add safe.directory '/x y'")
+
+
+def test_mistyped_tracking_address_and_a_server_that_is_down_are_told(places, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    found = finding(places, "tracking")
+    assert "is no address" in found.found
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    found = finding(places, "tracking")
+    assert "http://127.0.0.1:9 does not answer" in found.found
+    assert "secret" not in found.found
+
+
+def git(root: Path, *words: str, status: int = 0) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    done = subprocess.run(["git", "-C", str(root), *identity, *words], check=False, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+
+
+def test_merge_conflict_in_the_lock_is_named_and_the_remedy_takes_it_away(tmp_path, monkeypatch):
+    """A real merge of two results; the pipeline of this repository is a small one."""
+    graph = "stages:\n  one:\n    cmd: cp in.txt out.txt\n    deps: [in.txt]\n    outs: [out.txt]\n"
+    (tmp_path / "dvc.yaml").write_text(graph)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
+    git(tmp_path, "init", "-q", "-b", "main")
+    subprocess.run(["dvc", "init", "-q"], check=True)
+    for branch, text in (("main", "first"), ("other", "second"), ("main", "third")):
+        if text != "first":
+            git(tmp_path, "checkout", "-q", *(["-b"] if branch == "other" else []), branch)
+        (tmp_path / "in.txt").write_text(text)
+        subprocess.run(["dvc", "repro", "-q"], check=True)
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-qm", text)
+    git(tmp_path, "merge", "-q", "other", status=1)
+    (tmp_path / "in.txt").write_text("merged")
+    git(tmp_path, "add", "in.txt")
+    found = doctor._conflict(tmp_path)
+    assert found is not None
+    assert found.found == "dvc.lock: a merge conflict"
+    subprocess.run(["sh", "-c", found.remedy], check=True, capture_output=True)
+    assert doctor._conflict(tmp_path) is None
+    assert (tmp_path / "out.txt").read_text() == "merged"
+    git(tmp_path, "commit", "-qm", "merged")

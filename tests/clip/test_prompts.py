@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from moclip.base.errors import ParamsError
-from moclip.clip.prompts import Prompts, read_prompts, words
+from moclip.clip.encoder import Encoder
+from moclip.clip.prompts import Prompts, check_apart, check_classes, check_lengths, read_prompts, words
 from moclip.data.lists import read_class_index
 from moclip.data.ucf101 import UCF101_CLASSES
 
@@ -104,3 +105,50 @@ def test_ucf101_phrases_say_what_somebody_does():
     every = [phrase for phrases in UCF101.values() for phrase in phrases]
     assert len(set(every)) == len(every)
     assert [phrase for phrase in every if not phrase.split()[0].endswith("ing")] == []
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ("YoYo: []", "class 'YoYo' has an empty list"),
+        ("YoYo: ['']", "class 'YoYo' has an empty phrase"),
+        ("YoYo: ['  ']", "class 'YoYo' has an empty phrase"),
+        ("YoYo: [a toy, a toy]", "phrase 'a toy' of class 'YoYo' may stand here once"),
+        ("YoYo: [a toy, A  Toy]", "phrase 'A  Toy' of class 'YoYo' may stand here once"),
+        ("YoYo: [a toy]\n  Ball: [a toy]", "phrase 'a toy' of classes 'YoYo' and 'Ball' may stand here once"),
+        ("YoYo: [null]", "YoYo"),
+    ],
+)
+def test_phrases_that_say_nothing_or_the_same_are_refused_by_name(tmp_path, phrases, message):
+    (tmp_path / "p.yaml").write_text(f"phrases:\n  {phrases}\n")
+    (tmp_path / "t.yaml").write_text("templates: ['{}.']\n")
+    with pytest.raises(ParamsError, match=message):
+        read_prompts(tmp_path / "p.yaml", tmp_path / "t.yaml")
+
+
+def test_phrase_under_a_mistyped_class_is_refused_and_a_file_of_more_classes_is_not():
+    place = Path("prompts/own.yaml")
+    with pytest.raises(ParamsError, match=r"prompts/own\.yaml: has phrases of 'YooYo', .* and none of 'YoYo'"):
+        check_classes(Prompts(["{}"], {"YooYo": ["a toy"], "Ball": ["a ball"]}), ["Ball", "Kite", "YoYo"], place)
+    check_classes(Prompts(["{}"], UCF101), ["Archery", "YoYo"], place)
+    check_classes(Prompts(["{}"], {}), ["Archery", "YoYo"], place)
+
+
+def test_prompts_that_are_cut_are_named_and_those_that_become_one_refused(caplog):
+    import open_clip
+
+    by_class = {"YoYo": ["a toy", "a toy on a string that goes up and down"], "Kite": ["a toy on a string in the wind"]}
+    texts = [text for of_class in by_class.values() for text in of_class]
+    tokenizer = open_clip.SimpleTokenizer(context_length=7)
+    encoder = Encoder(None, None, tokenizer, 1.0)  # type: ignore[arg-type]
+    needed, read = encoder.tokens(texts)
+    assert needed == [4, 12, 10]
+    check_lengths(by_class, needed, 7, Path("own.yaml"))
+    assert "own.yaml: class YoYo: the prompt 'a toy on a string that goes up and down' has 12 tokens" in caplog.text
+    assert "class Kite" in caplog.text
+    assert "'a toy'" not in caplog.text
+    with pytest.raises(
+        ParamsError, match=r"'a toy on a string that .*' of class YoYo and 'a toy on a .*' of class Kite as"
+    ):
+        check_apart(by_class, read, Path("own.yaml"))
+    check_apart({"YoYo": ["a toy"]}, read[:1], Path("own.yaml"))

@@ -37,6 +37,9 @@ DOORS = {
     "huggingface_hub": {"moclip/base/hub.py"},
     "mlflow": {
         "moclip/tracking/client.py",
+        "moclip/tracking/models/best.py",
+        "moclip/tracking/models/fetch.py",
+        "moclip/tracking/models/files.py",
         "moclip/tracking/record.py",
         "moclip/tracking/registry.py",
         "moclip/tracking/serving.py",

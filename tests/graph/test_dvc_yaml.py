@@ -213,7 +213,10 @@ def test_paths_of_a_command_are_declared(name):
     if name == "code":
         assert outputs(name) == options(name)["--out"]
         return
-    assert command_paths(name) == declared
+    # What the scripts take from params.yaml, since no shell may read it: a path, and a name in a folder that is given.
+    declared.discard("${clip.prompts}")
+    named = {path: path.rpartition("/")[0] for path in declared if path.endswith("/${clip.templates}.yaml")}
+    assert command_paths(name) == {named.get(path, path) for path in declared}
 
 
 def test_what_no_stage_makes_is_in_the_repository():

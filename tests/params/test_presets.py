@@ -46,6 +46,44 @@ def test_demo_brings_back_what_another_preset_changed(name: str, params: Path) -
     assert params.read_bytes() == before
 
 
+BASES = [name for name in NAMES if "data.source" in dict(leaves(YAML(typ="safe").load(PRESETS / f"{name}.yaml")))]
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("first", NAMES)
+def test_base_preset_keeps_nothing_of_the_one_before(first: str, name: str, params: Path) -> None:
+    apply_preset(name, PRESETS, params, check_params)
+    alone = params.read_bytes()
+    apply_preset("demo", PRESETS, params, check_params)
+    apply_preset(first, PRESETS, params, check_params)
+    before = values_of(params)
+    back = apply_preset(name, PRESETS, params, check_params)
+    assert params.read_bytes() == alone
+    own = dict(leaves(YAML(typ="safe").load(PRESETS / f"{name}.yaml")))
+    assert sorted(back) == sorted(k for k, v in values_of(params).items() if v != before[k] and k not in own)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(BASES)))
+@pytest.mark.parametrize("base", BASES)
+def test_overlay_changes_its_own_keys_alone(base: str, name: str, params: Path) -> None:
+    apply_preset(base, PRESETS, params, check_params)
+    before = values_of(params)
+    assert apply_preset(name, PRESETS, params, check_params) == []
+    changed = {key for key, value in values_of(params).items() if value != before[key]}
+    assert changed <= dict(leaves(YAML(typ="safe").load(PRESETS / f"{name}.yaml"))).keys()
+
+
+def values_of(params: Path) -> dict[str, object]:
+    return dict(leaves(YAML(typ="safe", pure=True).load(params)))
+
+
+def test_what_cannot_be_set_back_is_named(tmp_path: Path, params: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("# the demo\ndata: {source: demo}\n")
+    (tmp_path / "other.yaml").write_text("# another\ndata: {source: demo}\nfusion: {hidden: 8}\n")
+    with pytest.raises(ParamsError, match=r"cannot set back 'fusion.hidden', which preset 'other' sets"):
+        apply_preset("demo", tmp_path, params, check_params)
+
+
 def test_honest_protocol_keeps_nothing_of_the_papers(params: Path) -> None:
     """Whoever ran the paper's protocol first must not choose epochs on the test list ever after."""
     apply_preset("ucf101", PRESETS, params, check_params)

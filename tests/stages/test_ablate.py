@@ -157,3 +157,22 @@ def kill_workers(path: Path) -> None:
             continue
         if below and int(process.name) != os.getpid():
             os.kill(int(process.name), signal.SIGKILL)
+
+
+def test_program_works_by_its_path_where_nobody_activated_the_environment(repository: Suite) -> None:
+    """As README calls it: `.venv/bin/moclip`; DVC, and the `python` of its stages, are those beside it."""
+    stages = repository.path / "stages"
+    if not stages.exists():
+        stages.symlink_to(ROOT / "stages")
+    usual = repository.env
+    repository.env = usual | {"PATH": "/usr/bin:/bin", "STUB_SECONDS": "0"}
+    moclip = str(Path(sys.executable).with_name("moclip"))
+    try:
+        assert "answers in" in repository.run(
+            "sh", "-c", 'exec "$0" "$@" 2>&1', moclip, "ablate", "wide", "--out", "few"
+        )
+        found = repository.run("sh", "-c", 'exec "$0" "$@" 2>&1', moclip, "compare", "no-such-thing", status=1)
+        assert "'no-such-thing': no experiment and no Git revision" in found
+    finally:
+        repository.env = usual
+        stages.unlink()

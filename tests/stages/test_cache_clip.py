@@ -47,7 +47,7 @@ def predicted(folder: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> list
     write_classes(Path("classes.csv"), CLASSES)
     write_split(Path("splits/split1.csv"), [Member(id_, label, "test", id_) for label, id_ in enumerate(ids)])
     stage(monkeypatch, clip_model, out="clip")
-    stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", motion="none", prompts="none", templates="none")
+    stage(monkeypatch, cache_clip, **LISTS, **FILES, model="clip", motion="none", templates="none")
     stage(monkeypatch, head, classes="classes.csv", splits="splits", **ZERO_SHOT, model="model", preds="preds")
     predictions = read_predictions(Path("preds/split1.npz"))
     order_of = np.argsort(predictions.labels)

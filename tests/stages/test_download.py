@@ -133,3 +133,20 @@ def test_real_clips_pass_verification_and_their_audit_names_the_encoder(
     assert main(["data", "verify", *options]) == 0
     assert main(["data", "audit", *options, "--splits", "splits"]) == 0
     assert "mpeg4/xvid" in capsys.readouterr().out
+
+
+def test_demo_is_never_generated_into_a_folder_that_moclip_did_not_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_videos" / "Kite").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"holds Kite, which moclip did not make.*set data\.root: data/videos"):
+        run_stage(tmp_path, monkeypatch, source="demo", root="my_videos")
+    assert [path.name for path in (tmp_path / "my_videos").iterdir()] == ["Kite"]
+    (tmp_path / "my_videos" / "Kite").rename(tmp_path / "Kite")
+    made = tmp_path / "my_videos" / "demo-0123456789abcdef"
+    made.mkdir()
+    download.refuse_foreign(tmp_path / "my_videos")
+    with pytest.raises(
+        DataError, match=r"holds demo-0123456789abcdef, videos that moclip generated, which are no class"
+    ):
+        run_stage(tmp_path, monkeypatch, source="folder", root="my_videos")

@@ -16,6 +16,7 @@ from moclip.tracking.result import Result, numbers
 from stages import _entry, track
 from stages.dvc.digest import md5
 from stages.dvc.lock import Lock, read_lock
+from tests.support.tracking import free_port, mlflow_server
 
 PARAMS = {
     "seed": 0,
@@ -296,7 +297,7 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
     result = read_result()
     assert result.variant == "fusion.hidden=256"
     assert result.tags["moclip.git_dirty"] == "true"
-    assert result.environment["changed_since_commit"] == ("code.py",)
+    assert result.environment["changed_since_commit"] == ["code.py"]
 
 
 @pytest.mark.usefixtures("workspace")
@@ -310,29 +311,32 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
     monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(track, "write_bill", lambda *arguments: None)
+    monkeypatch.setattr(track, "content", lambda *arguments: "0123456789abcdef")
     monkeypatch.setattr("moclip.tracking.registry.log_model", lambda *arguments: None)
     given = vars(ARGS) | {"cards": ARGS.report, "models": "m", "classes": "c", "texts": "t", "encoder": "e"}
     words = [word for name, path in given.items() for word in (f"--{name.replace('_', '-')}", str(path))]
     monkeypatch.setattr("sys.argv", ["track", *words])
     for path in ("reports/contact_sheet.png", "reports/cost.md", "reports/cost.json"):
         write(path, "")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    shutil.copy(migrated, "runs.db")
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     track.main()
     assert "kept in" in caplog.text
-    shutil.copy(migrated, "runs.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
     stages = lock_stages()
     _params(stages)
     write_yaml("dvc.lock", {"stages": stages})
-    track.main()
+    with mlflow_server(f"sqlite:///{Path('runs.db').resolve()}", Path.cwd(), port):
+        track.main()
     assert "1 results recorded that had waited" in caplog.text
-    assert not list(Path(".work/unrecorded").glob("*/"))
+    assert not list(Path(".work/unrecorded").glob("*/*/"))
     client = MlflowClient(f"sqlite:///{Path('runs.db').resolve()}")
     experiment = client.get_experiment_by_name("moclip-demo")
     parents = client.search_runs([experiment.experiment_id], "tags.`moclip.kind` = 'result'")
     assert len(parents) == 2
     for parent in parents:
-        names = {file.path for file in client.list_artifacts(parent.info.run_id)}
+        place = Path("artifacts") / parent.info.artifact_uri.removeprefix("mlflow-artifacts:/")
+        names = {file.name for file in place.iterdir()}
         assert names == {
             *["report.md", "figures", "contact_sheet.png", "summary.json", "dvc.lock", "params.yaml"],
             *["environment.json", "cost.md", "cost.json", "verdicts.json"],

@@ -30,6 +30,7 @@ def build(root: Path) -> Path:
     shutil.copy(ROOT / "params.yaml", root / "params.yaml")
     apply_preset("micro", ROOT / "presets", root / "params.yaml", check_params)
     params = YAML(typ="safe", pure=True).load(root / "params.yaml")
+    params["clip"]["prompts"] = str(ROOT / params["clip"]["prompts"])
     (root / "params.yaml").write_text(json.dumps(params | {"splits": [1]}))  # JSON is YAML
     for name in STAGES:
         run_stage(name, root)
@@ -37,7 +38,7 @@ def build(root: Path) -> Path:
 
 
 def run_stage(name: str, root: Path) -> None:
-    """Run a stage below `root` by its command, in this process; params.yaml says which prompts, as in the graph."""
+    """Run a stage below `root` by its command, in this process."""
     command = stages()[name]["cmd"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
@@ -47,7 +48,7 @@ def run_stage(name: str, root: Path) -> None:
             section, _, field = key.partition(".")
             command = command.replace(f"${{{key}}}", _entry.all_params()[section][field])
         words = re.sub(r"^python -m ", "", command).split()
-        patch.setattr(sys, "argv", [str(ROOT / word) if (ROOT / word).suffix == ".yaml" else word for word in words])
+        patch.setattr(sys, "argv", [str(ROOT / word) if word.startswith("prompts/") else word for word in words])
         importlib.import_module(words[0]).main()
         _entry.all_params.cache_clear()
 

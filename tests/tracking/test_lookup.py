@@ -47,7 +47,7 @@ def result(request: pytest.FixtureRequest) -> Result:
 
 
 @pytest.fixture
-def parent(result: Result, store: Store, client: MlflowClient) -> str:
+def parent(result: Result, store: Store, client: MlflowClient, tmp_path: Path) -> str:
     """The run of a result that is all there, with a model that is registered as the best."""
     parent = record(result, store).run_id
     assert shown_run(result, store) is None, "no model yet"
@@ -55,10 +55,17 @@ def parent(result: Result, store: Store, client: MlflowClient) -> str:
     client.set_tag(parent, tags.MODEL, model.model_id)
     name = tags.registered_name(result.dataset)
     client.create_registered_model(name)
-    version = client.create_model_version(name, model.artifact_location, parent, model_id=model.model_id).version
+    own = {tags.MODEL: model.model_id}
+    made = client.create_model_version(name, model.artifact_location, parent, model_id=model.model_id, tags=own)
+    version = made.version
     client.set_registered_model_alias(name, tags.BEST, version)
     assert shown_run(result, store) is None, "a model that is not whole yet"
     client.finalize_logged_model(model.model_id, "READY")
+    assert shown_run(result, store) is None, "a model without files"
+    (files := tmp_path / "model" / "data").mkdir(parents=True)
+    (files / "bundle.json").touch()
+    (files.parent / "MLmodel").touch()
+    client.log_model_artifacts(model.model_id, str(files.parent))
     return parent
 
 
@@ -84,6 +91,15 @@ def _delete_experiment(client: MlflowClient, store: Store, result: Result, paren
     client.delete_experiment(experiment_of(client, parent))
 
 
+def _delete_child(client: MlflowClient, store: Store, result: Result, parent: str) -> None:
+    (child, *_) = client.search_runs([experiment_of(client, parent)], f"tags.`mlflow.parentRunId` = '{parent}'")
+    client.delete_run(child.info.run_id)
+
+
+def _delete_alias(client: MlflowClient, store: Store, result: Result, parent: str) -> None:
+    client.delete_registered_model_alias(tags.registered_name(result.dataset), tags.BEST)
+
+
 def _delete_model(client: MlflowClient, store: Store, result: Result, parent: str) -> None:
     client.delete_logged_model(client.get_run(parent).data.tags[tags.MODEL])
 
@@ -101,7 +117,9 @@ DOUBTS: dict[str, Callable[[MlflowClient, Store, Result, str], None]] = {
     "run deleted": lambda client, store, result, parent: client.delete_run(parent),
     "run half-written": lambda client, store, result, parent: client.delete_tag(parent, tags.COMPLETE),
     "experiment deleted": _delete_experiment,
+    "child deleted": _delete_child,
     "model deleted": _delete_model,
+    "alias deleted": _delete_alias,
     "model not registered": lambda client, store, result, parent: client.delete_tag(parent, tags.MODEL),
     "best version deleted": _delete_version,
     "live run": _show_a_training,
@@ -158,7 +176,8 @@ def test_result_that_is_there_costs_no_import_and_kept_ones_are_delivered(migrat
     done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "already there" in done.stdout + done.stderr
-    keep(replace(made, key="kept"), pending)
+    server = store_at(tmp_path, "http://127.0.0.1:9")
+    keep(replace(made, key="kept"), Pipeline(*[tmp_path] * 4), pending, server)
     publish(made, Pipeline(*[tmp_path] * 4), store, pending, "none")
-    assert is_empty(pending)
-    assert shown_run(replace(made, key="kept"), store)
+    assert not is_empty(pending, server), "what waits for a server goes to no file"
+    assert shown_run(replace(made, key="kept"), store) is None

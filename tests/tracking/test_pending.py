@@ -5,10 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from moclip.tracking.pending import deliver, is_empty, keep
+from moclip.predict.bundle import Pipeline
+from moclip.tracking.pending import Kept, deliver, is_empty, keep
 from moclip.tracking.result import Child, Result
-from moclip.tracking.store import ServerError
+from moclip.tracking.store import ServerError, Store, store_at
 from tests.tracking.test_record import result
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return store_at(tmp_path, "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Pipeline:
+    """None: what is kept of a model is tested beside a server."""
+    return Pipeline(*[tmp_path / "absent"] * 4)
 
 
 @pytest.fixture
@@ -26,21 +38,22 @@ def kept(tmp_path: Path) -> Result:
     )
 
 
-def test_what_is_delivered_is_what_was_kept(kept: Result, tmp_path: Path) -> None:
+def test_what_is_delivered_is_what_was_kept(kept: Result, models: Pipeline, store: Store, tmp_path: Path) -> None:
     pending, delivered = tmp_path / "pending", []
     for _ in range(2):
-        keep(kept, pending)
+        keep(kept, models, pending, store)
     (tmp_path / "report.md").write_text("# Another report")
 
-    def take(one: Result) -> None:
-        report, figures = one.artifacts
+    def take(one: Kept) -> bool:
+        report, figures = one.result.artifacts
         assert report.read_text() == "# Report"
         assert (figures / "gain.svg").read_text() == "<svg/>"
-        delivered.append(one)
+        delivered.append(one.result)
+        return True
 
-    assert not is_empty(pending)
-    assert deliver(pending, take) == 1
-    assert is_empty(pending)
+    assert not is_empty(pending, store)
+    assert deliver(pending, store, take) == 1
+    assert is_empty(pending, store)
     (one,) = delivered
     for name in ("dataset", "key", "variant", "params", "tags", "summary", "dvc_experiment", "data", "environment"):
         assert getattr(one, name) == getattr(kept, name)
@@ -49,25 +62,28 @@ def test_what_is_delivered_is_what_was_kept(kept: Result, tmp_path: Path) -> Non
         == "[(0, nan), (1, 0.3333333333333333)]"
     )
     assert one.children[0].data == {"data/x": "0"}
-    assert deliver(pending, take) == 0
+    assert deliver(pending, store, take) == 0
 
 
-def test_server_that_goes_down_meanwhile_leaves_the_rest(kept: Result, tmp_path: Path) -> None:
-    pending, seen = tmp_path / "pending", []
-    for key in ("a", "b"):
-        keep(result(key), pending)
+def test_server_that_goes_down_meanwhile_leaves_the_rest(models: Pipeline, store: Store, tmp_path: Path) -> None:
+    pending = tmp_path / "pending"
+    seen: list[str] = []
+    for key in ("a", "b", "c"):
+        keep(result(key), models, pending, store)
 
-    def take(one: Result) -> None:
-        if len(seen) == 1:
+    def take(one: Kept) -> bool:
+        if len(seen) == 2:
             raise ServerError("down again")
-        seen.append(one.key)
+        seen.append(one.result.key)
+        return one.result.key != "a"
 
     with pytest.raises(ServerError):
-        deliver(pending, take)
-    assert deliver(pending, lambda one: seen.append(one.key)) == 1
-    assert seen == ["a", "b"]
+        deliver(pending, store, take)
+    seen.clear()
+    assert deliver(pending, store, take) == 1
+    assert seen == ["a", "c"], "each by itself: what is not taken stays"
 
 
-def test_nothing_kept_is_nothing_to_do(tmp_path: Path) -> None:
-    assert deliver(tmp_path / "pending", pytest.fail) == 0
+def test_nothing_kept_is_nothing_to_do(store: Store, tmp_path: Path) -> None:
+    assert deliver(tmp_path / "pending", store, pytest.fail) == 0
     assert not (tmp_path / "pending").exists()

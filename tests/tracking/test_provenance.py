@@ -1,12 +1,15 @@
 """Commit, changed files and versions, on real Git repositories."""
 
+import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from moclip.base.errors import DataError
 from moclip.tracking.provenance import c_library, committed_text, git_state, package_versions, processor
 
 
@@ -54,9 +57,62 @@ def test_directory_without_repository_or_commit_has_no_state(tmp_path: Path) -> 
     assert git_state(tmp_path) is None
 
 
-def test_git_that_is_not_installed_is_no_state(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_that_is_not_installed_is_named_where_there_is_a_repository(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
-    assert git_state(repository) is None
+    with pytest.raises(DataError, match="install Git"):
+        git_state(repository)
+    assert git_state(tmp_path_factory.mktemp("none")) is None
+
+
+@pytest.fixture
+def foreign(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository that another user owns: Git itself refuses it, as in containers and on shared disks."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root, to give a repository to another user")
+    for path in (repository, *repository.rglob("*")):
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(repository.parent / f"{repository.name}.gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    return repository
+
+
+def test_repository_of_another_owner_is_an_error_whose_advice_helps(foreign: Path) -> None:
+    for ask in (git_state, lambda root: committed_text(root, "params.yaml")):
+        with pytest.raises(DataError, match="dubious ownership") as refused:
+            ask(foreign)
+        assert "dvc repro track" in str(refused.value)
+    advice = re.search(r"git config --global --add safe.directory \S+", str(refused.value))
+    assert advice
+    subprocess.run(advice[0].rstrip(";").split(), check=True)
+    state = git_state(foreign)
+    assert state is not None
+    assert len(state.commit) == 40
+    assert committed_text(foreign, "params.yaml") == "old\n"
+
+
+@pytest.mark.parametrize("damage", ["HEAD", "objects"])
+def test_damaged_repository_is_no_absent_one(repository: Path, damage: str) -> None:
+    path = repository / ".git" / damage
+    path.rename(path.with_name("gone"))
+    with pytest.raises(DataError, match="Git refuses to read"):
+        git_state(repository)
+
+
+def test_baseline_that_a_shallow_clone_lacks_is_named(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first = git(repository, "rev-parse", "HEAD")
+    (repository / "params.yaml").write_text("new\n")
+    git(repository, "commit", "-qam", "second")
+    clone = tmp_path_factory.mktemp("clone") / "shallow"
+    git(repository, "clone", "-q", "--depth", "1", repository.as_uri(), str(clone))
+    with pytest.raises(DataError, match="git fetch --unshallow"):
+        committed_text(clone, "params.yaml", first)
+    git(clone, "fetch", "-q", "--unshallow")
+    assert committed_text(clone, "params.yaml", first) == "old\n"
 
 
 def test_committed_text_is_that_of_the_revision_not_of_the_disk(repository: Path) -> None:

@@ -256,6 +256,7 @@ def test_unknown_driver_is_named(tmp_path: Path) -> None:
 
 def test_relative_database_counts_from_the_repository(tmp_path: Path) -> None:
     assert store_at(tmp_path).uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert store_at(tmp_path).shown == f"{tmp_path}/mlflow.db"
     assert store_at(tmp_path, "").uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert store_at(tmp_path, "sqlite:///x/runs.db").uri == f"sqlite:///{tmp_path}/x/runs.db"
     assert store_at(tmp_path, "sqlite:////else/runs.db").uri == "sqlite:////else/runs.db"

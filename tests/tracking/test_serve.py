@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pandas as pd
 import pytest
@@ -27,8 +28,10 @@ from moclip.base.files import write_json
 from moclip.cli.main import main
 from moclip.predict.predictor import Predictor
 from moclip.tracking import registry as model_registry
+from moclip.tracking.models.best import validation_score
+from moclip.tracking.models.fetch import fetch_model
 from moclip.tracking.record import record
-from moclip.tracking.registry import Logged, fetch_model, log_model, validation_score
+from moclip.tracking.registry import Logged, log_model
 from moclip.tracking.result import Child, Result
 from moclip.tracking.serving import Served, as_row
 from moclip.tracking.store import Store, store_at
@@ -42,13 +45,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),  # of its own types
 ]
-NAME = "moclip-demo"
+IDENTITY = "0123456789abcdef"
+NAME = registered_name("demo", IDENTITY)
 
 
 def result(key: str, val_top1_pct: float, splits: tuple[int, ...] = (1,)) -> Result:
     curves = {"val_top1_pct": [(0, 0.0), (1, val_top1_pct)]}
     children = [Child("fusion", split, {"top1_pct": 50.0}, curves) for split in splits]
-    return Result("demo", key, f"variant {key}", {"fusion.select": "val"}, {}, {}, children)
+    return Result("demo", key, f"variant {key}", {"fusion.select": "val"}, {}, {}, children, IDENTITY)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +104,7 @@ def test_model_that_is_there_is_not_made_again(
     trained: Path, store: Store, first: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_registry, "write_bundle", None)  # the heavy part would call it
-    assert logged(result("first", 60.0), trained, store) == replace(first, created=False)
+    assert logged(result("first", 60.0), trained, store) == replace(first, created=False, words=ANY)
     assert models_of(store, "first") == [first.model_id]
 
 
@@ -169,6 +173,7 @@ def test_model_is_found_by_every_uri(
     folders = {fetch_model(uri, store.uri, tmp_path) for uri in uris}
     assert len(folders) == 1
     assert {path.suffix for path in folders.pop().rglob("*") if path.is_file()} == {".json", ".safetensors"}
+    assert fetch_model("models:/moclip-demo/1", store.uri, tmp_path).is_dir(), "the one data set of this name"
     for uri in ("models:/absent@best", f"models:/{NAME}@worst", f"models:/{NAME}/99", "runs:/0/fusion", "models:/m-0"):
         with pytest.raises(StoreError, match="no such MLflow model"):
             fetch_model(uri, store.uri, tmp_path)
@@ -268,6 +273,39 @@ def test_server_answers_for_a_path_and_for_bytes_as_predict_does(
         for found, stream in zip(answer["streams"], expected["streams"], strict=True):
             assert found["head"] == stream["head"]
             assert found["top"][0]["class"] == stream["top"][0]["class"]
+
+
+FORMS: dict[str, tuple[str, str]] = {
+    "unknown column": ("application/json", '{"dataframe_records": [{"video": "a.avi"}]}'),
+    "no row": ("application/json", '{"dataframe_records": []}'),
+    "empty row": ("application/json", '{"dataframe_records": [{}]}'),
+    "split": ("application/json", '{"dataframe_split": {"columns": ["file"], "data": [["a.avi"]]}}'),
+    "inputs": ("application/json", '{"inputs": [{"video": "a.avi"}]}'),
+    "inputs by column": ("application/json", '{"inputs": {"file": ["a.avi"]}}'),
+    "instances": ("application/json", '{"instances": [{"video": "a.avi"}]}'),
+    "csv": ("text/csv", "file\na.avi\n"),
+    "top of 0": ("application/json", '{"dataframe_records": [{"path": "a.avi"}], "params": {"top": 0}}'),
+    "top of -1": ("application/json", '{"dataframe_records": [{"path": "a.avi"}], "params": {"top": -1}}'),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_server_refuses_a_request_in_the_wrong_form_and_shows_the_right_one(server: str, form: str) -> None:
+    kind, body = FORMS[form]
+    request = urllib.request.Request(f"{server}/invocations", body.encode(), {"Content-Type": kind})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=120)
+    with refused.value as answer:
+        assert answer.code == 400
+        message = json.loads(answer.read())["message"]
+    assert ("1 or more" if form.startswith("top") else '{"dataframe_records": [{"path": "VIDEO.avi"}]}') in message
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_top_below_one_is_refused(trained: Path, clip: Path, top: int) -> None:
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"))
+    with pytest.raises(MlflowException, match=f"'top' is {top}; it must be a whole number of classes, 1 or more"):
+        served.predict(pd.DataFrame([{"path": str(clip)}]), {"top": top})
 
 
 def test_server_says_why_it_refuses(server: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from moclip.params.section import Section, Select
+from moclip.params.section import PathText, Section, Select
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -33,7 +33,7 @@ class OpenVclipParams(Section):
         ge=1, description="Epoch, from 1, whose weights are averaged first; null: none are."
     )
     share: float = Field(ge=0, le=1, description="Share of CLIP in the weights that answer; the rest is the average's.")
-    captions: str | None = Field(min_length=1, description="Table of sentences by video id, for the video-text loss.")
+    captions: PathText | None = Field(description="Table of sentences by video id, for the video-text loss.")
     caption_weight: float = Field(ge=0, le=100, description="Weight of that loss.")
     epochs: int = Field(ge=0, le=10_000)
     lr: float = Field(gt=0, le=10)
