@@ -36,8 +36,8 @@ VIDEO_SUFFIXES = frozenset(
             "hevc",
             "ivf",
         ),
-        *("m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mod", "mov", "mp4", "mpe", "mpeg", "mpg", "mpv"),
-        *("mts", "nut", "ogm", "ogv", "qt", "tod", "tp", "trp", "ts", "vob", "webm", "wmv", "xvid"),
+        *("m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mod", "mov", "mp4", "mpe", "mpeg", "mpg"),
+        *("mpv", "mts", "nut", "ogm", "ogv", "qt", "tod", "tp", "trp", "ts", "vob", "webm", "wmv", "xvid"),
     )
 )
 

@@ -129,27 +129,21 @@ def _given_split(
     if len(index) < 2:
         raise DataError(f"{parts['train']}: needs one folder of videos per class, two at least; has {index}")
     chosen = chosen_classes(index, classes)
-    found: dict[str, dict[str, list[Path]]] = {}
+    rows: list[tuple[str, str, Path]] = []  # part, class, file
     for part, folders in inner.items():
         if unknown := [folder for folder in folders if folder.name not in index]:
-            raise DataError(
-                f"{unknown[0]}: a class that {parts['train']} does not have; train it, or remove the folder"
-            )
-        found[part], beside = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
+            raise DataError(f"{unknown[0]}: a class that is not in {parts['train']}; bring it there, or remove it here")
+        found, beside = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
+        rows += [(part, class_name, path) for class_name, paths in found.items() for path in paths]
         rest.add(beside)
     rest.tell()
-    paths = [path for of_class in found.values() for of_part in of_class.values() for path in of_part]
-    id_of = _ids(base, paths)
-    class_of = {
-        id_of[path]: cls for of_class in found.values() for cls, of_part in of_class.items() for path in of_part
-    }
+    id_of = _ids(base, [path for _, _, path in rows])
+    class_of = {id_of[path]: class_name for _, class_name, path in rows}
     kept = class_of.keys() if clips_per_class is None else spread(class_of, clips_per_class)
-    groups = _groups(group_pattern, {id_of[path]: path.stem for path in paths if id_of[path] in kept})
-    clips = {id_of[p]: Clip(id_of[p], class_of[id_of[p]], groups[id_of[p]], p) for p in paths if id_of[p] in kept}
-    listed = {
-        part: {_GIVEN: [id_of[p] for of_part in of_class.values() for p in of_part if id_of[p] in kept]}
-        for part, of_class in found.items()
-    }
+    rows = [row for row in rows if id_of[row[2]] in kept]
+    groups = _groups(group_pattern, {id_of[path]: path.stem for _, _, path in rows})
+    clips = {id_of[path]: Clip(id_of[path], of, groups[id_of[path]], path) for _, of, path in rows}
+    listed = {part: {_GIVEN: [id_of[path] for of, _, path in rows if of == part]} for part in parts}
     return Dataset(name, True, chosen, clips, listed["train"], listed["test"], listed.get("val"))
 
 

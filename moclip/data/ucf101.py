@@ -36,7 +36,8 @@ class Lists:
         folder = base / LISTS
         if not folder.is_dir():
             raise DataError(
-                f"{folder}: {no_folder(folder)}; data.root must name the folder that holds {VIDEOS} and {LISTS}"
+                f"{folder / 'classInd.txt'}: cannot be read as a list: {LISTS} {no_folder(folder)}; data.root must "
+                f"name the folder that holds {VIDEOS} and {LISTS}"
             )
         self.index = read_class_index(folder / "classInd.txt")
         self.chosen = chosen_classes(self.index, classes)

@@ -1,7 +1,6 @@
 """The videos below a folder, and what else lies there, each by its cause: nothing is left out without a word."""
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +123,7 @@ def files_by_class(folders: Mapping[str, Path]) -> tuple[dict[str, list[Path]], 
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    status = os.stat(path)
+    status = path.stat()
     return status.st_dev, status.st_ino
 
 
