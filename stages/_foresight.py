@@ -41,8 +41,9 @@ def check_parts(members: Mapping[int, Sequence[Member]], data: DataParams) -> No
                 raise DataError(f"split {split}: its {part} part is empty: {_why(split, part, data)}")
         if "val" not in parts and (choosers := chosen_on_validation(all_params())):
             raise DataError(
-                f"split {split}: its validation part is empty (data.val_groups: {data.val_groups}), and something is to "
-                f"be chosen on it ({', '.join(choosers)}); raise data.val_groups, bring more groups, or choose otherwise"
+                f"split {split}: its validation part is empty (data.val_groups: {data.val_groups}), and there is "
+                f"something to choose on it ({', '.join(choosers)}); raise data.val_groups, bring more groups, or "
+                "choose otherwise"
             )
 
 

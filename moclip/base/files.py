@@ -44,6 +44,7 @@ VIDEO_SUFFIXES = frozenset(
 
 _HOST = os.uname().nodename.replace(".", "-")
 _OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
+_STEM_BYTES = 100  # a name has 255 at most
 _LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
 
 
@@ -69,7 +70,11 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def temporary_name(stem: str = "", suffix: str = "") -> str:
-    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart."""
+    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart.
+
+    Of a long stem as much is in it as leaves room for the rest.
+    """
+    stem = os.fsencode(stem)[:_STEM_BYTES].decode(errors="ignore")
     return f".{stem}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.part{suffix}"
 
 

@@ -9,7 +9,7 @@ from moclip.base.errors import DataError
 from moclip.base.files import fingerprint
 from moclip.data.manifest import Video
 from moclip.data.splits import Member, check_disjoint, hold_out
-from moclip.data.walk import class_folders, no_folder, walk
+from moclip.data.walk import class_folders, no_folder, walk_named
 
 SPLITS = (1, 2, 3)
 PART = " (part)"  # ends the name of a data set that lacks some of its videos
@@ -147,7 +147,7 @@ def video_files(base: Path, classes: Iterable[str], index: Iterable[str]) -> dic
         if folder.name not in known:
             rest.leave("a folder of no class in the index", folder)
         elif folder.name in wanted:
-            rest.add(walk(folder))
+            rest.add(walk_named(folder))
     rest.tell()
     return by_stem(rest.videos)
 

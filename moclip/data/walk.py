@@ -55,13 +55,19 @@ def is_litter(name: str) -> bool:
 
 
 def walk(root: Path) -> Found:
-    """All videos below a folder; links to folders are followed.
+    """All videos below a folder; links to folders are followed."""
+    found = Found()
+    _walk(root, found, (_identity(root),))
+    return found
+
+
+def walk_named(root: Path) -> Found:
+    """The same for what a table is made of.
 
     Raises:
         DataError: names are not UTF-8, which tables could not hold.
     """
-    found = Found()
-    _walk(root, found, (_identity(root),))
+    found = walk(root)
     if odd := [path for path in found.videos if not _is_utf8(path)]:
         raise DataError(f"{root}: {len(odd)} names are not UTF-8, first {shown(odd[0])}; rename them")
     return found
@@ -111,7 +117,7 @@ def files_by_class(folders: Mapping[str, Path]) -> tuple[dict[str, list[Path]], 
     """
     files, rest = {}, Found()
     for name, folder in folders.items():
-        found = walk(folder)
+        found = walk_named(folder)
         if not found.videos:
             beside = "; ".join(found.lines())
             raise DataError(
