@@ -7,7 +7,7 @@ written from these files at the end, in the order of the videos.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,10 +19,11 @@ from moclip.base.errors import ParamsError, VideoError
 from moclip.base.files import atomic_path, fingerprint, sha256_file, temporary_name
 from moclip.base.progress import Progress
 from moclip.base.work import Work, alone_in, finish
-from moclip.motion.grid import CELL_SIZES_PX, REFERENCES, MotionGrid, check_choice, rasterise
+from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import MotionStore, write_store
 from moclip.video import decode as video
 from moclip.video import reencode
+from moclip.video.vectors import MotionVectors
 
 SOURCES = ("original", "reencoded")
 
@@ -43,11 +44,13 @@ class MotionOptions:
     cell_px: int = 16
     reference: str = "backward"
     source: str = "original"
+    distance: str = "nearest"
 
     def __post_init__(self) -> None:
         check_choice("cell_px", self.cell_px, CELL_SIZES_PX)
         check_choice("reference", self.reference, REFERENCES)
         check_choice("source", self.source, SOURCES)
+        check_choice("distance", self.distance, DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,19 @@ def read_grid(
         VideoError: the video cannot be read, with its name, the reason and a remedy.
     """
     if options.source == "original":
-        return rasterise(video.stream_motion(path, middle=middle), options.cell_px, options.reference)
+        return _rasterise(video.stream_motion(path, middle=middle), options)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=temporary_name("reencoded")) as folder:
         encoded = Path(folder) / "reencoded.avi"
         fps = reencode.reencode(path, encoded, middle)
         try:
-            grid = rasterise(video.stream_motion(encoded), options.cell_px, options.reference)
+            grid = _rasterise(video.stream_motion(encoded), options)
         except VideoError as error:
             raise VideoError(str(error).replace(str(encoded), f"{path}, re-encoded")) from error
         return replace(grid, fps=fps)
+
+
+def _rasterise(runs: Iterable[MotionVectors], options: MotionOptions) -> MotionGrid:
+    return rasterise(runs, options.cell_px, options.reference, options.distance)
 
 
 def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionOptions, *, jobs: int) -> ExtractSummary:
