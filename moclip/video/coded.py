@@ -16,8 +16,8 @@ _SPS, _PPS = 7, 8
 _HIGH_PROFILES = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
 _HEAD_BYTES = 512  # of a NAL unit: more than any part of a parameter set or a slice header that is read here
 _START = b"\0\0\1"
-_PICTURE_EXTENSION = b"\0\0\1\xb5"
-_FRAME_STRUCTURE = 3
+_PICTURE, _EXTENSION = b"\0\0\1\0", b"\0\0\1\xb5"
+_B_PICTURE, _PICTURE_CODING, _FRAME_STRUCTURE = 3, 8, 3
 
 
 class Coded(NamedTuple):
@@ -130,16 +130,19 @@ class Sorenson(Reader):
 
 
 class Mpeg2(Reader):
-    """Packets of MPEG-2 video, whose pictures may be fields."""
+    """Packets of MPEG-2 video, whose pictures may be fields, and whose B-pictures nothing refers to."""
 
     def _read(self, packet: bytes, number: int) -> Coded:
-        at = packet.find(_PICTURE_EXTENSION)
-        while at >= 0:
-            body = packet[at + 4 : at + 8]
-            if len(body) > 2 and body[0] >> 4 == 8:  # the picture coding extension
-                return Coded(number, has_fields=body[2] & 3 != _FRAME_STRUCTURE)
-            at = packet.find(_PICTURE_EXTENSION, at + 4)
-        return Coded(number)
+        picture = packet.find(_PICTURE)
+        if picture < 0 or len(packet) < picture + 6:
+            return Coded(number, is_reference=False)  # no picture
+        is_reference = packet[picture + 5] >> 3 & 7 != _B_PICTURE
+        at = packet.find(_EXTENSION, picture)
+        while 0 <= at < len(packet) - 6:
+            if packet[at + 4] >> 4 == _PICTURE_CODING:
+                return Coded(number, is_reference, has_fields=packet[at + 6] & 3 != _FRAME_STRUCTURE)
+            at = packet.find(_EXTENSION, at + 4)
+        return Coded(number, is_reference)  # MPEG-1, which has no fields
 
 
 READERS: dict[str, type[Reader]] = {"h264": H264, "flv1": Sorenson, "mpeg2video": Mpeg2}
