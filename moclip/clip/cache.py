@@ -88,6 +88,6 @@ def pictures_of(videos: Sequence[Video], frames: Mapping[str, np.ndarray], root:
 
 def _frames(video: Video, indices: np.ndarray, root: Path) -> list[np.ndarray] | str:
     try:
-        return list(read_frames(checked_path(root, video), indices.tolist()))
+        return list(read_frames(checked_path(root, video), indices.tolist(), damaged=video.is_damaged))
     except MoclipError as error:
         return str(error)

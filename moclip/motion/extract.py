@@ -30,11 +30,15 @@ SOURCES = ("original", "reencoded")
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video to extract; `sha256` is what its bytes must hash to, None where nobody has said."""
+    """A video to extract; `sha256` is what its bytes must hash to, None where nobody has said.
+
+    Of one that is `damaged`, as the manifest says, what decodes before the damage is taken.
+    """
 
     id: str
     path: Path
     sha256: str | None = None
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,12 @@ class ExtractSummary:
 
 
 def read_grid(
-    path: Path, options: MotionOptions, scratch: Path | None = None, middle: video.Middle | None = None
+    path: Path,
+    options: MotionOptions,
+    scratch: Path | None = None,
+    middle: video.Middle | None = None,
+    *,
+    damaged: bool = False,
 ) -> MotionGrid:
     """The motion of one video.
 
@@ -73,15 +82,16 @@ def read_grid(
         options: Grid, reference and source.
         scratch: Where a re-encoded video may lie for the time being; default is the system's place.
         middle: Keeps the video's middle frame on the way.
+        damaged: Take what decodes before the first damage.
 
     Raises:
         VideoError: the video cannot be read, with its name, the reason and a remedy.
     """
     if options.source == "original":
-        return _rasterise(video.stream_motion(path, middle=middle), options)
+        return _rasterise(video.stream_motion(path, middle=middle, damaged=damaged), options)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=temporary_name("reencoded")) as folder:
         encoded = Path(folder) / "reencoded.avi"
-        fps = reencode.reencode(path, encoded, middle)
+        fps = reencode.reencode(path, encoded, middle, damaged=damaged)
         try:
             grid = _rasterise(video.stream_motion(encoded), options)
         except VideoError as error:
@@ -151,7 +161,7 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
             f"{item.path}: its bytes are not those of the manifest (SHA-256 {sha256[:12]}..., "
             f"stated {item.sha256[:12]}...). Restore it, or prepare the manifest again."
         )
-    grid = read_grid(item.path, options, file.parent)
+    grid = read_grid(item.path, options, file.parent, damaged=item.damaged)
     facts = {
         "sha256": sha256,
         "clipped": grid.clipped,

@@ -45,8 +45,8 @@ class Reader:
     def configure(self, extradata: bytes | None) -> None:
         """Take what stands outside the packets."""
 
-    def read(self, packet: bytes) -> Coded:
-        """Read the next packet.
+    def read(self, packet: bytes) -> Coded | None:
+        """Read the next packet; None where it has no picture.
 
         Raises:
             ValueError: it is torn.
@@ -55,7 +55,7 @@ class Reader:
         self.count += 1
         return coded
 
-    def _read(self, packet: bytes, number: int) -> Coded:
+    def _read(self, packet: bytes, number: int) -> Coded | None:
         raise NotImplementedError
 
 
@@ -80,13 +80,13 @@ class H264(Reader):
         for unit in units:
             self._take_parameters(unit)
 
-    def _read(self, packet: bytes, number: int) -> Coded:
+    def _read(self, packet: bytes, number: int) -> Coded | None:
         for unit in self._units(packet):
             if unit[0] & 31 in _SLICES:
                 sequence, has_fields = self._slice(unit)
                 return Coded(number, bool(unit[0] >> 5 & 3), has_fields, sequence.crop)
             self._take_parameters(unit)
-        return Coded(number, is_reference=False)  # no picture
+        return None
 
     def _units(self, packet: bytes) -> Iterator[bytes]:
         # Some files announce lengths, and hold start codes: a length of 1 is not a unit.
@@ -121,7 +121,7 @@ class H264(Reader):
 class Sorenson(Reader):
     """Packets of Sorenson's H.263 (FLV), which has pictures that nothing refers to."""
 
-    def _read(self, packet: bytes, number: int) -> Coded:
+    def _read(self, packet: bytes, number: int) -> Coded | None:
         bits = _Bits(b"\0" + packet[:_HEAD_BYTES], escapes=False)
         bits.u(17 + 5 + 8)  # start code, version, temporal reference
         size = bits.u(3)
@@ -132,10 +132,10 @@ class Sorenson(Reader):
 class Mpeg2(Reader):
     """Packets of MPEG-2 video, whose pictures may be fields, and whose B-pictures nothing refers to."""
 
-    def _read(self, packet: bytes, number: int) -> Coded:
+    def _read(self, packet: bytes, number: int) -> Coded | None:
         picture = packet.find(_PICTURE)
         if picture < 0 or len(packet) < picture + 6:
-            return Coded(number, is_reference=False)  # no picture
+            return None
         is_reference = packet[picture + 5] >> 3 & 7 != _B_PICTURE
         at = packet.find(_EXTENSION, picture)
         while 0 <= at < len(packet) - 6:

@@ -4,29 +4,35 @@ Axes: t frames in presentation order, n vectors, h and w pixels. Decoding runs o
 different H.264 vectors from run to run; parallel work goes over files (`moclip.motion.extract`).
 """
 
+import functools
 import gc
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import av
 import numpy as np
 
 from moclip.base.errors import VideoError
+from moclip.video import streams, transport, whole
 from moclip.video.coded import READERS, Reader
+from moclip.video.extent import extent
 from moclip.video.frames import middle_frame
 from moclip.video.runs import Order, Run
 from moclip.video.turn import Turn, turn_of
 from moclip.video.vectors import VECTOR_CODECS, MotionVectors
 
+log = logging.getLogger(__name__)
+
 MAX_PIXELS = 1 << 24  # a picture of 4096 x 4096: beyond it a decoder's picture buffers alone pass 1 GB
 CHUNK_BYTES = 4 << 20  # vectors of one file that are held at once while a grid is built
 MOST_CHUNKS = 16  # a run that waits so long for its end holds nothing but B-frames: it is cut anyway
 MAX_GRID_BYTES = 1 << 30  # of one file on a grid of 8 px: 447,000 frames of 320 x 240
-STATED_SLACK = 1  # AVI headers of sound UCF101 clips state one frame too many
 
 # Script-like formats (HLS, concat) are left out: they would open other files than the one that was named.
 CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,hevc,ivf,nut"
@@ -40,24 +46,37 @@ _EXPORT = {"flags2": "+export_mvs"}
 _EXACT_CROP = {"flags": "+unaligned"}
 _MOST_FIELD_BLOCKS = 0.25  # of all blocks; beyond it too little is left of what moves
 
-_COPY_AGAIN = "Copy or download the file again, or leave it out of the lists"
+_COPY_AGAIN = (
+    "Copy or download the file again, or take it out of the data set, of which data.damaged: keep takes the part that "
+    "decodes"
+)
 _REENCODE = (
     "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
     "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
 _FIELDS = "are coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
+_STREAMED = "states no length, so that a missing end cannot be noticed"
+_TOO_SHORT = (
+    "Two frames are needed: name another video, or take it out of the data set, by hand or by data.short_videos: drop"
+)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """One video stream; `frames` counts those that decode, which may be one less than the container states."""
+    """One video stream; `frames` counts those that decode, which may be one less than the container states.
+
+    `damage` says what ends a video before its end, where that was allowed, and `note` what a person should know of how
+    it was read; both are empty for nearly all.
+    """
 
     codec: str
     width: int
     height: int
     fps: float
     frames: int
+    damage: str = ""
+    note: str = ""
 
 
 def versions() -> dict[str, str]:
@@ -65,15 +84,25 @@ def versions() -> dict[str, str]:
     return {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info}
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, damaged: bool = False) -> VideoInfo:
     """Describe a video, decoding it once on the fast path to count its frames.
 
+    Args:
+        path: A video file.
+        damaged: Take what decodes before the first damage. Readers of a damaged video have this option too, and see
+            the same frames.
+
     Raises:
-        VideoError: the file has no video stream that decodes without damage.
+        VideoError: the file has no video stream that decodes without damage, or with `damaged` no frame that does.
     """
-    with _open(path, _FAST) as video:
+    with _open(path, _FAST, damaged=damaged) as video:
         frames = sum(1 for _ in video.frames())
-        return VideoInfo(video.codec, *video.turn.size(video.width, video.height), video.fps, frames)
+    if video.damage:  # other paths may notice it at another frame: all that read it take the plain one
+        with _open(path, {}, damaged=True) as video:
+            frames = sum(1 for _ in video.frames())
+    note = "; ".join(part for part in (video.note, "" if video.states_end else _STREAMED) if part)
+    width, height = video.turn.size(video.width, video.height)
+    return VideoInfo(video.codec, width, height, video.fps, frames, video.damage, note)
 
 
 class Middle:
@@ -103,7 +132,12 @@ class Middle:
 
 
 def stream_motion(
-    path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYTES, middle: Middle | None = None
+    path: Path,
+    *,
+    fast: bool = True,
+    chunk_bytes: int = CHUNK_BYTES,
+    middle: Middle | None = None,
+    damaged: bool = False,
 ) -> Iterator[MotionVectors]:
     """The motion vectors of a video in runs of frames that hold about `chunk_bytes`, so that memory stays bounded.
 
@@ -118,13 +152,15 @@ def stream_motion(
         fast: Skip what only pixels need (transform, loop filter, full size). The vectors are the same, field by field.
         chunk_bytes: Size of a run.
         middle: Keeps the middle picture; nothing is skipped then, so `fast` has no effect.
+        damaged: As for `probe`; nothing is skipped then.
 
     Raises:
         VideoError: the codec has no vectors, those it has are of fields (interlaced), the file is damaged or too long,
             or its size, crop or turn changes; this may come after the first runs, so nothing is sound before the end is
             reached.
     """
-    with _open(path, {**_EXPORT, **_FAST} if fast and middle is None else _EXPORT, middle) as video:
+    skip = fast and middle is None and not damaged
+    with _open(path, {**_EXPORT, **_FAST} if skip else _EXPORT, middle, damaged=damaged) as video:
         if video.codec not in VECTOR_CODECS:
             video.refuse("this codec exports no motion vectors", _REENCODE)
         # A frame without vectors costs memory too, while a grid is made: three numbers a cell.
@@ -141,19 +177,20 @@ def stream_motion(
             if run.size >= chunk_bytes * (1 if run.may_end() else MOST_CHUNKS):
                 yield run.take(video.width, video.height, video.fps, video.turn)
         if count == 1:
-            video.refuse("it has one frame, so no motion", "Leave it out of the lists")
+            video.refuse("it has one frame, so no motion", _TOO_SHORT)
         if run.pictures:
             yield run.take(video.width, video.height, video.fps, video.turn)
         if run.field_blocks > _MOST_FIELD_BLOCKS * run.blocks:
             video.refuse(f"{run.field_blocks} of {run.blocks} blocks {_FIELDS}", _REENCODE)
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
+def read_frames(path: Path, indices: Sequence[int], *, damaged: bool = False) -> np.ndarray:
     """Decode chosen frames exactly.
 
     Args:
         path: A video file of any codec that decodes.
         indices: Positions among the decoded frames in presentation order, from 0; any order, repeats allowed.
+        damaged: As for `probe`.
 
     Returns:
         uint8 (len(indices), h, w, 3), RGB.
@@ -167,7 +204,7 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
     last = max(wanted)
     found: dict[int, np.ndarray] = {}
     count = 0
-    with _open(path, {}) as video:
+    with _open(path, {}, damaged=damaged) as video:
         for count, frame in enumerate(video.frames(), start=1):
             if count - 1 in wanted:
                 found[count - 1] = video.picture(frame)
@@ -179,24 +216,38 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
 
 
 @contextmanager
-def decoding(path: Path, middle: Middle | None = None) -> Iterator[tuple[float, Iterator[Any]]]:
+def decoding(
+    path: Path, middle: Middle | None = None, *, damaged: bool = False
+) -> Iterator[tuple[float, Iterator[Any]]]:
     """Frames per second, and every frame as it is to be shown, as PyAV's `VideoFrame`; raises as `probe` does, inside
     the block."""
-    with _open(path, {}, middle) as video:
+    with _open(path, {}, middle, damaged=damaged) as video:
         yield video.fps, map(video.shown, video.frames())
 
 
-class _Video:
-    """An open file and its first video stream; every problem leaves it as a `VideoError`."""
+class _DamageError(VideoError):
+    """Pictures are broken or missing; what decodes before may be used."""
 
-    def __init__(self, path: Path, container: Any, options: dict[str, str], middle: Middle | None) -> None:
+
+class _Video:
+    """An open file and the stream of its film; every problem leaves it as a `VideoError`."""
+
+    def __init__(
+        self, path: Path, container: Any, options: dict[str, str], middle: Middle | None, damaged: bool
+    ) -> None:
         self.path = path
         self.middle = middle
         self.container = container
+        self.damaged = damaged
+        self.damage = ""
         self.codec = "no video"
-        if not container.streams.video:
-            self.refuse("it has no video stream (audio only?)", "Leave it out of the lists")
-        self.stream = container.streams.video[0]
+        self.count = 0
+        self.losses: bool | None = None
+        chosen = streams.choose(container.streams)
+        if chosen is None:
+            self.refuse("it has no video stream (sound alone, or with a cover picture)", "Name another, or remove it")
+        self.stream, self.note = chosen
+        _tell(path, self.note)
         context = self.stream.codec_context
         if context is None:
             self.refuse("its codec has no decoder here", _CONVERT)
@@ -204,19 +255,21 @@ class _Video:
         # Read now: `lowres` shrinks the size that the context states once a frame was decoded.
         self.width, self.height = context.width, context.height
         if self.width * self.height > MAX_PIXELS:
-            self.refuse(f"{self.width} x {self.height} pixels, the limit is {MAX_PIXELS}", _CONVERT)
+            self.refuse(f"{self.width} x {self.height} pixels, the limit is {MAX_PIXELS}", self._smaller())
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.fps = float(rate) if rate else 0.0
         self.size = (0, 0, 0, 0)
         self.turn = Turn()
         self.reader: Reader | None = None
-        self.crop = (0, 0)
+        self.crop: tuple[int, int] | None = None
         context.thread_count = 1
         # Without "explode" a decoder paints over damage, and says so at full size only.
         limit = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode", **_EXACT_CROP}
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
+        self.extent = extent(path, container.format.name)
+        self.states_end = self.extent.stated or whole.states_length(container, self.stream)
         if middle is not None:
             middle.expect(self.stream.frames or _count_packets(path))
 
@@ -240,44 +293,79 @@ class _Video:
         return frame if self.turn.is_none else av.VideoFrame.from_ndarray(self.picture(frame), format="rgb24")
 
     def frames(self) -> Iterator[Any]:
-        """Every frame in presentation order; damage anywhere is an error, so a full read is a whole video."""
+        """Every frame in presentation order; damage anywhere is an error, so a full read is a whole video.
+
+        Where damage is allowed, frames end before the first of it.
+        """
         try:
             yield from self._decode()
+        except _DamageError as error:
+            self._end_by(str(error), error)
         except (av.error.FFmpegError, MemoryError, OverflowError, ValueError) as error:
-            reason = f"does not decode ({error})"
+            self._end_by(f"does not decode ({error})", error)
+
+    def _end_by(self, reason: str, error: Exception) -> None:
+        if not self.damaged or self.count == 0:
             raise VideoError(f"{self.path} ({self.codec}): {reason}. {_COPY_AGAIN}.") from error
+        self.damage = reason
 
     def _decode(self) -> Iterator[Any]:
+        if (reason := whole.torn(self.extent, self._reopen)) and not self.damaged:
+            raise _DamageError(reason)
         packets = -1  # the empty packet that flushes the decoder is no part of the file
-        count = 0
-        for packet in self.container.demux(self.stream):
+        for found in self.container.demux(self.stream):
             packets += 1
-            if packet.is_corrupt:
-                self.refuse(f"damaged or cut off after {count} frames", _COPY_AGAIN)
+            packet = self._excused(found) if found.is_corrupt else found
             if self.reader is not None and packet.size:
                 self._read(self.reader, packet)
             for frame in packet.decode():
-                self._check(frame, count)
+                self._check(frame, self.count)
                 if self.middle is not None:
-                    self.middle.see(count, partial(self.picture, frame))
-                count += 1
+                    self.middle.see(self.count, partial(self.picture, frame))
+                self.count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay
             if packets % _COLLECT_EVERY == 0:
                 gc.collect(0)
-        if count == 0:
-            self.refuse("no frame decodes", _COPY_AGAIN)
-        if packets < self.stream.frames - STATED_SLACK:
-            reason = f"cut off: its header states {self.stream.frames} frames, {packets} are there"
-            self.refuse(reason, _COPY_AGAIN)
+        if self.count == 0:
+            raise _DamageError("no frame decodes")
+        if reason := reason or whole.shortage(
+            self.path, self.container, self.stream, packets, self.extent, self._reopen
+        ):
+            raise _DamageError(reason)
+
+    def _excused(self, packet: Any) -> Any:
+        """A packet that FFmpeg calls corrupt, without that mark: files laid end to end count their packets anew."""
+        is_transport = self.container.format.name == "mpegts"
+        if self.losses is None:
+            self.losses = not is_transport or transport.has_losses(self.path, self.stream.id)
+        if self.losses:
+            raise _DamageError(f"damaged or cut off after {self.count} frames")
+        whole_packet = av.Packet(bytes(packet))
+        whole_packet.stream, whole_packet.time_base = packet.stream, packet.time_base
+        whole_packet.pts, whole_packet.dts = packet.pts, packet.dts
+        return whole_packet
+
+    def _reopen(self, options: Mapping[str, str] = MappingProxyType({})) -> Any:
+        return _container(self.path, options)
+
+    def _smaller(self) -> str:
+        """What brings a picture below the limit, in even sizes."""
+        scale = (MAX_PIXELS / 2 / (self.width * self.height)) ** 0.5
+        width, height = (max(2, int(side * scale) // 2 * 2) for side in (self.width, self.height))
+        return (
+            f"Make it smaller, for example with `ffmpeg -i IN -vf scale={width}:{height} OUT.avi`, and use the result"
+        )
 
     def _read(self, reader: Reader, packet: Any) -> None:
         if packet.has_sidedata("new_extradata"):
             reader.configure(bytes(packet.get_sidedata("new_extradata")))
         coded = reader.read(bytes(packet))
+        if coded is None:
+            return
         if coded.has_fields:
             self.refuse(f"its blocks {_FIELDS}", _REENCODE)
-        if coded.crop != self.crop and reader.count > 1:
+        if coded.crop != (self.crop or coded.crop):
             self.refuse("its crop changes", _CONVERT)
         self.crop = coded.crop
         hidden_s = None
@@ -288,7 +376,7 @@ class _Video:
 
     def _check(self, frame: Any, index: int) -> None:
         if frame.is_corrupt:
-            self.refuse(f"frame {index} is damaged", _COPY_AGAIN)
+            raise _DamageError(f"frame {index} is damaged")
         context = self.stream.codec_context
         # The decoded size alone would hide a small change under `lowres`, the coded size one within a block.
         size = (frame.width, frame.height, context.coded_width, context.coded_height)
@@ -315,20 +403,30 @@ def _grid_bytes(video: "_Video") -> int:
 
 
 @contextmanager
-def _open(path: Path, options: dict[str, str], middle: Middle | None = None) -> Iterator[_Video]:
+def _open(
+    path: Path, options: dict[str, str], middle: Middle | None = None, *, damaged: bool = False
+) -> Iterator[_Video]:
     """Open a file for decoding."""
     with _container(path) as container:
-        yield _Video(path, container, options, middle)
+        yield _Video(path, container, options, middle, damaged)
     gc.collect(1)
 
 
 def _count_packets(path: Path) -> int:
     """Packets of the video stream, without decoding one: about as many as frames, where no header states these."""
     with _container(path) as container:
-        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+        chosen = streams.choose(container.streams)
+        return sum(packet.size > 0 for packet in container.demux(chosen.stream)) if chosen else 0
 
 
-def _container(path: Path) -> Any:
+@functools.lru_cache(maxsize=4096)
+def _tell(path: Path, note: str) -> None:
+    """Say once of a file what a person should know."""
+    if note:
+        log.info("%s: %s", path, note)
+
+
+def _container(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Any:
     if not path.is_file():
         raise VideoError(f"{path}: no such file. Check data.root and the lists.")
     if path.stat().st_size == 0:
@@ -338,7 +436,7 @@ def _container(path: Path) -> Any:
         return av.open(
             f"file:{path}",
             metadata_errors="ignore",
-            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **options},
         )
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"is no video container that is read here ({error})"
