@@ -6,7 +6,6 @@ Axes: t frames in presentation order, n vectors.
 from typing import Any
 
 import numpy as np
-from av.video.frame import PictureType
 
 from moclip.video.coded import Coded
 from moclip.video.turn import Turn
@@ -21,6 +20,7 @@ from moclip.video.vectors import (
     reference_distances,
 )
 
+_I, _B, _SI, _BI = 1, 3, 5, 7  # FFmpeg's AVPictureType
 _MOST_REFERENCES = 64  # of the past; H.264 allows 16 frames, and none is displayed so long after it was decoded
 
 
@@ -50,7 +50,7 @@ class Run:
         side = frame.side_data.get("MOTION_VECTORS")
         picture = frame.pict_type
         end = self.ends[-1]
-        if side is not None and not (self.loses_b and picture == PictureType.B):
+        if side is not None and not (self.loses_b and picture == _B):
             start, end = end, end + side.buffer_size
             if end > len(self.buffer):
                 self.buffer = memoryview(bytearray(self.buffer) + bytes(end))
@@ -68,7 +68,7 @@ class Run:
 
     def may_end(self) -> bool:
         """Whether no frame of the run refers to one that is yet to be shown."""
-        return self.pictures[-1] != PictureType.B and not self.order.is_waiting
+        return self.pictures[-1] != _B and not self.order.is_waiting
 
     def take(self, width: int, height: int, fps: float, turn: Turn) -> MotionVectors:
         """Hand the frames on; sizes are those of the picture as it is stored."""
@@ -79,7 +79,7 @@ class Run:
         if self.has_fields:
             records, offsets = self._without_fields(records, offsets)
         left, top = self.order.crop
-        past, future = self._distances(pictures == PictureType.B, fps)
+        past, future = self._distances(pictures == _B, fps)
         self.ends, self.pictures, self.has_fields = [0], [], False
         shown_width, shown_height = turn.size(width, height)
         return MotionVectors(
@@ -97,7 +97,7 @@ class Run:
     def _distances(self, bidirectional: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
         if self.order.run:
             return self.order.take(bidirectional, fps)
-        # Snow has no B-frames, and its references are the last frames.
+        # Snow has no B-frames, and its references are the last frames, which `source` counts.
         return reference_distances(bidirectional, self.codec in NEAREST_REFERENCE_CODECS or self.codec == "snow")
 
     def _without_fields(self, records: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +175,7 @@ class Order:
 
 
 def _states(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    intra = np.isin(pictures, (PictureType.I, PictureType.SI, PictureType.BI))
+    intra = np.isin(pictures, (_I, _SI, _BI))
     empty = np.where(intra, FrameState.KEY, FrameState.NONE)
     return np.where(vectors > 0, FrameState.VECTORS, empty).astype(np.uint8)
 
