@@ -7,11 +7,13 @@ Sign: displacement of the content, dst - src, x right and y down. Stored in half
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from moclip.base.errors import ParamsError
+from moclip.motion.spool import Spool
 from moclip.video.vectors import LOST_IN_B_FRAMES, FrameState, MotionVectors
 
 HALF_PELS_PER_PX = 2
@@ -29,7 +31,7 @@ class MotionGrid:
 
     Attributes:
         mv: int8 (t, gh, gw, 2), (dx, dy) in half pixels per frame, or with distance "as_coded" in half pixels; zero
-            where a cell has no vector.
+            where a cell has no vector. Of a long film it is mapped from a file, read-only (`moclip.motion.spool`).
         state: uint8 (t,), a `moclip.video.vectors.FrameState` per frame.
         clipped: cells whose motion was beyond int8 in dx or dy.
     """
@@ -54,7 +56,12 @@ def grid_shape(width: int, height: int, cell_px: int) -> tuple[int, int]:
 
 
 def rasterise(
-    runs: Iterable[MotionVectors], cell_px: int, reference: str = "backward", distance: str = "nearest"
+    runs: Iterable[MotionVectors],
+    cell_px: int,
+    reference: str = "backward",
+    distance: str = "nearest",
+    *,
+    folder: Path | None = None,
 ) -> MotionGrid:
     """Average motion vectors over the cells of a grid.
 
@@ -71,6 +78,7 @@ def rasterise(
             have, "both" the mean of all.
         distance: "nearest" divides as said above; "as_coded" takes vectors as long as they are, to whatever frame, and
             gives B-frames without vectors none.
+        folder: Where the grid of a long film may lie in a file; default is the system's place.
 
     Raises:
         ParamsError: `cell_px`, `reference` or `distance` is none of the above.
@@ -78,16 +86,17 @@ def rasterise(
     check_choice("cell_px", cell_px, CELL_SIZES_PX)
     check_choice("reference", reference, REFERENCES)
     check_choice("distance", distance, DISTANCES)
-    parts: list[np.ndarray] = []
     states: list[np.ndarray] = []
     clipped = 0
-    for run in runs:
-        part, beyond = _grid_of_run(run, cell_px, reference, distance == "nearest")
-        parts.append(part)
-        states.append(run.state)
-        clipped += beyond
+    with Spool(folder) as cells:
+        for run in runs:
+            part, beyond = _grid_of_run(run, cell_px, reference, distance == "nearest")
+            cells.append(part)
+            states.append(run.state)
+            clipped += beyond
+        mv = cells.array()
     return MotionGrid(
-        mv=np.concatenate(parts) if len(parts) > 1 else parts[0],
+        mv=mv,
         state=np.concatenate(states),
         clipped=clipped,
         cell_px=cell_px,

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 1 << 24  # a picture of 4096 x 4096: beyond it a decoder's picture buffers alone pass 1 GB
 CHUNK_BYTES = 4 << 20  # vectors of one file that are held at once while a grid is built
 MOST_CHUNKS = 16  # a run that waits so long for its end holds nothing but B-frames: it is cut anyway
-MAX_GRID_BYTES = 1 << 30  # of one file on a grid of 8 px: 447,000 frames of 320 x 240
+MAX_GRID_BYTES = 1 << 34  # of one file on a grid of 8 px, on disk: 265,000 frames of 1920 x 1080, three hours
 
 # Script-like formats (HLS, concat) are left out: they would open other files than the one that was named.
 CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,hevc,ivf,nut"
