@@ -17,8 +17,8 @@ def main() -> None:
         VideoFile(video.id, root / video.path, video.sha256, video.is_damaged)
         for video in read_manifest(args.manifest).values()
     ]
-    options = MotionOptions(motion.cell_px, motion.reference, motion.source)
-    stored = motion.model_dump(include={"source", "cell_px", "reference"})
+    options = MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
+    stored = motion.model_dump(include={"source", "cell_px", "reference", "distance"})
     work = work_directory(f"extract_motion-{fingerprint(sha256_file(args.manifest), stored)}")
     extract(videos, args.out, work, options, jobs=cores())
 

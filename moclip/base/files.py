@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,8 +133,16 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Write named arrays without pickle, atomically: equal arrays give equal bytes.
+class InPieces(NamedTuple):
+    """An array that is made while it is written, along its first axis."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    pieces: Iterable[np.ndarray]
+
+
+def write_npz(path: Path, **arrays: np.ndarray | InPieces) -> None:
+    """Write named arrays without pickle, atomically: equal arrays give equal bytes, in pieces or not.
 
     Raises:
         StoreError: an array holds Python objects, which only pickle could store.
@@ -141,8 +150,21 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise StoreError(f"{path}: array '{name}' holds objects; only numbers and text are stored")
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, allow_pickle=False, **arrays)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                _write_array(file, array)
+
+
+def _write_array(file: Any, array: np.ndarray | InPieces) -> None:
+    if isinstance(array, np.ndarray):
+        np.lib.format.write_array(file, array, allow_pickle=False)
+        return
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for piece in array.pieces:
+        file.write(np.ascontiguousarray(piece, dtype=array.dtype).data)
 
 
 def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:

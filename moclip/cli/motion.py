@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which vectors of B-frames count",
     )
     parser.add_argument(
+        "--distance",
+        choices=("nearest", "as_coded"),
+        default="nearest",
+        help="divide vectors over several frames by those to the nearest reference, or take them as they are",
+    )
+    parser.add_argument(
         "--reencode",
         action="store_true",
         help="re-encode first (340x256, MPEG-4, key frame every 12); for codecs without vectors",
@@ -99,7 +105,7 @@ def _one(args: argparse.Namespace, path: Path) -> int:
     from moclip.motion.extract import MotionOptions, read_grid
 
     source = "reencoded" if args.reencode else "original"
-    grid = read_grid(path, MotionOptions(args.cell_px, args.reference, source))
+    grid = read_grid(path, MotionOptions(args.cell_px, args.reference, source, args.distance))
     targets = _targets(args, path)
     if out := targets.get("npz"):
         motion_view.save_arrays(out, grid)
