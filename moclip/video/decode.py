@@ -271,7 +271,7 @@ class _Video:
         self.extent = extent(path, container.format.name)
         self.states_end = self.extent.stated or whole.states_length(container, self.stream)
         if middle is not None:
-            middle.expect(self.stream.frames or _count_packets(path))
+            middle.expect(whole.stated_frames(self.stream) or _count_packets(path))
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")
