@@ -160,8 +160,8 @@ def _is_torn_asf(file: _File, start: int, packet: int) -> bool:
     tail = file.at(max(0, end - _TAIL), _TAIL)
     if (at := tail.rfind(_ASF_INDEX)) >= 0:
         size = int.from_bytes(tail[at + 16 : at + 24], "little")
-        if at + size == len(tail):
-            end -= size
+        if at + size <= len(tail):  # FFmpeg writes more than it states
+            end -= len(tail) - at
     return packet > 0 and (end - start) % packet > 0
 
 

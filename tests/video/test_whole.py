@@ -207,7 +207,7 @@ def _cut(path: Path, folder: Path) -> Path:
 
 def _spoilt(path: Path, folder: Path) -> Path:
     content = bytearray(path.read_bytes())
-    middle = len(content) * 8 // 10
+    middle = len(content) * 6 // 10
     content[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
     (folder / f"bad{path.suffix}").write_bytes(content)
     return folder / f"bad{path.suffix}"
