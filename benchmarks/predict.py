@@ -39,7 +39,13 @@ BOUNDS = {"not_clip_forward_share": 0.15, "first_answer_vs_imports": 1.5}
 NETWORKS: dict[str, dict[str, Any]] = {
     "small": {"motion": {"cell_px": 8}, "motion_net": {"arch": "small", "input_px": None}},
     "efficientnet_b0": {
-        "motion": {"cell_px": 16, "reference": "backward", "accumulate": "none", "window_frames": None},
+        "motion": {
+            "cell_px": 16,
+            "reference": "backward",
+            "distance": "nearest",
+            "accumulate": "none",
+            "window_frames": None,
+        },
         "motion_net": {"arch": "efficientnet_b0", "input_px": 224},
     },
 }

@@ -22,11 +22,12 @@ def main() -> None:
     store = MotionStore.open(args.motion)
     tiles = []
     for label, video_id in chosen(split.members, MOST_CLASSES):
-        grid, middle = store.clip(video_id), middle_frame(videos[video_id].frames)
+        video = videos[video_id]
+        grid, middle = store.clip(video_id), middle_frame(video.frames)
         tiles.append(
             Tile(
                 title=split.classes[label],
-                frame=read_frames(checked_path(root, videos[video_id]), [middle])[0],
+                frame=read_frames(checked_path(root, video), [middle], damaged=video.is_damaged)[0],
                 field_px=field_at(grid, [middle], motion.accumulate, motion.window_frames or 1)[0],
                 cell_px=grid.cell_px,
                 width_px=grid.width,

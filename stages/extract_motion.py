@@ -13,9 +13,12 @@ def main() -> None:
     args = arguments("manifest", "out")
     data, motion = section("data", DataParams), section("motion", MotionParams)
     root = data_root(data.root)
-    videos = [VideoFile(video.id, root / video.path, video.sha256) for video in read_manifest(args.manifest).values()]
-    options = MotionOptions(motion.cell_px, motion.reference, motion.source)
-    stored = motion.model_dump(include={"source", "cell_px", "reference"})
+    videos = [
+        VideoFile(video.id, root / video.path, video.sha256, video.is_damaged)
+        for video in read_manifest(args.manifest).values()
+    ]
+    options = MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
+    stored = motion.model_dump(include={"source", "cell_px", "reference", "distance"})
     work = work_directory(f"extract_motion-{fingerprint(sha256_file(args.manifest), stored)}")
     extract(videos, args.out, work, options, jobs=cores())
 

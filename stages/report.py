@@ -64,6 +64,7 @@ def main() -> None:
         digests={args.manifest.name: sha256_file(args.manifest)},
         versions=package_versions(),
         search=search,
+        damaged=sum(video.is_damaged for video in videos),
     )
     write_json(args.accounting, accounting)
     write_json(args.verdicts, record(trials))

@@ -7,10 +7,10 @@ import re
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,28 @@ from moclip.base.errors import StoreError
 
 # Endings by which a video is told from what lies beside it, such as lists and thumbnails.
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv".split()  # noqa: SIM905
+    f".{ending}"
+    for ending in (
+        *(
+            "264",
+            "265",
+            "3g2",
+            "3gp",
+            "3gpp",
+            "asf",
+            "avi",
+            "divx",
+            "f4v",
+            "flv",
+            "h263",
+            "h264",
+            "h265",
+            "hevc",
+            "ivf",
+        ),
+        *("m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mod", "mov", "mp4", "mpe", "mpeg", "mpg"),
+        *("mpv", "mts", "nut", "ogm", "ogv", "qt", "tod", "tp", "trp", "ts", "vob", "webm", "wmv", "xvid"),
+    )
 )
 
 
@@ -26,6 +47,7 @@ _HOST = os.uname().nodename.replace(".", "-")
 _OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
 MAX_UNFOLDING = 100  # of an npz archive: float features pack to no less than a third
 _SMALL_BYTES = 1 << 24
+_STEM_BYTES = 100  # a name has 255 at most
 _LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
 
 
@@ -51,7 +73,11 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def temporary_name(stem: str = "", suffix: str = "") -> str:
-    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart."""
+    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart.
+
+    Of a long stem as much is in it as leaves room for the rest.
+    """
+    stem = os.fsencode(stem)[:_STEM_BYTES].decode(errors="ignore")
     return f".{stem}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.part{suffix}"
 
 
@@ -109,8 +135,16 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Write named arrays without pickle, atomically: equal arrays give equal bytes.
+class InPieces(NamedTuple):
+    """An array that is made while it is written, along its first axis."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    pieces: Iterable[np.ndarray]
+
+
+def write_npz(path: Path, **arrays: np.ndarray | InPieces) -> None:
+    """Write named arrays without pickle, atomically: equal arrays give equal bytes, in pieces or not.
 
     Raises:
         StoreError: an array holds Python objects, which only pickle could store.
@@ -118,8 +152,21 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise StoreError(f"{path}: array '{name}' holds objects; only numbers and text are stored")
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, allow_pickle=False, **arrays)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                _write_array(file, array)
+
+
+def _write_array(file: Any, array: np.ndarray | InPieces) -> None:
+    if isinstance(array, np.ndarray):
+        np.lib.format.write_array(file, array, allow_pickle=False)
+        return
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for piece in array.pieces:
+        file.write(np.ascontiguousarray(piece, dtype=array.dtype).data)
 
 
 def _refuse_bomb(path: Path) -> None:

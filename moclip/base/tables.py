@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import Field, fields
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args
@@ -31,23 +31,35 @@ def plain_cell(value: object) -> str:
 
 
 def write_rows(path: Path, kind: type[T], rows: Iterable[T], cell: Callable[[Any], str] = plain_cell) -> None:
-    """Write dataclasses of one kind, a column a field; `cell` says how a value is written."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    write_csv(path, columns_of(kind), (tuple(cell(getattr(row, name)) for name in names) for row in rows))
+    """Write dataclasses of one kind, a column a field; `cell` says how a value is written.
+
+    A field with a default has a column where a row has another value, see `read_rows`.
+    """
+    rows = list(rows)
+    shown = [
+        (column, field.name)
+        for column, field in zip(columns_of(kind), fields(kind), strict=True)  # type: ignore[arg-type]
+        if field.default is MISSING or any(getattr(row, field.name) != field.default for row in rows)
+    ]
+    cells = (tuple(cell(getattr(row, name)) for _, name in shown) for row in rows)
+    write_csv(path, [column for column, _ in shown], cells)
 
 
 def read_rows(path: Path, kind: type[T], *, may_be_empty: bool = False, exactly: bool = False) -> list[T]:
     """Read dataclasses with fields of str, int, float and bool, or of one of these `| None`, which an empty cell is.
 
+    A field with a default need not have a column.
+
     Raises:
         StoreError: as `read_csv`, or a cell is not of its field's type; names line, column and value.
     """
-    rows = read_csv(path, columns_of(kind), may_be_empty=may_be_empty, exactly=exactly)
-    columns = [
-        _values(path, column, field, [row[column] for row in rows])
-        for column, field in zip(columns_of(kind), fields(kind), strict=True)  # type: ignore[arg-type]
-    ]
-    return [kind(*values) for values in zip(*columns, strict=True)]
+    of_field = dict(zip(columns_of(kind), fields(kind), strict=True))  # type: ignore[arg-type]
+    optional = [column for column, field in of_field.items() if field.default is not MISSING]
+    rows = read_csv(path, columns_of(kind), may_be_empty=may_be_empty, exactly=exactly, optional=optional)
+    found = [column for column in of_field if not rows or column in rows[0]]
+    columns = [_values(path, column, of_field[column], [row[column] for row in rows]) for column in found]
+    names = [of_field[column].name for column in found]
+    return [kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
 def _values(path: Path, column: str, field: Field[Any], cells: Sequence[str]) -> list[Any]:
@@ -72,9 +84,16 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[tuple]) -> None
 
 
 def read_csv(
-    path: Path, columns: Sequence[str], *, may_be_empty: bool = False, exactly: bool = False
+    path: Path,
+    columns: Sequence[str],
+    *,
+    may_be_empty: bool = False,
+    exactly: bool = False,
+    optional: Collection[str] = (),
 ) -> list[dict[str, str]]:
     """Read the rows of a CSV file that has at least these columns, or exactly these in this order.
+
+    The `optional` ones of them may be left out.
 
     Raises:
         StoreError: the file is missing or torn, lacks a column, or has no row and may not be empty.
@@ -85,9 +104,9 @@ def read_csv(
             rows, found = list(reader), list(reader.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise StoreError(f"{path}: cannot be read as CSV ({error})") from error
-    if exactly and found != list(columns):
+    if exactly and found != [name for name in columns if name in found or name not in optional]:
         raise StoreError(f"{path}: columns must be {list(columns)}, are {found}")
-    if absent := [name for name in columns if name not in found]:
+    if absent := [name for name in columns if name not in found and name not in optional]:
         raise StoreError(f"{path}: lacks the column '{absent[0]}'")
     if not rows and not may_be_empty:
         raise StoreError(f"{path}: has no rows")

@@ -116,7 +116,7 @@ def pictures_of(
 
 def _frames(video: Video, indices: np.ndarray, root: Path, box_of: BoxOf | None) -> list[np.ndarray] | str:
     try:
-        pictures = list(read_frames(checked_path(root, video), indices.tolist()))
+        pictures = list(read_frames(checked_path(root, video), indices.tolist(), damaged=video.is_damaged))
     except MoclipError as error:
         return str(error)
     if box_of is None:

@@ -15,7 +15,11 @@ _CLASSES = ("index", "name")
 
 @dataclass(frozen=True)
 class Video:
-    """A row of the manifest. `path` is relative to the data root, `frames` counts decoded frames."""
+    """A row of the manifest. `path` is relative to the data root, `frames` counts decoded frames.
+
+    `damage` says what ends a video before its end, with data.damaged: keep; `note` how it was read, where that is worth
+    saying. Their columns are there where a video has one of them.
+    """
 
     id: str
     class_name: Annotated[str, "class"]
@@ -28,6 +32,13 @@ class Video:
     width: int
     height: int
     frames: int
+    damage: str = ""
+    note: str = ""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether what decodes before the damage is taken."""
+        return bool(self.damage)
 
 
 def write_manifest(path: Path, videos: Iterable[Video]) -> None:

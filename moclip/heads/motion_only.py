@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moclip.base.errors import StoreError
+from moclip.base.errors import ParamsError, StoreError
 from moclip.base.random import make_deterministic
 from moclip.data.splits import PARTS, Split
 from moclip.heads.fitted import Cost, Fitted, Seed
@@ -175,13 +175,18 @@ def load(directory: Path) -> MotionOnly:
     """Read what `MotionOnly.save` wrote.
 
     Raises:
-        StoreError: a file is missing or torn, or the network was saved before its input was kept beside its weights.
+        StoreError: a file is missing or torn, or the network was saved when its input was described in another way.
     """
     config, state = load_model(directory)
     made_for, learnt = config.pop("input", None), config.pop("learnt", None)
     if made_for is None:
         raise StoreError(f"{directory}: does not say how its input was made; train it again")
-    return MotionOnly(load_motion_net(config, state), validated("input", MotionInput, made_for), learnt=learnt)
+    try:
+        made_for = validated("input", MotionInput, made_for)
+    except ParamsError as error:
+        reason = f"{directory}: describes its input as another version of moclip did ({error}); train it again"
+        raise StoreError(reason) from error
+    return MotionOnly(load_motion_net(config, state), made_for, learnt=learnt)
 
 
 def _most_frequent_field(sampler: FieldSampler, ids: Sequence[str]) -> tuple[int, int]:

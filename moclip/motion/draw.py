@@ -3,16 +3,19 @@
 Axes: t frames, n pictures, gh and gw cells down and across. Light: NumPy, Pillow and PyAV, nothing that learns.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from moclip.base.files import write_npz
+from moclip.base.files import InPieces, write_npz
 from moclip.base.outputs import writing_file
 from moclip.motion.fields import field_at
 from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
+from moclip.motion.spool import PIECE_BYTES, let_go, pieces
 from moclip.video import decode as video
 from moclip.video.write import write_mp4
 
@@ -21,6 +24,8 @@ PICTURES, PICTURE_COLUMNS = 6, 3
 _LEAST_PX = 1.0  # below it a cell shows neither colour nor arrow
 _ZOOM = 2
 _REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
+_FULL_SPEED_PCT = 99
+_TRACE_BYTES = 64  # of memory a cell, while a field is traced
 _GREY = 0.75
 _COLOUR = 0.65
 
@@ -34,10 +39,11 @@ def save_arrays(out: Path, grid: MotionGrid) -> None:
     Raises:
         OutputError: `out` is there and not as moclip wrote it, or cannot be written.
     """
+    in_px = np.float32(1 / HALF_PELS_PER_PX)
     with writing_file(out, "npz") as temporary:
         write_npz(
             temporary,
-            mv_px=grid.mv / np.float32(HALF_PELS_PER_PX),
+            mv_px=InPieces(np.dtype(np.float32), grid.mv.shape, (part * in_px for part in pieces(grid.mv))),
             key_frame=grid.key,
             cell_px=np.array(grid.cell_px),
             fps=np.array(grid.fps),
@@ -73,18 +79,39 @@ def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
     Raises:
         OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
     """
-    fields = _fields(grid, range(len(grid.mv)))
-    full_px = full_speed_px(np.moveaxis(fields, 1, 0))
+    full_px = _full_speed_of_film_px(grid)
     with writing_file(out, "mp4", [path]) as temporary, video.decoding(path) as (fps, frames):
         pictures = (
             np.asarray(draw(frame.to_ndarray(format="rgb24"), field, grid, full_px))
-            for frame, field in zip(frames, fields, strict=True)
+            for frame, field in zip(frames, chain.from_iterable(_all_fields(grid)), strict=True)
         )
         write_mp4(temporary, pictures, fps)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:
     return field_at(grid, list(points), "window", SHOWN_FRAMES)
+
+
+def _all_fields(grid: MotionGrid) -> Iterator[np.ndarray]:
+    """The fields of all frames, float32 (n, 2, gh, gw) of whole pixels, few at a time."""
+    t, gh, gw, _ = grid.mv.shape
+    frames = max(1, PIECE_BYTES // (gh * gw * _TRACE_BYTES))
+    for start in range(0, t, frames):
+        yield _fields(grid, range(start, min(start + frames, t)))
+        let_go(grid.mv)
+
+
+def _full_speed_of_film_px(grid: MotionGrid) -> float:
+    """As `full_speed_px` of all fields, of which only counts of each displacement are kept."""
+    counts = np.zeros(1, dtype=np.int64)
+    for fields in _all_fields(grid):
+        squares = np.bincount((fields**2).sum(axis=1).astype(np.int64).ravel())
+        counts = np.pad(counts, (0, max(0, len(squares) - len(counts))))
+        counts[: len(squares)] += squares
+    ranks = np.cumsum(counts)
+    place = (ranks[-1] - 1) * _FULL_SPEED_PCT / 100
+    below, above = (np.sqrt(np.searchsorted(ranks, rank, side="right")) for rank in (int(place), math.ceil(place)))
+    return max(float(below + (above - below) * (place % 1)), _REST_PX)
 
 
 def draw(frame: np.ndarray, field_px: np.ndarray, grid: MotionGrid, full_px: float) -> Image.Image:
@@ -131,7 +158,7 @@ def spread(count: int, most: int) -> list[int]:
 
 def full_speed_px(field_px: np.ndarray) -> float:
     """Displacement that gets full colour: the field's 99th percentile, at least one pixel."""
-    return max(float(np.percentile(np.hypot(*field_px), 99)), _REST_PX)
+    return max(float(np.percentile(np.hypot(*field_px), _FULL_SPEED_PCT)), _REST_PX)
 
 
 def flow_colours(field_px: np.ndarray, full_px: float) -> np.ndarray:

@@ -7,33 +7,40 @@ written from these files at the end, in the order of the videos.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from moclip.base.errors import ParamsError, VideoError
 from moclip.base.files import atomic_path, fingerprint, sha256_file, temporary_name
 from moclip.base.progress import Progress
 from moclip.base.work import Work, alone_in, finish
-from moclip.motion.grid import CELL_SIZES_PX, REFERENCES, MotionGrid, check_choice, rasterise
-from moclip.motion.store import MotionStore, write_store
+from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
+from moclip.motion.spool import MEMORY_BYTES, pieces
+from moclip.motion.store import FORMAT_VERSION, MotionStore, write_store
 from moclip.video import decode as video
 from moclip.video import reencode
+from moclip.video.vectors import MotionVectors
 
 SOURCES = ("original", "reencoded")
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video to extract; `sha256` is what its bytes must hash to, None where nobody has said."""
+    """A video to extract; `sha256` is what its bytes must hash to, None where nobody has said.
+
+    Of one that is `damaged`, as the manifest says, what decodes before the damage is taken.
+    """
 
     id: str
     path: Path
     sha256: str | None = None
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,13 @@ class MotionOptions:
     cell_px: int = 16
     reference: str = "backward"
     source: str = "original"
+    distance: str = "nearest"
 
     def __post_init__(self) -> None:
         check_choice("cell_px", self.cell_px, CELL_SIZES_PX)
         check_choice("reference", self.reference, REFERENCES)
         check_choice("source", self.source, SOURCES)
+        check_choice("distance", self.distance, DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -61,29 +70,40 @@ class ExtractSummary:
 
 
 def read_grid(
-    path: Path, options: MotionOptions, scratch: Path | None = None, middle: video.Middle | None = None
+    path: Path,
+    options: MotionOptions,
+    scratch: Path | None = None,
+    middle: video.Middle | None = None,
+    *,
+    damaged: bool = False,
 ) -> MotionGrid:
     """The motion of one video.
 
     Args:
         path: A video file.
         options: Grid, reference and source.
-        scratch: Where a re-encoded video may lie for the time being; default is the system's place.
+        scratch: Where a re-encoded video, and the grid of a long one, may lie for the time being; default is the
+            system's place.
         middle: Keeps the video's middle frame on the way.
+        damaged: Take what decodes before the first damage.
 
     Raises:
         VideoError: the video cannot be read, with its name, the reason and a remedy.
     """
     if options.source == "original":
-        return rasterise(video.stream_motion(path, middle=middle), options.cell_px, options.reference)
+        return _rasterise(video.stream_motion(path, middle=middle, damaged=damaged), options, scratch)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=temporary_name("reencoded")) as folder:
         encoded = Path(folder) / "reencoded.avi"
-        fps = reencode.reencode(path, encoded, middle)
+        fps = reencode.reencode(path, encoded, middle, damaged=damaged)
         try:
-            grid = rasterise(video.stream_motion(encoded), options.cell_px, options.reference)
+            grid = _rasterise(video.stream_motion(encoded), options, scratch)
         except VideoError as error:
             raise VideoError(str(error).replace(str(encoded), f"{path}, re-encoded")) from error
         return replace(grid, fps=fps)
+
+
+def _rasterise(runs: Iterable[MotionVectors], options: MotionOptions, folder: Path | None) -> MotionGrid:
+    return rasterise(runs, options.cell_px, options.reference, options.distance, folder=folder)
 
 
 def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionOptions, *, jobs: int) -> ExtractSummary:
@@ -111,7 +131,7 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         crashed=lambda item: f"{item.path}: its decoder crashes. Leave it out of the lists.",
     )
     keep = partial(_keep_grid, options=options)
-    with alone_in(work / fingerprint(made_by), "extracts the same") as shelf:
+    with alone_in(work / fingerprint(made_by, FORMAT_VERSION), "extracts the same") as shelf:
         grids = finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
         kept = Progress(zip(videos, grids.files, strict=True), total=len(videos), desc="store", unit="video")
         write_store(out, ((item.id, _read(file)) for item, file in kept), made_by)
@@ -146,7 +166,7 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
             f"{item.path}: its bytes are not those of the manifest (SHA-256 {sha256[:12]}..., "
             f"stated {item.sha256[:12]}...). Restore it, or prepare the manifest again."
         )
-    grid = read_grid(item.path, options, file.parent)
+    grid = read_grid(item.path, options, file.parent, damaged=item.damaged)
     facts = {
         "sha256": sha256,
         "clipped": grid.clipped,
@@ -155,11 +175,27 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
         "height": grid.height,
         "fps": grid.fps,
     }
-    content = save({"mv": grid.mv, "state": grid.state}, {"facts": json.dumps(facts)})
     # Flushing to disk one by one would cost a fifth of the time; `_is_finished` finds what a power failure tore.
     with atomic_path(file, flush=False) as temporary:
-        temporary.write_bytes(content)
+        _save(temporary, grid, facts)
     return len(grid.mv)
+
+
+def _save(file: Path, grid: MotionGrid, facts: dict[str, Any]) -> None:
+    """Write a safetensors file of `mv` and `state` by pieces, which its own library cannot."""
+    end = grid.mv.nbytes + grid.state.nbytes
+    header = {
+        "__metadata__": {"facts": json.dumps(facts)},
+        "mv": {"dtype": "I8", "shape": grid.mv.shape, "data_offsets": [0, grid.mv.nbytes]},
+        "state": {"dtype": "U8", "shape": grid.state.shape, "data_offsets": [grid.mv.nbytes, end]},
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with file.open("wb") as handle:
+        handle.write(len(text).to_bytes(8, "little") + text)
+        for part in pieces(grid.mv):
+            handle.write(np.ascontiguousarray(part).data)
+        handle.write(grid.state.data)
 
 
 def _is_finished(item: VideoFile, file: Path) -> bool:
@@ -178,4 +214,13 @@ def _read(finished: Path) -> MotionGrid:
     with safe_open(finished, "np") as file:
         facts = json.loads(file.metadata()["facts"])
         del facts["sha256"]
-        return MotionGrid(mv=file.get_tensor("mv"), state=file.get_tensor("state"), **facts)
+        is_long = finished.stat().st_size > MEMORY_BYTES
+        mv = _mapped(finished, file.get_slice("mv").get_shape()) if is_long else file.get_tensor("mv")
+        return MotionGrid(mv=mv, state=file.get_tensor("state"), **facts)
+
+
+def _mapped(finished: Path, shape: Sequence[int]) -> np.ndarray:
+    """The first array of a safetensors file, which begins behind its header."""
+    with finished.open("rb") as handle:
+        header_bytes = int.from_bytes(handle.read(8), "little")
+    return np.memmap(finished, np.int8, "r", offset=8 + header_bytes, shape=tuple(shape))

@@ -7,17 +7,20 @@ Sign: displacement of the content, dst - src, x right and y down. Stored in half
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from moclip.base.errors import ParamsError
-from moclip.video.vectors import FrameState, MotionVectors
+from moclip.motion.spool import Spool
+from moclip.video.vectors import LOST_IN_B_FRAMES, FrameState, MotionVectors
 
 HALF_PELS_PER_PX = 2
 LIMIT_HALF_PELS = 127  # int8 without -128, so that every value can be negated, as a mirror does
 CELL_SIZES_PX = (8, 16)
 REFERENCES = ("backward", "forward", "both")
+DISTANCES = ("nearest", "as_coded")
 
 _UNIT_PX = 8  # the smallest block that a decoder exports
 
@@ -27,7 +30,8 @@ class MotionGrid:
     """The motion of one video.
 
     Attributes:
-        mv: int8 (t, gh, gw, 2), (dx, dy) in half pixels per frame; zero where a cell has no vector.
+        mv: int8 (t, gh, gw, 2), (dx, dy) in half pixels per frame, or with distance "as_coded" in half pixels; zero
+            where a cell has no vector. Of a long film it is mapped from a file, read-only (`moclip.motion.spool`).
         state: uint8 (t,), a `moclip.video.vectors.FrameState` per frame.
         clipped: cells whose motion was beyond int8 in dx or dy.
     """
@@ -51,36 +55,48 @@ def grid_shape(width: int, height: int, cell_px: int) -> tuple[int, int]:
     return -(-height // cell_px), -(-width // cell_px)
 
 
-def rasterise(runs: Iterable[MotionVectors], cell_px: int, reference: str = "backward") -> MotionGrid:
+def rasterise(
+    runs: Iterable[MotionVectors],
+    cell_px: int,
+    reference: str = "backward",
+    distance: str = "nearest",
+    *,
+    folder: Path | None = None,
+) -> MotionGrid:
     """Average motion vectors over the cells of a grid.
 
-    A block that covers several cells fills each of them; blocks that share a cell count by their area. Vectors that
-    reach over several frames are divided by that distance where the codec lets it be known (B-frames and the frames
-    that follow them, all codecs but H.264 and Snow), and a vector to a future frame is turned round, so that every
-    cell holds displacement per frame. A B-frame whose vectors the decoder does not export (MPEG-4) takes the field of
-    the reference after it, whose vectors reach back over both.
+    A block that covers several cells fills each of them; blocks that share a cell count by their area. A vector to a
+    future frame is turned round, and one that reaches over several frames is divided by their number, so that every
+    cell holds displacement per frame. That number is known for all codecs but H.264, which may refer to any of several
+    frames and does not export which: the nearest one is assumed. A B-frame whose vectors the decoder does not export
+    (MPEG-4) takes the field of the reference after it, whose vectors reach back over both.
 
     Args:
         runs: The vectors of one video, in runs of frames (`moclip.video.decode.stream_motion`).
         cell_px: 8 or 16.
         reference: "backward" takes the vectors to past frames, "forward" those to future frames, which only B-frames
             have, "both" the mean of all.
+        distance: "nearest" divides as said above; "as_coded" takes vectors as long as they are, to whatever frame, and
+            gives B-frames without vectors none.
+        folder: Where the grid of a long film may lie in a file; default is the system's place.
 
     Raises:
-        ParamsError: `cell_px` or `reference` is none of the above.
+        ParamsError: `cell_px`, `reference` or `distance` is none of the above.
     """
     check_choice("cell_px", cell_px, CELL_SIZES_PX)
     check_choice("reference", reference, REFERENCES)
-    parts: list[np.ndarray] = []
+    check_choice("distance", distance, DISTANCES)
     states: list[np.ndarray] = []
     clipped = 0
-    for run in runs:
-        part, beyond = _grid_of_run(run, cell_px, reference)
-        parts.append(part)
-        states.append(run.state)
-        clipped += beyond
+    with Spool(folder) as cells:
+        for run in runs:
+            part, beyond = _grid_of_run(run, cell_px, reference, distance == "nearest")
+            cells.append(part)
+            states.append(run.state)
+            clipped += beyond
+        mv = cells.array()
     return MotionGrid(
-        mv=np.concatenate(parts) if len(parts) > 1 else parts[0],
+        mv=mv,
         state=np.concatenate(states),
         clipped=clipped,
         cell_px=cell_px,
@@ -96,8 +112,8 @@ def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
         raise ParamsError(f"{name} must be one of {list(allowed)}, got {value!r}")
 
 
-def _grid_of_run(run: MotionVectors, cell_px: int, reference: str) -> tuple[np.ndarray, int]:
-    """int8 (t, gh, gw, 2) half pixels per frame, and how many cells had to be clipped."""
+def _grid_of_run(run: MotionVectors, cell_px: int, reference: str, per_frame: bool) -> tuple[np.ndarray, int]:
+    """int8 (t, gh, gw, 2) half pixels, and how many cells had to be clipped."""
     gh, gw = grid_shape(run.width, run.height, cell_px)
     shape = (len(run.state), gh, gw)
     blocks = _cover(_blocks(run, reference), cell_px)
@@ -108,7 +124,7 @@ def _grid_of_run(run: MotionVectors, cell_px: int, reference: str) -> tuple[np.n
     weight = np.maximum(np.bincount(cell, blocks.area, gh * gw * shape[0]), 1)
     out = np.empty((*shape, 2), dtype=np.int8)
     beyond = np.zeros(0, dtype=np.int64)
-    for axis, value in enumerate(_half_pels_per_frame(blocks, run)):
+    for axis, value in enumerate(_half_pels(blocks, run, per_frame)):
         mean: np.ndarray = np.bincount(cell, value * blocks.area, len(weight))
         mean = mean / weight
         np.rint(mean, out=mean)
@@ -116,7 +132,7 @@ def _grid_of_run(run: MotionVectors, cell_px: int, reference: str) -> tuple[np.n
             beyond = np.union1d(beyond, np.flatnonzero(np.abs(mean) > LIMIT_HALF_PELS))
             mean.clip(-LIMIT_HALF_PELS, LIMIT_HALF_PELS, out=mean)
         out[..., axis] = mean.reshape(shape)
-    if reference != "forward":
+    if per_frame and reference != "forward" and run.codec == LOST_IN_B_FRAMES:
         _share(out, run)
     return out, len(beyond)
 
@@ -180,20 +196,21 @@ def _split(blocks: _Blocks, w: int, h: int, cell_px: int) -> Iterator[_Blocks]:
     area = min(w, cell_px) * min(h, cell_px) // _UNIT_PX**2
     for down, across in product(range(0, h, cell_px), range(0, w, cell_px)):
         yield blocks._replace(
-            x=(left + across) // cell_px,
-            y=(top + down) // cell_px,
+            x=(left + across + min(w, cell_px) // 2) // cell_px,
+            y=(top + down + min(h, cell_px) // 2) // cell_px,
             area=np.full_like(blocks.area, area),
         )
 
 
-def _half_pels_per_frame(blocks: _Blocks, run: MotionVectors) -> tuple[np.ndarray, np.ndarray]:
-    """Content displacement per frame; the sign of the distance turns vectors to the future round."""
+def _half_pels(blocks: _Blocks, run: MotionVectors, per_frame: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Content displacement, per frame or as coded; the sign of the distance turns vectors to the future round."""
     scale = -HALF_PELS_PER_PX / blocks.scale.astype(np.float64)
     forward = blocks.source > 0
     if forward.any():
-        frames = np.maximum(run.future_frames, 1)[blocks.frame[forward]]
-        scale[forward] /= -frames
-    if run.past_frames.max() > 1:
-        frames = np.maximum(run.past_frames, 1)[blocks.frame]
+        frames = np.where(run.future_frames == 0, 1, run.future_frames)[blocks.frame[forward]]
+        scale[forward] /= -frames if per_frame else -np.sign(frames)
+    farther = -1 - blocks.source
+    if per_frame and (run.past_frames.max() > 1 or farther.max(initial=0) > 0):
+        frames = np.maximum(run.past_frames, 1)[blocks.frame] + farther
         scale /= np.where(forward, 1, frames)
     return blocks.motion_x * scale, blocks.motion_y * scale

@@ -7,23 +7,25 @@ each clip lies, and `meta.json` what the numbers mean, how they were made, and t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from moclip.base.errors import StoreError
-from moclip.base.files import atomic_path, fingerprint, read_json, read_npz, sha256_file, write_json
+from moclip.base.files import atomic_path, fingerprint, read_json, read_npz, sha256_bytes, sha256_file, write_json
 from moclip.motion.grid import MotionGrid, grid_shape
+from moclip.motion.spool import pieces
 from moclip.video.vectors import FrameState
 
 FORMAT = "moclip-motion-store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: vectors of H.264 are divided by their distance, and follow crops and display matrices
 SHARD_BYTES = 64 << 20  # bounds what the writer holds, and a file that a cache or an upload moves
-UNITS = "int8 half pixels of the decoded frame per frame, (dx, dy) of the content, x right, y down"
+UNITS = "int8 half pixels of the shown frame per frame (see distance), (dx, dy) of the content, x right, y down"
 
 _COLUMNS = ("ids", "shard", "offset", "first", "frames", "width", "height", "fps", "clipped")
-_AGAIN = "Extract the motion again"
+_AGAIN = "Extract the motion again (`dvc repro extract_motion`)"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,13 @@ class _Writer:
         self.waiting_bytes += grid.mv.nbytes
 
     def _flush(self) -> None:
-        self._save(shard_name(self.shards), np.concatenate(self.waiting))
+        name = shard_name(self.shards)
+        with (self.path / name).open("wb") as file:
+            kind = {"descr": "|i1", "fortran_order": False, "shape": (self.waiting_bytes,)}
+            np.lib.format.write_array_header_1_0(file, kind)
+            for part in chain.from_iterable(map(pieces, self.waiting)):
+                file.write(part.data)
+        self._note(name)
         self.shards += 1
         self.waiting, self.waiting_bytes = [], 0
 
@@ -255,6 +263,20 @@ class MotionStore:
     def _shards(self) -> list[np.ndarray]:
         count = int(self._index["shard"][-1]) + 1
         return [np.load(self.path / shard_name(number), mmap_mode="r") for number in range(count)]
+
+
+def same_motion(store: MotionStore) -> list[list[str]]:
+    """Ids of clips that have the same motion in every frame, those of one motion together; clips at rest are left out.
+
+    Two containers of one stream have it, and hardly ever two recordings.
+    """
+    by_motion: dict[str, list[str]] = {}
+    for video_id in store.ids:
+        grid = store.clip(video_id)
+        if grid.mv.any():
+            digest = fingerprint(grid.mv.shape, sha256_bytes(np.ascontiguousarray(grid.mv)))
+            by_motion.setdefault(digest, []).append(video_id)
+    return [ids for ids in by_motion.values() if len(ids) > 1]
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ class MotionParams(Section):
     source: Literal["original", "reencoded"]
     cell_px: Literal[8, 16]
     reference: Literal["backward", "forward", "both"]
+    distance: Literal["nearest", "as_coded"]
     accumulate: Literal["none", "gop", "window"]
     window_frames: int | None = Field(ge=1, le=250, description="Length of `window`; else null.")
 

@@ -196,7 +196,8 @@ class Predictor:
 def read_motion(network: MotionOnly, path: Path, middle: Middle | None) -> MotionGrid:
     """A video's motion in the form that the network was made for; `middle` keeps a picture on the way."""
     motion = network.made_for.motion
-    return read_grid(path, MotionOptions(motion.cell_px, motion.reference, motion.source), middle=middle)
+    options = MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
+    return read_grid(path, options, middle=middle)
 
 
 def motion_features(network: MotionOnly, name: str, grid: MotionGrid) -> np.ndarray:

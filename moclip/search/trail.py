@@ -17,7 +17,9 @@ WAYS, PLACES = 8, 3
 STATISTICS = WAYS + PLACES**2 + 2
 LONGEST_TRACE = 4096  # frames since a key frame that motion may have accumulated over
 
-PLAIN = MotionParams(source="original", cell_px=8, reference="both", accumulate="none", window_frames=None)
+PLAIN = MotionParams(
+    source="original", distance="nearest", cell_px=8, reference="both", accumulate="none", window_frames=None
+)
 """How motion is read where no network says how."""
 
 
@@ -41,7 +43,7 @@ class Trail:
         Raises:
             VideoError: motion accumulates since the last key frame, and that lies too far back.
         """
-        new = rasterise([run], self.motion.cell_px, self.motion.reference)
+        new = rasterise([run], self.motion.cell_px, self.motion.reference, self.motion.distance)
         kept = self._kept()
         self._new = len(new.mv)
         if kept is None:

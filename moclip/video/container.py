@@ -10,6 +10,7 @@ from moclip.base.errors import DataError, StoreError, VideoError
 from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
 from moclip.base.work import Work, gather
 from moclip.video.decode import CONTAINERS
+from moclip.video.streams import choose
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ def read_container(path: Path) -> Container:
             metadata_errors="ignore",
             container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
         ) as file:
-            if not file.streams.video:
+            chosen = choose(file.streams)
+            if chosen is None:
                 raise VideoError(f"{path}: has no video stream")
-            stream = file.streams.video[0]
+            stream = chosen.stream
             keys = [packet.is_keyframe for packet in file.demux(stream) if packet.size]
             return Container(
                 codec_tag=stream.codec_context.codec_tag.rstrip("\0 "),

@@ -14,6 +14,7 @@ import av
 from moclip.base.errors import VideoError
 from moclip.base.files import remove
 from moclip.video.decode import CONTAINERS, probe
+from moclip.video.streams import choose
 
 # By the name of what reads a container: what writes it, and the ending that other programs know it by.
 _WRITERS = {
@@ -83,7 +84,7 @@ def _copy(path: Path, span_s: tuple[float, float], out: Path) -> float:
         writer, _ = _writer(path, source)
         start_s = _key_before(source, span_s[0])
     with _open(path) as source, av.open(f"file:{out}", "w", format=writer) as target:
-        video = source.streams.video[0]
+        video = _film(source)
         streams = {one.index: target.add_stream_from_template(one) for one in (video, *source.streams.audio)}
         begun = False
         for packet in source.demux([source.streams[index] for index in streams]):
@@ -104,9 +105,16 @@ def _copy(path: Path, span_s: tuple[float, float], out: Path) -> float:
     return start_s
 
 
+def _film(source: Any) -> Any:
+    """The stream that is searched, of several that a file may have."""
+    chosen = choose(source.streams)
+    assert chosen is not None, "moments were found in it"
+    return chosen.stream
+
+
 def _key_before(source: Any, start_s: float) -> float:
     """When the last key frame that is shown at or before a time is shown, and the first one where none is."""
-    video = source.streams.video[0]
+    video = _film(source)
     found = math.inf
     for packet in source.demux(video):
         time = _time(packet)

@@ -4,64 +4,79 @@ Axes: t frames in presentation order, n vectors, h and w pixels. Decoding runs o
 different H.264 vectors from run to run; parallel work goes over files (`moclip.motion.extract`).
 """
 
+import functools
 import gc
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
 import av
 import numpy as np
-from av.video.frame import PictureType
 
 from moclip.base.errors import VideoError
+from moclip.video import streams, transport, whole
+from moclip.video.coded import READERS, Reader
+from moclip.video.extent import extent
 from moclip.video.frames import middle_frame
-from moclip.video.vectors import (
-    NEAREST_REFERENCE_CODECS,
-    VECTOR_CODECS,
-    VECTOR_DTYPE,
-    FrameState,
-    MotionVectors,
-    reference_distances,
-)
+from moclip.video.runs import Order, Run
+from moclip.video.turn import Turn, turn_of
+from moclip.video.vectors import VECTOR_CODECS, MotionVectors
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 1 << 24  # a picture of 4096 x 4096: beyond it a decoder's picture buffers alone pass 1 GB
 CHUNK_BYTES = 4 << 20  # vectors of one file that are held at once while a grid is built
 MOST_CHUNKS = 16  # a run that waits so long for its end holds nothing but B-frames: it is cut anyway
-MAX_GRID_BYTES = 1 << 30  # of one file on a grid of 8 px: 447,000 frames of 320 x 240
-STATED_SLACK = 1  # AVI headers of sound UCF101 clips state one frame too many
-
-# For B-frames of this codec FFmpeg exports the blocks with zeros in place of their vectors (seen in
-# every such frame of UCF101 and of own encodes), so they count as frames that export none.
-_LOST_IN_B_FRAMES = "mpeg4"
+MAX_GRID_BYTES = 1 << 34  # of one file on a grid of 8 px, on disk: 265,000 frames of 1920 x 1080, three hours
 
 # Script-like formats (HLS, concat) are left out: they would open other files than the one that was named.
 CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,hevc,ivf,nut"
 # PyAV 18 ties a frame and its side data in a cycle, so that only the garbage collector gives pictures
 # back to the decoder: without this a 4K film would hold gigabytes, and a small one decodes 10 % slower.
 _COLLECT_EVERY = 16
+_TURNED_BY_PICTURES = ("h264", "hevc", "vvc")  # their pictures may say so, beside the container
 _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
+# Unless told so, a decoder rounds a crop on the left down, to rows that begin where its machine likes it.
+_EXACT_CROP = {"flags": "+unaligned"}
+_MOST_FIELD_BLOCKS = 0.25  # of all blocks; beyond it too little is left of what moves
 
-_COPY_AGAIN = "Copy or download the file again, or leave it out of the lists"
+_COPY_AGAIN = (
+    "Copy or download the file again, or take it out of the data set, of which data.damaged: keep takes the part that "
+    "decodes"
+)
 _REENCODE = (
     "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
     "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
+_FIELDS = "are coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
+_STREAMED = "states no length, so that a missing end cannot be noticed"
+_TOO_SHORT = (
+    "Two frames are needed: name another video, or take it out of the data set, by hand or by data.short_videos: drop"
+)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """One video stream; `frames` counts those that decode, which may be one less than the container states."""
+    """One video stream; `frames` counts those that decode, which may be one less than the container states.
+
+    `damage` says what ends a video before its end, where that was allowed, and `note` what a person should know of how
+    it was read; both are empty for nearly all.
+    """
 
     codec: str
     width: int
     height: int
     fps: float
     frames: int
+    damage: str = ""
+    note: str = ""
 
 
 def versions() -> dict[str, str]:
@@ -69,15 +84,25 @@ def versions() -> dict[str, str]:
     return {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info}
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, damaged: bool = False) -> VideoInfo:
     """Describe a video, decoding it once on the fast path to count its frames.
 
+    Args:
+        path: A video file.
+        damaged: Take what decodes before the first damage. Readers of a damaged video have this option too, and see
+            the same frames.
+
     Raises:
-        VideoError: the file has no video stream that decodes without damage.
+        VideoError: the file has no video stream that decodes without damage, or with `damaged` no frame that does.
     """
-    with _open(path, _FAST) as video:
+    with _open(path, _FAST, damaged=damaged) as video:
         frames = sum(1 for _ in video.frames())
-        return VideoInfo(video.codec, video.width, video.height, video.fps, frames)
+    if video.damage:  # other paths may notice it at another frame: all that read it take the plain one
+        with _open(path, {}, damaged=True) as video:
+            frames = sum(1 for _ in video.frames())
+    note = "; ".join(part for part in (video.note, "" if video.states_end else _STREAMED) if part)
+    width, height = video.turn.size(video.width, video.height)
+    return VideoInfo(video.codec, width, height, video.fps, frames, video.damage, note)
 
 
 def glance(path: Path) -> tuple[str, float]:
@@ -127,9 +152,17 @@ class Middle:
 
 
 def stream_motion(
-    path: Path, *, fast: bool = True, chunk_bytes: int = CHUNK_BYTES, middle: Watcher | None = None, whole: bool = True
+    path: Path,
+    *,
+    fast: bool = True,
+    chunk_bytes: int = CHUNK_BYTES,
+    middle: Watcher | None = None,
+    whole: bool = True,
+    damaged: bool = False,
 ) -> Iterator[MotionVectors]:
     """The motion vectors of a video in runs of frames that hold about `chunk_bytes`, so that memory stays bounded.
+
+    They are those of the picture as it is shown: without what its header crops, and turned as its display matrix says.
 
     The records of a run are overwritten by the next one: use them, or copy them, before going on.
 
@@ -142,15 +175,20 @@ def stream_motion(
         middle: Keeps pictures; nothing is skipped then, so `fast` has no effect.
         whole: The runs become one grid in memory, so a video is refused whose grid would be larger than
             `MAX_GRID_BYTES`, or that has one frame; one that is read run by run may have any number.
+        damaged: As for `probe`; nothing is skipped then.
 
     Raises:
-        VideoError: the codec has no vectors, the file is damaged or too long, or its size changes; this may come after
-            the first runs, so nothing is sound before the end is reached.
+        VideoError: the codec has no vectors, those it has are of fields (interlaced), the file is damaged or too long,
+            or its size, crop or turn changes; this may come after the first runs, so nothing is sound before the end is
+            reached.
     """
-    with _open(path, {**_EXPORT, **_FAST} if fast and middle is None else _EXPORT, middle) as video:
+    skip = fast and middle is None and not damaged
+    with _open(path, {**_EXPORT, **_FAST} if skip else _EXPORT, middle, damaged=damaged) as video:
         if video.codec not in VECTOR_CODECS:
             video.refuse("this codec exports no motion vectors", _REENCODE)
-        run = _Run(video, min(chunk_bytes, CHUNK_BYTES))
+        # A frame without vectors costs memory too, while a grid is made: three numbers a cell.
+        run = Run(video.codec, 12 * _grid_bytes(video), min(chunk_bytes, CHUNK_BYTES))
+        video.read_packets(run.order)
         most_frames = MAX_GRID_BYTES // _grid_bytes(video)
         count = 0
         for frame in video.frames():
@@ -160,19 +198,22 @@ def stream_motion(
             if whole and count > most_frames:
                 video.refuse(f"more than {most_frames} frames of this size", "Cut it into clips")
             if run.size >= chunk_bytes * (1 if run.may_end() else MOST_CHUNKS):
-                yield run.take()
+                yield run.take(video.width, video.height, video.fps, video.turn)
         if whole and count == 1:
-            video.refuse("it has one frame, so no motion", "Leave it out of the lists")
+            video.refuse("it has one frame, so no motion", _TOO_SHORT)
         if run.pictures:
-            yield run.take()
+            yield run.take(video.width, video.height, video.fps, video.turn)
+        if run.field_blocks > _MOST_FIELD_BLOCKS * run.blocks:
+            video.refuse(f"{run.field_blocks} of {run.blocks} blocks {_FIELDS}", _REENCODE)
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
+def read_frames(path: Path, indices: Sequence[int], *, damaged: bool = False) -> np.ndarray:
     """Decode chosen frames exactly.
 
     Args:
         path: A video file of any codec that decodes.
         indices: Positions among the decoded frames in presentation order, from 0; any order, repeats allowed.
+        damaged: As for `probe`.
 
     Returns:
         uint8 (len(indices), h, w, 3), RGB.
@@ -186,10 +227,10 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
     last = max(wanted)
     found: dict[int, np.ndarray] = {}
     count = 0
-    with _open(path, {}) as video:
+    with _open(path, {}, damaged=damaged) as video:
         for count, frame in enumerate(video.frames(), start=1):
             if count - 1 in wanted:
-                found[count - 1] = frame.to_ndarray(format="rgb24")
+                found[count - 1] = video.picture(frame)
             if count > last:
                 break
         else:
@@ -198,23 +239,41 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
 
 
 @contextmanager
-def decoding(path: Path, middle: Watcher | None = None) -> Iterator[tuple[float, Iterator[Any]]]:
-    """Frames per second, and every frame as PyAV's `VideoFrame`; raises as `probe` does, inside the block."""
-    with _open(path, {}, middle) as video:
-        yield video.fps, video.frames()
+def decoding(
+    path: Path, middle: Watcher | None = None, *, damaged: bool = False
+) -> Iterator[tuple[float, Iterator[Any]]]:
+    """Frames per second, and every frame as it is to be shown, as PyAV's `VideoFrame`; raises as `probe` does, inside
+    the block."""
+    with _open(path, {}, middle, damaged=damaged) as video:
+        yield video.fps, map(video.shown, video.frames())
+
+
+class _DamageError(VideoError):
+    """Pictures are broken or missing; what decodes before may be used."""
 
 
 class _Video:
-    """An open file and its first video stream; every problem leaves it as a `VideoError`."""
+    """An open file and the stream of its film; every problem leaves it as a `VideoError`."""
 
-    def __init__(self, path: Path, container: Any, options: dict[str, str], middle: Watcher | None) -> None:
+    def __init__(
+        self, path: Path, container: Any, options: dict[str, str], middle: Watcher | None, damaged: bool
+    ) -> None:
         self.path = path
         self.middle = middle
         self.container = container
+        self.damaged = damaged
+        self.damage = ""
         self.codec = "no video"
-        if not container.streams.video:
-            self.refuse("it has no video stream (audio only?)", "Leave it out of the lists")
-        self.stream = container.streams.video[0]
+        self.count = 0
+        self.losses: bool | None = None
+        self.extent = extent(path, container.format.name)
+        chosen = streams.choose(container.streams)
+        if chosen is None and self.extent.lacks:
+            self.refuse(f"cut off: {self.extent.lacks}", _COPY_AGAIN)
+        if chosen is None:
+            self.refuse("it has no video stream (sound alone, or with a cover picture)", "Name another, or remove it")
+        self.stream, self.note = chosen
+        _tell(path, self.note)
         context = self.stream.codec_context
         if context is None:
             self.refuse("its codec has no decoder here", _CONVERT)
@@ -222,65 +281,145 @@ class _Video:
         # Read now: `lowres` shrinks the size that the context states once a frame was decoded.
         self.width, self.height = context.width, context.height
         if self.width * self.height > MAX_PIXELS:
-            self.refuse(f"{self.width} x {self.height} pixels, the limit is {MAX_PIXELS}", _CONVERT)
+            self.refuse(f"{self.width} x {self.height} pixels, the limit is {MAX_PIXELS}", self._smaller())
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.fps = float(rate) if rate else 0.0
         self.size = (0, 0, 0, 0)
+        self.turn = Turn()
+        self.reader: Reader | None = None
+        self.crop: tuple[int, int] | None = None
         context.thread_count = 1
         # Without "explode" a decoder paints over damage, and says so at full size only.
-        limit = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
+        limit = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode", **_EXACT_CROP}
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
+        self.states_end = self.extent.stated or whole.states_length(container, self.stream)
         if middle is not None:
-            middle.expect(self.stream.frames or _count_packets(path))
+            middle.expect(whole.stated_frames(self.stream) or _count_packets(path))
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")
 
+    def read_packets(self, order: Order) -> None:
+        """Read what packets say of their pictures, where the codec needs it; frames then have it as `opaque`."""
+        if self.codec in READERS:
+            context = self.stream.codec_context
+            self.reader, self.order = READERS[self.codec](), order
+            self.reader.configure(context.extradata)
+            context.copy_opaque = True
+
+    def picture(self, frame: Any) -> np.ndarray:
+        """A frame as it is to be shown, uint8 (h, w, 3)."""
+        return self.turn.picture(frame.to_ndarray(format="rgb24"))
+
+    def shown(self, frame: Any) -> Any:
+        """The same as PyAV's `VideoFrame`."""
+        return frame if self.turn.is_none else av.VideoFrame.from_ndarray(self.picture(frame), format="rgb24")
+
     def frames(self) -> Iterator[Any]:
-        """Every frame in presentation order; damage anywhere is an error, so a full read is a whole video."""
+        """Every frame in presentation order; damage anywhere is an error, so a full read is a whole video.
+
+        Where damage is allowed, frames end before the first of it.
+        """
         try:
             yield from self._decode()
+        except _DamageError as error:
+            self._end_by(str(error), error)
         except (av.error.FFmpegError, MemoryError, OverflowError, ValueError) as error:
-            reason = f"does not decode ({error})"
+            self._end_by(f"does not decode ({error})", error)
+
+    def _end_by(self, reason: str, error: Exception) -> None:
+        if not self.damaged or self.count == 0:
             raise VideoError(f"{self.path} ({self.codec}): {reason}. {_COPY_AGAIN}.") from error
+        self.damage = reason
 
     def _decode(self) -> Iterator[Any]:
+        if (reason := whole.torn(self.extent, self._reopen)) and not self.damaged:
+            raise _DamageError(reason)
         packets = -1  # the empty packet that flushes the decoder is no part of the file
-        count = 0
-        for packet in self.container.demux(self.stream):
+        for found in self.container.demux(self.stream):
             packets += 1
-            if packet.is_corrupt:
-                self.refuse(f"damaged or cut off after {count} frames", _COPY_AGAIN)
+            packet = self._excused(found) if found.is_corrupt else found
+            if self.reader is not None and packet.size:
+                self._read(self.reader, packet)
             for frame in packet.decode():
-                self._check(frame, count)
+                self._check(frame, self.count)
                 if self.middle is not None:
-                    self.middle.see(count, partial(frame.to_ndarray, format="rgb24"), frame)
-                count += 1
+                    self.middle.see(self.count, partial(self.picture, frame), frame)
+                self.count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay
             if packets % _COLLECT_EVERY == 0:
                 gc.collect(0)
-        if count == 0:
-            self.refuse("no frame decodes", _COPY_AGAIN)
-        if packets < self.stream.frames - STATED_SLACK:
-            reason = f"cut off: its header states {self.stream.frames} frames, {packets} are there"
-            self.refuse(reason, _COPY_AGAIN)
+        if self.count == 0:
+            raise _DamageError("no frame decodes")
+        if reason := reason or whole.shortage(
+            self.path, self.container, self.stream, packets, self.extent, self._reopen
+        ):
+            raise _DamageError(reason)
+
+    def _excused(self, packet: Any) -> Any:
+        """A packet that FFmpeg calls corrupt, without that mark: files laid end to end count their packets anew."""
+        is_transport = self.container.format.name == "mpegts"
+        if self.losses is None:
+            self.losses = not is_transport or transport.has_losses(self.path, self.stream.id)
+        if self.losses:
+            raise _DamageError(f"damaged or cut off after {self.count} frames")
+        whole_packet = av.Packet(bytes(packet))
+        whole_packet.stream, whole_packet.time_base = packet.stream, packet.time_base
+        whole_packet.pts, whole_packet.dts = packet.pts, packet.dts
+        return whole_packet
+
+    def _reopen(self, options: Mapping[str, str] = MappingProxyType({})) -> Any:
+        return _container(self.path, options)
+
+    def _smaller(self) -> str:
+        """What brings a picture below the limit, in even sizes."""
+        scale = (MAX_PIXELS / 2 / (self.width * self.height)) ** 0.5
+        width, height = (max(2, int(side * scale) // 2 * 2) for side in (self.width, self.height))
+        return (
+            f"Make it smaller, for example with `ffmpeg -i IN -vf scale={width}:{height} OUT.avi`, and use the result"
+        )
+
+    def _read(self, reader: Reader, packet: Any) -> None:
+        if packet.has_sidedata("new_extradata"):
+            reader.configure(bytes(packet.get_sidedata("new_extradata")))
+        coded = reader.read(bytes(packet))
+        if coded is None:
+            return
+        if coded.has_fields:
+            self.refuse(f"its blocks {_FIELDS}", _REENCODE)
+        if coded.crop != (self.crop or coded.crop):
+            self.refuse("its crop changes", _CONVERT)
+        self.crop = coded.crop
+        hidden_s = None
+        if packet.is_discard and packet.pts is not None:
+            hidden_s = float(packet.pts * packet.time_base)
+        self.order.decodes(coded, hidden_s)
+        packet.opaque = coded
 
     def _check(self, frame: Any, index: int) -> None:
         if frame.is_corrupt:
-            self.refuse(f"frame {index} is damaged", _COPY_AGAIN)
+            raise _DamageError(f"frame {index} is damaged")
         context = self.stream.codec_context
         # The decoded size alone would hide a small change under `lowres`, the coded size one within a block.
         size = (frame.width, frame.height, context.coded_width, context.coded_height)
         if index == 0:
             self.size = size
-            if frame.rotation:
-                reason = f"it is to be shown rotated by {frame.rotation} degrees, but vectors are not"
-                self.refuse(reason, _CONVERT)
+            self.turn = self._turn(frame) or self.turn
         elif size != self.size:
             self.refuse(f"the picture size changes at frame {index}", _CONVERT)
+        elif self.codec in _TURNED_BY_PICTURES and (self._turn(frame) or self.turn) != self.turn:
+            self.refuse(f"how it is to be turned changes at frame {index}", _CONVERT)
+
+    def _turn(self, frame: Any) -> Turn | None:
+        """How a frame is to be shown, where it says so."""
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        try:
+            return None if matrix is None else turn_of(bytes(matrix))
+        except ValueError as error:
+            self.refuse(f"it is to be shown {error}, but only quarter turns and mirrors are followed", _CONVERT)
 
 
 def _grid_bytes(video: "_Video") -> int:
@@ -288,84 +427,34 @@ def _grid_bytes(video: "_Video") -> int:
     return max(1, -(-video.width // 8) * -(-video.height // 8) * 2)
 
 
-class _Run:
-    """Frames gathered until they are handed on as one `MotionVectors`.
-
-    The buffer is used again for the next run: fresh memory for every run costs a tenth of the decoding time.
-    """
-
-    def __init__(self, video: _Video, capacity: int) -> None:
-        self.video = video
-        self.loses_b = video.codec == _LOST_IN_B_FRAMES
-        # A frame without vectors costs memory too, while a grid is made: three numbers a cell.
-        self.frame_bytes = 12 * _grid_bytes(video)
-        self.buffer = memoryview(bytearray(capacity))
-        self.ends = [0]
-        self.pictures: list[int] = []
-
-    def add(self, frame: Any) -> None:
-        side = frame.side_data.get("MOTION_VECTORS")
-        picture = frame.pict_type
-        end = self.ends[-1]
-        if side is not None and not (self.loses_b and picture == PictureType.B):
-            start, end = end, end + side.buffer_size
-            if end > len(self.buffer):
-                self.buffer = memoryview(bytearray(self.buffer) + bytes(end))
-            self.buffer[start:end] = side
-        self.ends.append(end)
-        self.pictures.append(picture)
-
-    @property
-    def size(self) -> int:
-        return self.ends[-1] + len(self.pictures) * self.frame_bytes
-
-    def may_end(self) -> bool:
-        return self.pictures[-1] != PictureType.B
-
-    def take(self) -> MotionVectors:
-        offsets = np.array(self.ends, dtype=np.int64) // VECTOR_DTYPE.itemsize
-        pictures = np.array(self.pictures, dtype=np.uint8)
-        records = np.frombuffer(self.buffer, dtype=VECTOR_DTYPE, count=int(offsets[-1]))
-        video = self.video
-        self.ends, self.pictures = [0], []
-        known = video.codec in NEAREST_REFERENCE_CODECS
-        past, future = reference_distances(pictures == PictureType.B, known)
-        return MotionVectors(
-            records=records,
-            offsets=offsets,
-            state=_states(pictures, np.diff(offsets)),
-            past_frames=past,
-            future_frames=future,
-            width=video.width,
-            height=video.height,
-            fps=video.fps,
-            codec=video.codec,
-        )
-
-
-def _states(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    intra = np.isin(pictures, (PictureType.I, PictureType.SI, PictureType.BI))
-    empty = np.where(intra, FrameState.KEY, FrameState.NONE)
-    return np.where(vectors > 0, FrameState.VECTORS, empty).astype(np.uint8)
-
-
 @contextmanager
-def _open(path: Path, options: dict[str, str], middle: Watcher | None = None) -> Iterator[_Video]:
+def _open(
+    path: Path, options: dict[str, str], middle: Watcher | None = None, *, damaged: bool = False
+) -> Iterator[_Video]:
     """Open a file for decoding."""
     with _container(path) as container:
-        yield _Video(path, container, options, middle)
+        yield _Video(path, container, options, middle, damaged)
     gc.collect(1)
 
 
 def _count_packets(path: Path) -> int:
     """Packets of the video stream, without decoding one: about as many as frames, where no header states these."""
     with _container(path) as container:
-        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+        chosen = streams.choose(container.streams)
+        return sum(packet.size > 0 for packet in container.demux(chosen.stream)) if chosen else 0
 
 
-def _container(path: Path) -> Any:
+@functools.lru_cache(maxsize=4096)
+def _tell(path: Path, note: str) -> None:
+    """Say once of a file what a person should know."""
+    if note:
+        log.info("%s: %s", path, note)
+
+
+def _container(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Any:
     if not path.is_file():
-        raise VideoError(f"{path}: no such file. Check data.root and the lists.")
+        fault = "is no regular file" if path.exists() else "no such file"
+        raise VideoError(f"{path}: {fault}. Check data.root and the lists.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:
@@ -373,7 +462,7 @@ def _container(path: Path) -> Any:
         return av.open(
             f"file:{path}",
             metadata_errors="ignore",
-            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **options},
         )
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"is no video container that is read here ({error})"

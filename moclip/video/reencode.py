@@ -26,10 +26,10 @@ _OPTIONS = {
 }
 
 
-def reencode(path: Path, out: Path, middle: video.Watcher | None = None) -> float:
+def reencode(path: Path, out: Path, middle: video.Watcher | None = None, *, damaged: bool = False) -> float:
     """Write the frames of `path` to `out` (.avi) by the recipe, at 25 frames/s; equal frames give equal bytes.
 
-    `middle` keeps a picture of `path`, as it was before.
+    `middle` keeps a picture of `path`, as it was before; of a `damaged` one, what decodes before the damage is taken.
 
     Returns:
         Frames per second of `path`.
@@ -38,7 +38,7 @@ def reencode(path: Path, out: Path, middle: video.Watcher | None = None) -> floa
         VideoError: `path` does not decode as a whole; `out` is left as it was.
     """
     with (
-        video.decoding(path, middle) as (fps, frames),
+        video.decoding(path, middle, damaged=damaged) as (fps, frames),
         atomic_path(out) as temporary,
         av.open(str(temporary), "w", format="avi", options={"fflags": "+bitexact"}) as container,
     ):

@@ -3,15 +3,24 @@
 Axes: t frames in presentation order, n vectors.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
+
+from moclip.video.coded import Coded
 
 _NEAREST = "flv1 h263 mpeg1video mpeg2video mpeg4 msmpeg4v2 msmpeg4v3 wmv1 wmv2"
 # The references of these are the nearest I- or P-frames on either side, so their distance is known.
 NEAREST_REFERENCE_CODECS = frozenset(_NEAREST.split())
 VECTOR_CODECS = NEAREST_REFERENCE_CODECS | {"h264", "snow"}
+
+# For B-frames of this codec FFmpeg exports the blocks with zeros in place of their vectors (seen in
+# every such frame of UCF101 and of own encodes), so they count as frames that export none.
+LOST_IN_B_FRAMES = "mpeg4"
 
 VECTOR_DTYPE = np.dtype(
     {
@@ -46,14 +55,17 @@ class FrameState(IntEnum):
 
 @dataclass(frozen=True)
 class MotionVectors:
-    """The motion vectors of a run of frames, as the decoder exports them.
+    """The motion vectors of a run of frames, as the decoder exports them, in the picture as it is shown.
 
     Attributes:
-        records: (n,) of `VECTOR_DTYPE`; `motion` is src - dst in units of 1/`motion_scale` pixel.
+        records: (n,) of `VECTOR_DTYPE`; `motion` is src - dst in units of 1/`motion_scale` pixel. A `source` below -1
+            means a reference so many frames farther back than the nearest one (Snow alone tells).
         offsets: int64 (t + 1,); frame i owns `records[offsets[i]:offsets[i + 1]]`.
         state: uint8 (t,), a `FrameState` per frame.
-        past_frames: int32 (t,), frames back to the past reference, 0 where it is not known.
-        future_frames: int32 (t,), frames on to the future reference, 0 where none or not known.
+        past_frames: int32 (t,), frames back to the nearest reference of vectors with `source` below 0; 0 where none.
+        future_frames: int32 (t,), frames on to that of vectors with `source` above 0; 0 where none, and below 0 where
+            these, too, refer to the past.
+        width: Of the picture as it is shown: cropped, turned.
     """
 
     records: np.ndarray
@@ -65,6 +77,50 @@ class MotionVectors:
     height: int
     fps: float
     codec: str
+
+
+class Reference(NamedTuple):
+    """A picture that others may refer to: its place in presentation order, and its number in coding order."""
+
+    place: int
+    number: int
+
+
+def nearest_references(
+    run: Sequence[Coded], earlier: Sequence[Reference], later: Sequence[Reference], bidirectional: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames to the nearest pictures before and after each one that it may refer to: they were decoded before it.
+
+    Args:
+        run: Pictures in presentation order.
+        earlier: References before them, in that order; places count from the run's start, so below 0.
+        later: References after them.
+        bidirectional: bool (t,), B-frames; the others have no second reference.
+
+    Returns:
+        Two int32 (t,), 0 where there is none. Where nothing after a B-frame was decoded before it, its second list of
+        references begins with the one before the nearest (H.264, 8.2.4.2.3): the second number is less than 0.
+    """
+    found = [Reference(place, coded.number) for place, coded in enumerate(run) if coded.is_reference]
+    references = [*earlier, *found, *later]
+    places = [reference.place for reference in references]
+    past, future = (np.zeros(len(run), dtype=np.int32) for _ in range(2))
+    for place, coded in enumerate(run):
+        at = bisect_left(places, place)
+        before = _first_decoded(references, range(at - 1, -1, -1), coded.number)
+        if before is None:
+            continue
+        past[place] = place - places[before]
+        if bidirectional[place]:
+            after = _first_decoded(references, range(at, len(references)), coded.number)
+            if after is None:
+                after = _first_decoded(references, range(before - 1, -1, -1), coded.number)
+            future[place] = places[before if after is None else after] - place
+    return past, future
+
+
+def _first_decoded(references: Sequence[Reference], indices: Iterable[int], number: int) -> int | None:
+    return next((index for index in indices if references[index].number < number), None)
 
 
 def reference_distances(bidirectional: np.ndarray, known: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,9 @@ from moclip.video.vectors import FrameState
 from tests.support.motion_clips import params as net_params
 from tests.support.streams import SEED, params, split_of
 
-MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
+MOTION = MotionParams(
+    source="original", cell_px=16, reference="backward", distance="nearest", accumulate="none", window_frames=None
+)
 NET: MotionNetParams = net_params(batch_videos=5)
 HEAD = params(epochs=3, batch_videos=4)
 MEMBERS = [Member(f"v{i:02d}", i % 2, {0: "test", 1: "val"}.get((i // 2) % 5, "train"), f"g{i}") for i in range(20)]

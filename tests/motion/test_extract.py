@@ -88,6 +88,7 @@ def test_the_store_holds_each_video_in_the_order_that_was_asked_for(videos, tmp_
     assert store.meta["provenance"] == {
         "cell_px": 8,
         "reference": "both",
+        "distance": "nearest",
         "source": "original",
         **video.versions(),
     }

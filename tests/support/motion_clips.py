@@ -14,7 +14,9 @@ from moclip.params.motion_net import MotionNetParams
 from moclip.video.vectors import FrameState
 from tests.support.imports import ROOT
 
-MOTION = MotionParams(source="original", cell_px=16, reference="backward", accumulate="none", window_frames=None)
+MOTION = MotionParams(
+    source="original", cell_px=16, reference="backward", distance="nearest", accumulate="none", window_frames=None
+)
 MOTION_NET: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["motion_net"]
 SEED = (0, "motion", 1)
 FRAMES = 9

@@ -1,0 +1,239 @@
+"""Whether a file is all there, by what its container says of its own length. Nothing is decoded.
+
+Containers state their length in other ways: bytes of the whole, sizes of parts that follow each other, or nothing, as
+streams do that were written to a pipe. What states nothing can only be held against its last part, which may be torn.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from moclip.video.transport import packet_size
+
+_TAIL = 1 << 18  # bytes at the end in which the last pack or page of a stream begins
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_INDEX = bytes.fromhex("90080033b1e5cf1189f400a0c90349cb")
+_ASF_DATA_HEAD = 50  # bytes of the object that holds the packets, before the first
+_BROADCAST = 1
+_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_RIFF_SLACK = 8  # some writers state the whole file where the size without the first eight bytes belongs
+
+
+class Extent(NamedTuple):
+    """What a file says of its end.
+
+    Attributes:
+        stated: Whether it says where it ends.
+        lacks: What is missing, as part of a sentence; empty where nothing is.
+    """
+
+    stated: bool
+    lacks: str = ""
+
+
+_OPEN = Extent(False)
+_WHOLE = Extent(True)
+
+
+class _File(NamedTuple):
+    handle: BinaryIO
+    size: int
+
+    def at(self, place: int, count: int) -> bytes:
+        self.handle.seek(place)
+        return self.handle.read(count)
+
+    def lacking(self, end: int) -> str:
+        return f"{end - self.size} of {end} bytes are missing" if end > self.size else ""
+
+
+def extent(path: Path, container: str) -> Extent:
+    """What is known of a file's end.
+
+    Args:
+        path: The file.
+        container: FFmpeg's name of its format, such as `matroska,webm`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    look = _LOOKS.get(container.split(",")[0])
+    if look is None:
+        return _OPEN
+    with path.open("rb") as handle:
+        return look(_File(handle, os.fstat(handle.fileno()).st_size))
+
+
+def _riff(file: _File) -> Extent:
+    """AVI: parts of up to 1 GB that follow each other, each with its size."""
+    place = 0
+    while (head := file.at(place, 12))[:4] == b"RIFF" and len(head) == 12:
+        size = int.from_bytes(head[4:8], "little")
+        if size in (0, 0xFFFFFFFF):  # written to a pipe, or by a process that was killed
+            return _OPEN
+        end = place + 8 + size
+        if end > file.size + _RIFF_SLACK:
+            return Extent(True, file.lacking(end))
+        place = end + end % 2
+    return _WHOLE if place else _OPEN
+
+
+def _boxes(file: _File) -> Extent:
+    """MP4 and QuickTime: boxes with their sizes; fragments may go on for ever."""
+    place, found = 0, set()
+    while len(head := file.at(place, 16)) >= 8:
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if size == 1 and len(head) == 16:
+            size = int.from_bytes(head[8:], "big")
+        if size == 0 and kind.isalnum():  # to the end, wherever that is
+            return _OPEN
+        if size < 8 or not kind.replace(b" ", b"").isalnum():
+            break  # no box: padding, or what somebody put behind
+        if place + size > file.size:
+            return Extent(True, file.lacking(place + size))
+        found.add(kind)
+        place += size
+    return _OPEN if b"moof" in found or b"moov" not in found else _WHOLE
+
+
+def _elements(file: _File) -> Extent:
+    """Matroska and WebM: elements with their sizes; segment and clusters of a stream state none."""
+    place, stated = 0, True
+    while place < file.size:
+        head = file.at(place, 12)
+        kind, after = _vint(head, 0, keep_marker=True)
+        size, start = _vint(head, after)
+        if kind is None:
+            return Extent(stated, "its last element is torn" if after > len(head) else "")
+        if start > len(head):
+            return Extent(stated, "its last element is torn")
+        if size is None:
+            if kind not in (_SEGMENT, _CLUSTER):
+                return _OPEN
+            stated = False
+            place += start
+        else:
+            place += start + size
+            if place > file.size:
+                return Extent(stated, file.lacking(place) if stated else "its last element is torn")
+    return Extent(stated)
+
+
+def _vint(head: bytes, at: int, *, keep_marker: bool = False) -> tuple[int | None, int]:
+    """A number of EBML and where it ends; None of no number, or of one that stands for "unknown"."""
+    if at >= len(head):
+        return None, at + 1
+    length = 9 - head[at].bit_length()
+    if length > 8:
+        return None, at
+    value = int.from_bytes(head[at : at + length], "big")
+    if not keep_marker:
+        value -= 1 << 7 * length
+        if value == (1 << 7 * length) - 1:
+            return None, at + length
+    return value, at + length
+
+
+def _asf(file: _File) -> Extent:
+    """ASF and WMV: the header has the file's size, and a stream consists of packets of one size."""
+    head = file.at(0, 30)
+    if head[:16] != _ASF_HEADER or len(head) < 30:
+        return _OPEN
+    end = int.from_bytes(head[16:24], "little")
+    objects = file.at(30, min(end, 1 << 20))
+    at = objects.find(_ASF_PROPERTIES)
+    if at < 0 or len(objects) < at + 104:
+        return Extent(True, file.lacking(end))
+    size, flags, packet = (
+        int.from_bytes(objects[at + first : at + last], "little") for first, last in ((40, 48), (88, 92), (92, 96))
+    )
+    if flags & _BROADCAST or size == 0:
+        return Extent(False, "its last packet is torn" if _is_torn_asf(file, end + _ASF_DATA_HEAD, packet) else "")
+    return Extent(True, file.lacking(size))
+
+
+def _is_torn_asf(file: _File, start: int, packet: int) -> bool:
+    """Whether packets of a stream end in a part of one; an index may stand behind them."""
+    end = file.size
+    tail = file.at(max(0, end - _TAIL), _TAIL)
+    if (at := tail.rfind(_ASF_INDEX)) >= 0:
+        size = int.from_bytes(tail[at + 16 : at + 24], "little")
+        if at + size <= len(tail):  # FFmpeg writes more than it states
+            end -= len(tail) - at
+    return packet > 0 and (end - start) % packet > 0
+
+
+def _tags(file: _File) -> Extent:
+    """FLV: tags, each with its size before and behind it."""
+    behind = int.from_bytes(file.at(file.size - 4, 4), "big")
+    tag = file.at(file.size - 4 - behind, 4) if 11 <= behind <= file.size - 13 else b""
+    if len(tag) == 4 and int.from_bytes(tag[1:], "big") + 11 == behind and tag[0] & 0x1F in (8, 9, 18):
+        return _OPEN
+    place = int.from_bytes(file.at(5, 4), "big") + 4
+    while len(tag := file.at(place, 11)) == 11 and tag[0] & 0x1F in (8, 9, 18):
+        place += 15 + int.from_bytes(tag[1:4], "big")
+    torn = place > file.size or 0 < len(tag) < 11
+    return Extent(False, "its last tag is torn" if torn else "")
+
+
+def _packets(file: _File) -> Extent:
+    """MPEG-TS: packets of one size."""
+    size = packet_size(file.at(0, _TAIL))
+    return Extent(False, "its last packet is torn" if size and file.size % size else "")
+
+
+def _packs(file: _File) -> Extent:
+    """MPEG-PS and VOB: packets with start codes and sizes, walked from one of the last packs on."""
+    start = max(0, file.size - _TAIL)
+    tail = file.at(start, _TAIL)
+    place = tail.find(b"\0\0\1\xba")
+    while 0 <= place < len(tail):
+        head = tail[place : place + 14]
+        if head[:3] != b"\0\0\1":
+            return _OPEN if head.strip(b"\0") else Extent(False)  # padding
+        if len(head) < 6 and head[3:4] != b"\xb9":
+            return Extent(False, "its last packet is torn")
+        if head[3] == 0xBA:
+            if len(head) < 14 and place + 12 > len(tail):
+                return Extent(False, "its last packet is torn")
+            place += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12
+        elif head[3] == 0xB9:
+            place += 4
+        else:
+            place += 6 + int.from_bytes(head[4:6], "big")
+    return Extent(False, "its last packet is torn" if place > len(tail) else "")
+
+
+def _pages(file: _File) -> Extent:
+    """Ogg: pages whose heads have the sizes of their segments; the last page of a stream says so."""
+    tail = file.at(max(0, file.size - _TAIL), _TAIL)
+    place = tail.rfind(b"OggS")
+    if place < 0:
+        return _OPEN
+    page = tail[place:]
+    table = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    torn = len(page) < 27 or len(table) < page[26] or len(page) < 27 + len(table) + sum(table)
+    return Extent(not torn and bool(page[5] & 4), "its last page is torn" if torn else "")
+
+
+def _ivf(file: _File) -> Extent:
+    """IVF: a header, and frames with their sizes."""
+    place = int.from_bytes(file.at(6, 2), "little")
+    while len(head := file.at(place, 12)) == 12:
+        place += 12 + int.from_bytes(head[:4], "little")
+    return Extent(False, "its last frame is torn" if place > file.size or head else "")
+
+
+_LOOKS: dict[str, Callable[[_File], Extent]] = {
+    "avi": _riff,
+    "mov": _boxes,
+    "matroska": _elements,
+    "asf": _asf,
+    "flv": _tags,
+    "mpegts": _packets,
+    "mpeg": _packs,
+    "ogg": _pages,
+    "ivf": _ivf,
+}
