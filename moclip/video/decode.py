@@ -368,10 +368,8 @@ class _Video:
         if coded.crop != (self.crop or coded.crop):
             self.refuse("its crop changes", _CONVERT)
         self.crop = coded.crop
-        hidden_s = None
-        if packet.is_discard and packet.pts is not None:
-            hidden_s = float(packet.pts * packet.time_base)
-        self.order.decodes(coded, hidden_s)
+        time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+        self.order.decodes(coded, time_s, packet.is_discard)
         packet.opaque = coded
 
     def _check(self, frame: Any, index: int) -> None:
