@@ -44,7 +44,7 @@ _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
 # Unless told so, a decoder rounds a crop on the left down, to rows that begin where its machine likes it.
 _EXACT_CROP = {"flags": "+unaligned"}
-_MOST_FIELD_BLOCKS = 0.25  # of all blocks; beyond it too little is left of what moves
+_MOST_FIELDS = 0.25  # of the area that has vectors; beyond it too little is left
 
 _COPY_AGAIN = (
     "Copy or download the file again, or take it out of the data set, of which data.damaged: keep takes the part that "
@@ -54,7 +54,7 @@ _REENCODE = (
     "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
     "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
-_FIELDS = "are coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
+_FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 _STREAMED = "states no length, so that a missing end cannot be noticed"
 _TOO_SHORT = (
@@ -180,8 +180,8 @@ def stream_motion(
             video.refuse("it has one frame, so no motion", _TOO_SHORT)
         if run.pictures:
             yield run.take(video.width, video.height, video.fps, video.turn)
-        if run.field_blocks > _MOST_FIELD_BLOCKS * run.blocks:
-            video.refuse(f"{run.field_blocks} of {run.blocks} blocks {_FIELDS}", _REENCODE)
+        if run.field_area_px > _MOST_FIELDS * run.area_px:
+            video.refuse(f"{run.field_area_px / run.area_px:.0%} of what moves is {_FIELDS}", _REENCODE)
 
 
 def read_frames(path: Path, indices: Sequence[int], *, damaged: bool = False) -> np.ndarray:
@@ -364,7 +364,7 @@ class _Video:
         if coded is None:
             return
         if coded.has_fields:
-            self.refuse(f"its blocks {_FIELDS}", _REENCODE)
+            self.refuse(f"its blocks may be {_FIELDS}", _REENCODE)
         if coded.crop != (self.crop or coded.crop):
             self.refuse("its crop changes", _CONVERT)
         self.crop = coded.crop

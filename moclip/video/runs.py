@@ -32,7 +32,8 @@ class Run:
 
     Attributes:
         order: Which pictures were decoded and shown; to be told of each packet that was read.
-        field_blocks: How many blocks were left out because they are coded as fields, of `blocks` that were seen.
+        field_area_px: Of blocks that were left out because they are coded as fields, of `area_px` in all where there
+            may be any.
     """
 
     def __init__(self, codec: str, frame_bytes: int, capacity: int) -> None:
@@ -44,7 +45,7 @@ class Run:
         self.pictures: list[int] = []
         self.has_fields = False
         self.order = Order()
-        self.field_blocks = self.blocks = 0
+        self.field_area_px = self.area_px = 0
 
     def add(self, frame: Any) -> None:
         """Take a frame's vectors, before the next one is decoded."""
@@ -107,8 +108,9 @@ class Run:
         FFmpeg exports their vectors without the field that they refer to, and twice as long in some pictures.
         """
         is_field = (records["w"] == 16) & (records["h"] == 8)
-        self.blocks += len(records)
-        self.field_blocks += int(is_field.sum())
+        area_px = records["w"].astype(np.int64) * records["h"]
+        self.area_px += int(area_px.sum())
+        self.field_area_px += int(area_px[is_field].sum())
         kept = np.concatenate([[0], np.cumsum(~is_field)])
         return records[~is_field], kept[offsets]
 

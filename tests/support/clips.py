@@ -38,7 +38,6 @@ def encode(
     rate: int = 25,
     times: Sequence[int] | None = None,
     container: str | None = None,
-    rotation: int = 0,
     matrix: Sequence[int] | None = None,
     audio: bool = False,
 ) -> Path:
@@ -47,8 +46,6 @@ def encode(
         stream = out.add_stream(codec, rate=rate, options=options or {})
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
-        if rotation:
-            stream.set_display_rotation(rotation)
         if matrix is not None:
             stream.set_display_matrix(matrix)
         if audio:

@@ -36,8 +36,8 @@ def per_frame(vectors: MotionVectors, divided: bool) -> np.ndarray:
     distance = np.where(records["source"] < 0, vectors.past_frames[frame], -vectors.future_frames[frame])
     assert distance.all()
     motion = np.stack([-records["motion_x"], -records["motion_y"]], axis=1) / records["motion_scale"][:, None]
-    moved = motion[motion.any(axis=1)] / (distance if divided else np.sign(distance))[motion.any(axis=1), None]
-    return moved
+    moving = motion.any(axis=1)
+    return motion[moving] / (distance if divided else np.sign(distance))[moving, None]
 
 
 def share_near(moved: np.ndarray, px: tuple[int, int] = PAN) -> float:
@@ -157,7 +157,7 @@ def test_references_that_an_edit_list_hides_still_count(tmp_path):
 
 
 def test_pictures_that_nothing_refers_to_count_in_flash_video(tmp_path):
-    """Every second picture is disposable, as Sorenson's own encoder made them, so that vectors reach over two frames."""
+    """Every second picture is disposable, as Sorenson's encoder made them, so that vectors reach over two frames."""
     frames, packets = pan(12), {}
     for name, chosen in (("kept", frames[::2]), ("all", frames)):
         path = encode(tmp_path / f"{name}.flv", chosen, "flv", options={"g": "99", "qscale": "2"})
@@ -175,7 +175,7 @@ def test_pictures_that_nothing_refers_to_count_in_flash_video(tmp_path):
             packet.is_keyframe = number == 0
             out.mux(packet)
     vectors = read_motion(path)
-    assert vectors.past_frames.tolist() == [0, *[1, 2] * 5, 1]
+    assert vectors.past_frames.tolist() == [0, 1, *[1, 2] * 4, 1]  # FFmpeg leaves out the first of them
     inner = rasterise([vectors], 16).mv[1:, 2:-2, 2:-2].reshape(-1, 2) / 2
     assert np.median(inner, axis=0) == pytest.approx(PAN, abs=0.25)
 
@@ -215,7 +215,9 @@ def interlaced(frames: int, dx: int, dy: int) -> list[np.ndarray]:
 def test_fields_of_h264_are_refused_by_name_and_their_pictures_are_not(tmp_path, woven):
     frames = interlaced(10, 3, 2) if woven else scrolling(10, 6, 4)
     path = encode(tmp_path / "tv.mp4", frames, "libx264", options={"x264-params": "tff=1"})
-    with pytest.raises(VideoError, match=r"tv.mp4 \(h264\): its blocks are coded as fields \(interlaced\).*reencoded"):
+    with pytest.raises(
+        VideoError, match=r"tv.mp4 \(h264\): its blocks may be coded as fields \(interlaced\).*reencoded"
+    ):
         read_motion(path)
     assert video.read_frames(path, [9]).shape == (1, 144, 176, 3)
     again = read_grid(path, MotionOptions(source="reencoded"))
@@ -233,18 +235,22 @@ def test_what_is_only_called_interlaced_is_read(tmp_path):
 @pytest.mark.parametrize(("codec", "ending"), [("mpeg2video", "ts"), ("mpeg4", "avi")])
 def test_field_blocks_of_mpeg_are_left_out_where_they_are_few(tmp_path, codec, ending):
     options = {"flags": "+ildct+ilme", "qscale": "2", "g": "99"}
-    path = encode(tmp_path / f"tv.{ending}", interlaced(12, 3, 2), codec, options=options)
+    frames = grey(scrolling(12, 6, 4))
+    for frame, woven in zip(frames, interlaced(12, 5, -3), strict=True):
+        frame[48:80, 48:96] = woven[48:80, 48:96]
+    path = encode(tmp_path / f"tv.{ending}", frames, codec, options=options)
+    plain = encode(tmp_path / f"plain.{ending}", frames, codec, options={"qscale": "2", "g": "99"})
     vectors = read_motion(path)
     assert not ((vectors.records["w"] == 16) & (vectors.records["h"] == 8)).any()
-    assert vectors.offsets[-1] == len(vectors.records) > 500
+    assert 500 < vectors.offsets[-1] == len(vectors.records) < len(read_motion(plain).records)
     assert median_of_moving(rasterise([vectors], 16)) == pytest.approx((6, 4), abs=0.25)
 
 
 def test_a_film_of_field_blocks_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "_MOST_FIELD_BLOCKS", 0.0)
+    monkeypatch.setattr(video, "_MOST_FIELDS", 0.0)
     options = {"flags": "+ildct+ilme", "qscale": "2"}
     path = encode(tmp_path / "tv.avi", interlaced(12, 3, 2), options=options)
-    with pytest.raises(VideoError, match=r"tv.avi \(mpeg4\): \d+ of \d+ blocks are coded as fields.*reencoded"):
+    with pytest.raises(VideoError, match=r"tv.avi \(mpeg4\): \d+% of what moves is coded as fields.*reencoded"):
         read_motion(path)
 
 
@@ -254,7 +260,7 @@ def test_field_pictures_of_mpeg2_are_refused_by_name(tmp_path):
     at = content.index(b"\0\0\1\xb5\x8f")
     content[at + 6] = content[at + 6] & ~3 | 1  # its picture structure: a top field
     path.write_bytes(content)
-    with pytest.raises(VideoError, match=r"tv.m2v \(mpeg2video\): its blocks are coded as fields"):
+    with pytest.raises(VideoError, match=r"tv.m2v \(mpeg2video\): its blocks may be coded as fields"):
         read_motion(path)
 
 
@@ -295,7 +301,7 @@ def test_a_crop_that_changes_in_mid_film_is_refused(tmp_path):
         parts.append(remux(cropped, tmp_path / "part.h264", "h264_mp4toannexb").read_bytes())
     path = tmp_path / "film.h264"
     path.write_bytes(b"".join(parts))
-    with pytest.raises(VideoError, match="film.h264 .*its crop changes"):
+    with pytest.raises(VideoError, match=r"film.h264 .*its crop changes"):
         read_motion(path)
 
 
