@@ -142,6 +142,10 @@ class Fitted(ABC):
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Log-probabilities (n, k), up to a constant a video, of rows by stream."""
 
+    def features(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Features (n, d) that another head may take for a stream, of rows by stream."""
+        raise NotImplementedError(f"{type(self).__name__} makes no feature of a video, only logits")
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Write it as one directory, atomically: numbers without pickle, the rest as JSON."""

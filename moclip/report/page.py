@@ -25,6 +25,8 @@ from moclip.report.render import render
 from moclip.report.verdict import (
     RULES,
     Trial,
+    command_for,
+    counted,
     data_title,
     epochs_kept,
     leaks,
@@ -118,6 +120,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         paper=first.paper,
         tested=first.tested,
         trials=list(data.trials.values()),
+        systems=systems(data),
         source=data.params["data"]["source"],
         rules=RULES,
         leaks=leaks(heads, data.params),
@@ -149,6 +152,30 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         digests=sorted(data.digests.items()),
         versions=sorted(data.versions.items()),
     )
+
+
+def systems(data: ReportData) -> list[Json]:
+    """A row for each paper on file: how its system works and is run here, what it gives over its base, what it costs.
+
+    A paper's head is that of `switch` which stands last in all tables; its base is the head's first rival, which sees
+    the same frames. `figure` is null where one of them has no results: `why` then says what runs them.
+    """
+    return [_system(trial, data) for trial in data.trials.values()]
+
+
+def _system(trial: Trial, data: ReportData) -> Json:
+    heads = [head for head in trial.paper.switch.get("heads", ()) if head in HEADS]
+    head = main_head(heads) if heads else None
+    base = next(iter(HEADS[head].rivals), CONTROL) if head else None
+    row: Json = {"paper": trial.paper, "base": base, "verdicts": counted(trial.rows), "figure": None, "gain": None}
+    row |= {"switch": [f"{key}: {plain(value)}" for key, value in trial.paper.switch.items()], "why": "", "cost": None}
+    if head is None or base is None:
+        return row
+    row["cost"] = data.accounting["run"]["heads"].get(head)
+    if command := command_for([head, base], data.summary, data.params):
+        return {**row, "why": command}
+    gain = data.summary["differences"].get(difference_name(head, base))
+    return {**row, "figure": data.summary["heads"][head], "gain": gain}
 
 
 def _breakdown(data: ReportData) -> Json | None:

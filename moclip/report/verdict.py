@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moclip.base.markdown import NO_VALUE, signed, span
-from moclip.heads.registry import HEADS, MAIN, in_order
+from moclip.heads.registry import HEADS, MAIN, in_order, related_sets
 from moclip.params.flat import leaves
 from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, Paper
 from moclip.results.summary import Json, difference_name
@@ -167,6 +167,22 @@ def departures(paper: Paper, params: Json) -> list[tuple[str, str, str]]:
     ]
 
 
+def command_for(heads: Iterable[str], summary: Json, params: Json) -> str:
+    """The command that gives results to these heads beside those that have some; nothing where all have."""
+    wanted = in_order({*summary["heads"], *heads})
+    if set(wanted) == set(summary["heads"]):
+        return ""
+    settings = {"heads": wanted}
+    if lacking := set(related_sets(wanted)) - set(params["related"]):
+        settings["related"] = [*params["related"], *sorted(lacking)]
+    return " ".join(["dvc exp run", *(f'-S "{key}=[{",".join(values)}]"' for key, values in settings.items())])
+
+
+def counted(rows: Iterable[Judged]) -> str:
+    """How often each verdict fell: `1 reproduced, 2 not comparable`."""
+    return _counts([row.verdict for row in rows])
+
+
 def plain(value: Any) -> str:
     """A parameter's value as it reads in the file."""
     if isinstance(value, list):
@@ -197,7 +213,7 @@ def _counts(verdicts: list[str]) -> str:
 
 
 def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> Judged:
-    if why := _why_not_run(claim, summary):
+    if why := _why_not_run(claim, summary, params):
         return Judged(claim, NO_VALUE, NOT_RUN, why)
     figure = _accuracy(claim, paper, summary) if isinstance(claim, Accuracy) else _difference(claim, paper, summary)
     if figure is None:
@@ -208,16 +224,16 @@ def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params:
     return Judged(claim, ours, verdict, why, bool(leaks(claim.heads, params)))
 
 
-def _why_not_run(claim: Accuracy | Difference, summary: Json) -> str:
+def _why_not_run(claim: Accuracy | Difference, summary: Json, params: Json) -> str:
     """Which head lacks results, and how it gets some; nothing where all have them."""
     missing = [head for head in claim.heads if head not in summary["heads"]]
     if unknown := [head for head in missing if head not in HEADS]:
         return f"this version has no head '{unknown[0]}'"
     if not missing:
         return ""
-    wanted = ",".join(in_order({*summary["heads"], *claim.heads}))
+    command = command_for(claim.heads, summary, params)
     one = f"the head {missing[0]} was" if len(missing) == 1 else f"the heads {' and '.join(missing)} were"
-    return f'{one} not run: `dvc exp run -S "heads=[{wanted}]"`'
+    return f"{one} not run: `{command}`"
 
 
 def _accuracy(claim: Accuracy, paper: Paper, summary: Json) -> tuple[str, Json | None]:

@@ -20,6 +20,7 @@ from moclip.report.page import (
     gained,
     optimism_by_head,
     report_page,
+    systems,
     trained,
     worst_confusions,
 )
@@ -193,6 +194,29 @@ def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
     titles = [line.removeprefix("### ") for line in lines if line.startswith("### ")]
     assert titles[: len(PAPERS)] == [paper.named for paper in PAPERS.values()]
     assert text.index("## Verdict") < text.index("## Accuracy") < text.index("## What motion adds over a CLIP probe")
+
+
+def test_every_system_has_its_row_beside_its_base_or_the_command_that_runs_it(tmp_path: Path) -> None:
+    table = report(tmp_path, list(MEANS), dataset="demo").partition("## The systems")[2].partition("</details>")[0]
+    rows = {line.split(" | ")[0].strip("| "): line for line in table.splitlines() if line.startswith("| ")}
+    assert [paper.named for paper in PAPERS.values()] == list(rows)[2:]
+    gap = "+6.5 (+5.5 to +7.5) over CLIP probe"
+    assert f"| 89.0<br>(88.0\N{EN DASH}90.0) | {gap} | 1,000 | " in rows["MoCLIP-Lite, arXiv 2509.17084"]
+    command = 'dvc exp run -S "heads=[zero_shot,motion_only,clip_probe,frames_probe,evl,fusion]" -S "related=[frames]"'
+    assert f"| *not run* | `{command}` |  |  | 2 not run" in rows["EVL, arXiv 2208.03550"].replace("2 reproduced, ", "")
+    assert all(f"- **{paper.title}**: {paper.left_out[0]}" in table for paper in PAPERS.values())
+    assert "bounded near one half" in table
+
+
+def test_a_system_is_held_against_its_base_on_the_same_frames() -> None:
+    given = report_data(["clip_probe", "fusion"])
+    heads, pairs = given.summary["heads"], given.summary["differences"]
+    heads |= {"frames_probe": heads["clip_probe"], "evl": heads["fusion"]}
+    pairs["evl_minus_frames_probe"] = pairs["fusion_minus_clip_probe"] | {"mean": 2.5}
+    row = next(row for row in systems(given) if row["paper"].title == "EVL")
+    assert (row["base"], row["gain"]["mean"], row["why"]) == ("frames_probe", 2.5, "")
+    del pairs["evl_minus_frames_probe"]
+    assert next(row for row in systems(given) if row["paper"].title == "EVL")["gain"] is None
 
 
 def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:

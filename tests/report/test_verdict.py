@@ -123,6 +123,16 @@ def test_a_head_that_did_not_run_is_named_with_the_command_that_runs_it() -> Non
     assert fusion.why == 'the head fusion was not run: `dvc exp run -S "heads=[zero_shot,fusion]"`'
 
 
+def test_the_command_for_a_head_on_demand_lets_its_stages_exist() -> None:
+    why = {}
+    for related in ([], ["frames"]):
+        trials = judge(PAPERS, summary(["clip_probe"], "demo"), {**params(), "related": related}, COSTS)
+        (row,) = [row for row in trials["evl"].rows if row.claim.about == "difference"]
+        why[len(related)] = row.why
+    assert why[0].endswith('`dvc exp run -S "heads=[clip_probe,evl]" -S "related=[frames]"`')
+    assert why[1].endswith('`dvc exp run -S "heads=[clip_probe,evl]"`')
+
+
 def test_every_paper_on_file_has_a_verdict_whatever_ran() -> None:
     trials = judge(PAPERS, summary(["zero_shot"], "demo"), params(), COSTS)
     assert list(trials) == list(PAPERS)
