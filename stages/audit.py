@@ -3,7 +3,6 @@
 from moclip.base.files import write_json, write_text
 from moclip.base.progress import Progress
 from moclip.data.audit import audit
-from moclip.data.dataset import SPLITS
 from moclip.data.manifest import checked_path, read_manifest
 from moclip.data.splits import read_members
 from moclip.params.data import DataParams
@@ -18,7 +17,7 @@ def main() -> None:
     videos = read_manifest(args.manifest)
     checked = Progress(videos.items(), desc="check", unit="video")
     containers = read_containers({stem: checked_path(root, video) for stem, video in checked})
-    splits = {split: read_members(args.splits / f"split{split}.csv") for split in SPLITS}
+    splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     found = audit(videos, containers, splits, seed=section("seed", Seed))
     write_container_table(args.containers, containers)
     write_text(args.by_class, found.by_class.to_csv(index=False, lineterminator="\n"))

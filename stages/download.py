@@ -1,16 +1,20 @@
 """Find or generate the videos, measure each one, and draw up manifest, class order and splits."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from moclip.base.errors import DataError
 from moclip.base.files import fingerprint, write_json
-from moclip.data.dataset import SPLITS, Dataset, assign_parts, drop_short
+from moclip.data.dataset import Dataset, assign_parts, drop_short
+from moclip.data.duplicates import conflicts, described, twins
 from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101
 from moclip.data.folder import find_folder
 from moclip.data.hmdb51 import find_hmdb51
-from moclip.data.manifest import write_classes, write_manifest
+from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.measure import measure
-from moclip.data.splits import write_split
+from moclip.data.splits import Member, write_split
 from moclip.data.ucf101 import check_official, find_ucf101
 from moclip.demo.dataset import generator_digest, write_demo
 from moclip.demo.spec import DemoSpec
@@ -18,6 +22,9 @@ from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.run import Seed
 from stages._entry import arguments, data_root, log, repository, run, section
+from stages._foresight import check_given, check_parts
+
+_LINES = 10  # of each kind, however many videos there are
 
 
 class Part(TypedDict):
@@ -31,18 +38,49 @@ def main() -> None:
     seed: int = section("seed", Seed)
     root = data_root(data.root)
     dataset = find(root, data, demo, seed)
-    videos = measure(dataset.clips.values(), root)
+    check_given(dataset)
+    videos = measure(dataset.clips.values(), root, damaged=data.damaged == "keep")
+    tell(videos)
     dropped: dict[str, object] = {}
     if data.short_videos == "drop":
         dataset, ids = drop_short(dataset, videos, data.short_frames)
         dropped = {"dropped": {"fewer_frames_than": data.short_frames, "videos": len(ids), "ids": ids}}
         log.info("%d videos have fewer than %d frames and leave all lists: %s", len(ids), data.short_frames, ids)
     members = assign_parts(dataset, data.val_groups, seed)
-    write_manifest(args.manifest, (video for video in videos if video.id in dataset.clips))
+    check_parts(members, data)
+    videos = [video for video in videos if video.id in dataset.clips]
+    repeated = hold_apart(videos, members, data)
+    write_manifest(args.manifest, videos)
     write_classes(args.classes, dataset.classes)
-    for split in SPLITS:
-        write_split(args.splits / f"split{split}.csv", members[split])
-    write_json(args.dataset, describe(dataset, data) | dropped)
+    for split, of_split in members.items():
+        write_split(args.splits / f"split{split}.csv", of_split)
+    write_json(args.dataset, describe(dataset, data) | dropped | repeated | damage(videos))
+
+
+def tell(videos: Sequence[Video]) -> None:
+    """Say which videos are read in a way that is worth knowing."""
+    for what in ("damage", "note"):
+        named = {video.id: text for video in videos if (text := getattr(video, what))}
+        for text, count in Counter(named.values()).most_common(_LINES):
+            first = next(stem for stem, said in named.items() if said == text)
+            log.warning("%d videos, first %s: %s", count, first, text)
+
+
+def damage(videos: Sequence[Video]) -> dict[str, object]:
+    """What of a data set is damaged, for the report; empty where nothing is."""
+    ids = [video.id for video in videos if video.is_damaged]
+    return {"damaged": {"videos": len(ids), "ids": ids}} if ids else {}
+
+
+def hold_apart(videos: Sequence[Video], members: Mapping[int, Sequence[Member]], data: DataParams) -> dict[str, object]:
+    """Refuse, or say, that the same bytes stand in two classes or in two parts."""
+    same = twins(videos)
+    if found := conflicts(same, members):
+        text = f"{len(found)} contents stand in two classes or in two parts of a split, first: {found[0]}"
+        if data.duplicates == "refuse":
+            raise DataError(f"{text}; remove one of the two, or set data.duplicates: warn")
+        log.warning("%s (data.duplicates: warn)", text)
+    return described(same, found)
 
 
 def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:

@@ -61,6 +61,7 @@ def main() -> None:
         contact_sheet=os.path.relpath(args.contact_sheet, args.out.parent),
         digests={args.manifest.name: sha256_file(args.manifest)},
         versions=package_versions(),
+        damaged=sum(video.is_damaged for video in videos),
     )
     write_json(args.accounting, accounting)
     write_json(args.verdicts, record(trials))

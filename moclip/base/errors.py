@@ -1,6 +1,7 @@
 """The errors that a person is meant to read: what is wrong, the rule, and the remedy, in one message."""
 
 import errno
+import os
 from pathlib import Path
 
 # What a person can mend, told by the system's error number.
@@ -15,6 +16,21 @@ _REMEDIES = {
     errno.ENOTDIR: "name a place in a folder",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "name a place that links do not lead back to",
+    errno.EMFILE: "raise the limit on open files, for example with `ulimit -n 4096`, then run it again",
+    errno.ENFILE: "end other programs that hold many files open, then run it again",
+    errno.ENOENT: "check the name and the folder",
+    errno.EEXIST: "name another place, or remove it yourself first",
+    errno.ENOTEMPTY: "name another place, or empty it yourself first",
+    errno.EINVAL: "choose a name that this file system takes",
+    errno.EILSEQ: "choose a name that this file system takes",
+    errno.EIO: "check the disk, then run it again",
+    errno.ESTALE: "check the network folder, then run it again",
+    errno.ETXTBSY: "end the program that uses it, then run it again",
+    errno.EBUSY: "end the program that uses it, then run it again",
+    errno.ENOMEM: "free some memory, then run it again",
+    errno.ENODEV: "name a regular file",
+    errno.ENXIO: "name a regular file",
+    errno.ESPIPE: "name a regular file",
 }
 
 
@@ -46,6 +62,11 @@ class OutputError(MoclipError):
     """An output would take the place of what moclip did not write or is reading, or cannot be written."""
 
 
+def shown(path: object) -> str:
+    """A path or text as it can be printed anywhere: bytes that are not UTF-8 are spelled, as in `caf\\xe9.avi`."""
+    return os.fsencode(str(path)).decode("utf-8", "backslashreplace")
+
+
 def explain(error: OSError, path: Path | None = None) -> str | None:
     """One line on what the system refused: path, reason, remedy.
 
@@ -59,4 +80,4 @@ def explain(error: OSError, path: Path | None = None) -> str | None:
     if (remedy := _REMEDIES.get(error.errno or 0)) is None:
         return None
     place = path or error.filename
-    return f"{place}: {error.strerror}; {remedy}" if place else f"{error.strerror}; {remedy}"
+    return f"{shown(place)}: {error.strerror}; {remedy}" if place else f"{error.strerror}; {remedy}"

@@ -18,12 +18,34 @@ from moclip.base.errors import StoreError
 
 # Endings by which a video is told from what lies beside it, such as lists and thumbnails.
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv".split()  # noqa: SIM905
+    f".{ending}"
+    for ending in (
+        *(
+            "264",
+            "265",
+            "3g2",
+            "3gp",
+            "3gpp",
+            "asf",
+            "avi",
+            "divx",
+            "f4v",
+            "flv",
+            "h263",
+            "h264",
+            "h265",
+            "hevc",
+            "ivf",
+        ),
+        *("m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mod", "mov", "mp4", "mpe", "mpeg", "mpg"),
+        *("mpv", "mts", "nut", "ogm", "ogv", "qt", "tod", "tp", "trp", "ts", "vob", "webm", "wmv", "xvid"),
+    )
 )
 
 
 _HOST = os.uname().nodename.replace(".", "-")
 _OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
+_STEM_BYTES = 100  # a name has 255 at most
 _LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
 
 
@@ -49,7 +71,11 @@ def atomic_path(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def temporary_name(stem: str = "", suffix: str = "") -> str:
-    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart."""
+    """A hidden name with its owner, machine and process, in it; random digits tell machines of one name apart.
+
+    Of a long stem as much is in it as leaves room for the rest.
+    """
+    stem = os.fsencode(stem)[:_STEM_BYTES].decode(errors="ignore")
     return f".{stem}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.part{suffix}"
 
 

@@ -1,5 +1,6 @@
 """How a figure is put into words, and how words stand in a table, for pages and terminals alike."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 NO_VALUE = "\N{EN DASH}"
@@ -8,6 +9,18 @@ NO_VALUE = "\N{EN DASH}"
 def cell(text: str) -> str:
     """Text that stays inside one cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def literal(text: str) -> str:
+    """A name that a person chose, as it is: none of its characters is markup, nor ends a cell.
+
+    An underscore between letters or digits is none to begin with.
+
+    >>> literal("pick_up a$b_{*|<i>")
+    'pick_up a\\$b\\_{\\*\\|\\<i\\>'
+    """
+    escaped = re.sub(r"([\\`*\[\]<>&$|~#!])", r"\\\1", " ".join(text.splitlines()))
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 
 def pct(value: float | None) -> str:

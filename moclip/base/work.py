@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
-from moclip.base.errors import MoclipError
+from moclip.base.errors import MoclipError, explain
 from moclip.base.files import remove_left_overs
 from moclip.base.parallel import spread
 from moclip.base.progress import Progress
@@ -88,10 +88,11 @@ def gather(items: Sequence[T], do: Callable[[T], R], work: Work, *, jobs: int | 
 def _attempt(do: Callable[[T], R], go_on: bool, task: tuple[int, T]) -> R | _Failure:
     try:
         return do(task[1])
-    except MoclipError as error:
-        if not go_on:
+    except (MoclipError, OSError) as error:
+        told = explain(error) if isinstance(error, OSError) else str(error)
+        if not go_on or told is None:
             raise
-        return _Failure(error)
+        return _Failure(told)
 
 
 def finish(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.cli.places import PLACES
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look = actions.add_parser("audit", help="counts, lengths and encoders; warns where they give the class away")
     look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes to this new file")
     look.add_argument("--splits", type=Path, default=PLACES.splits, help="folder of splits")
+    look.add_argument("--motion", type=Path, default=PLACES.motion, help="store of motion, by which copies are found")
     for action in (verify, look):
         action.add_argument("--manifest", type=Path, default=PLACES.manifest)
         action.add_argument("--root", type=Path, help="folder of the videos; default: data.root of the parameters")
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         _audit(videos, root, args)
         return 0
     verify(videos, root)
+    _refuse_added(videos, root, args)
     print(f"{len(videos)} videos in {root} are those of {args.manifest}")
     if args.against is not None:
         compare(videos, read_manifest(args.against))
@@ -65,6 +67,19 @@ def verify(videos: Mapping[str, "Video"], root: Path) -> None:
         found = Progress(pool.map(partial(_fault, root), tasks), total=len(tasks), desc="verify", unit="video")
         faults = [fault for fault in found if fault]
     _refuse(faults, f"{root}: {len(faults)} of {len(tasks)} videos are not those of the manifest")
+
+
+def _refuse_added(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) -> None:
+    """Refuse a folder that holds more than the manifest says.
+
+    Raises:
+        DataError: lists the videos that came later.
+    """
+    from moclip.data.added import REMEDY, added_videos
+
+    data = {} if args.root else _section(args.params)
+    new = added_videos(root, ((video.path, video.class_name) for video in videos.values()), data)
+    _refuse(new, f"{root}: {len(new)} videos are not in {args.manifest}; remove them, or take them in by `{REMEDY}`")
 
 
 def compare(ours: Mapping[str, "Video"], theirs: Mapping[str, "Video"]) -> None:
@@ -118,6 +133,7 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
         print(f"{one.trait:9} Cramer's V {one.cramers_v:.2f} (shuffled: 95 % below {one.shuffled_v:.2f})")
     for warning in found.warnings:
         print(f"warning: {warning}")
+    _print_copies(videos, args.motion)
     if args.csv:
         with writing_file(args.csv, None) as temporary:
             temporary.write_text(
@@ -125,10 +141,36 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
             )
 
 
+def _print_copies(videos: Mapping[str, "Video"], motion: Path) -> None:
+    """Name videos that are copies of each other: the same bytes, or the same motion in another container."""
+    from moclip.data.duplicates import twins
+    from moclip.motion.store import MotionStore, same_motion
+
+    same = twins(videos.values())
+    for copies in same[:_SHOWN]:
+        print(f"warning: the same file byte by byte: {', '.join(video.id for video in copies)}")
+    if not motion.is_dir():
+        print(f"no {motion} yet, so copies in other containers are not looked for; `dvc repro extract_motion` makes it")
+        return
+    content = {video.id: video.sha256 for video in videos.values()}
+    near = [ids for ids in same_motion(MotionStore.open(motion)) if len({content.get(one) for one in ids}) > 1]
+    for ids in near[:_SHOWN]:
+        print(f"warning: the same motion in other files, so copies in all likelihood: {', '.join(ids)}")
+
+
 def _root(params: Path) -> Path:
+    root: Path = params.parent / _section(params)["root"]
+    return root
+
+
+def _section(params: Path) -> Mapping[str, Any]:
+    """The section `data` of the parameters, which has a root."""
     from ruamel.yaml import YAML, YAMLError
 
     try:
-        return params.parent / YAML(typ="safe", pure=True).load(params)["data"]["root"]
+        data: Mapping[str, Any] = YAML(typ="safe", pure=True).load(params)["data"]
+        if not isinstance(data["root"], str):
+            raise TypeError(f"data.root is {data['root']!r}")
+        return data
     except (OSError, YAMLError, KeyError, TypeError) as error:
         raise ParamsError(f"{params}: data.root cannot be read ({error}); name the folder by --root") from error

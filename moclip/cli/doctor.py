@@ -255,11 +255,17 @@ def _videos(places: Places) -> Finding:
     if not places.manifest.is_file():
         return _unlisted(data, root)
     with places.manifest.open(encoding="utf-8", newline="") as rows:
-        paths = [row["path"] for row in csv.DictReader(rows)]
+        listed = [(row["path"], row.get("class", "")) for row in csv.DictReader(rows)]
+    paths = [path for path, _ in listed]
     absent = [path for path in paths if not (root / path).is_file()]
     if absent:
         found = f"{len(absent)} of {len(paths)} videos of {places.manifest} are not in {root}, first {absent[0]}"
         return Finding("videos", "missing", found, "dvc repro -f download")
+    from moclip.data.added import REMEDY, added_videos
+
+    if new := added_videos(root, listed, data):
+        found = f"{len(new)} of those in {root} are not in {places.manifest}, first {new[0]}"
+        return Finding("videos", "missing", found, REMEDY)
     return Finding("videos", "ok", f"{len(paths)} in {root}, as {places.manifest} lists them")
 
 

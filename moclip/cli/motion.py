@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moclip.base.errors import ParamsError, VideoError
+from moclip.base.errors import MoclipError, ParamsError, VideoError, explain, shown
 
 if TYPE_CHECKING:
     from moclip.base.outputs import Form
@@ -62,11 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _videos(root: Path) -> list[Path]:
     from moclip.base.files import VIDEO_SUFFIXES
+    from moclip.data.walk import walk
 
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-    if not paths:
+    found = walk(root)
+    found.tell()
+    if not found.videos:
         raise VideoError(f"{root}: no videos in it (looked for {' '.join(sorted(VIDEO_SUFFIXES))})")
-    return paths
+    return found.videos
 
 
 def _targets(args: argparse.Namespace, path: Path) -> dict["Form", Path]:
@@ -85,8 +87,12 @@ def _all(args: argparse.Namespace, paths: Sequence[Path]) -> None:
         for path in bar:
             try:
                 frames += _one(args, path)
-            except VideoError as error:
+            except MoclipError as error:
                 failures.append(str(error))
+            except OSError as error:  # of one file; the others go on
+                if (told := explain(error, path)) is None:
+                    raise
+                failures.append(told)
             bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
     if failures:
         listed = "\n  ".join(failures)
@@ -109,7 +115,7 @@ def _one(args: argparse.Namespace, path: Path) -> int:
         motion_view.save_film(mp4, path, grid)
     log.info(
         "%s: %d frames, %d of them key frames, %d cells clipped",
-        path,
+        shown(path),
         len(grid.mv),
         grid.key.sum(),
         grid.clipped,

@@ -4,9 +4,10 @@ import argparse
 import csv
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moclip.base.errors import MoclipError
+from moclip.base.errors import MoclipError, explain
 from moclip.cli import model
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ def run(args: argparse.Namespace) -> int:
     for video in args.videos:
         try:
             answer = predictor.predict(video)
-        except MoclipError as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (MoclipError, OSError) as error:
+            told = explain(error, Path(video)) if isinstance(error, OSError) else str(error)
+            if told is None:
+                raise
+            print(f"error: {told}", file=sys.stderr)
             failed += 1
             continue
         if args.json:

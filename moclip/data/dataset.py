@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moclip.base.errors import DataError
-from moclip.base.files import VIDEO_SUFFIXES, fingerprint
+from moclip.base.files import fingerprint
 from moclip.data.manifest import Video
 from moclip.data.splits import Member, check_disjoint, hold_out
+from moclip.data.walk import class_folders, no_folder, walk_named
 
 SPLITS = (1, 2, 3)
 PART = " (part)"  # ends the name of a data set that lacks some of its videos
@@ -26,7 +27,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Videos with classes in index order, and three splits without a validation part."""
+    """Videos with classes in index order, and the train and test part of each split, by its number.
+
+    `val` is None where a validation part is to be drawn from the train part; else it is given as it is.
+    """
 
     name: str
     complete: bool
@@ -34,6 +38,7 @@ class Dataset:
     clips: dict[str, Clip]
     train: dict[int, list[str]]
     test: dict[int, list[str]]
+    val: dict[int, list[str]] | None = None
 
 
 def spread(class_of: Mapping[str, str], clips_per_class: int) -> set[str]:
@@ -59,19 +64,24 @@ def drop_short(dataset: Dataset, videos: Sequence[Video], frames: int) -> tuple[
         raise DataError(f"data.short_frames: all {len(short)} videos have fewer than {frames} frames; lower it")
     if not short:
         return dataset, []
+
+    def without(part: Mapping[int, list[str]]) -> dict[int, list[str]]:
+        return {split: [stem for stem in stems if stem not in short] for split, stems in part.items()}
+
     kept = replace(
         dataset,
         name=dataset.name if dataset.name.endswith(PART) else f"{dataset.name}{PART}",
         complete=False,
         clips={stem: clip for stem, clip in dataset.clips.items() if stem not in short},
-        train={split: [stem for stem in stems if stem not in short] for split, stems in dataset.train.items()},
-        test={split: [stem for stem in stems if stem not in short] for split, stems in dataset.test.items()},
+        train=without(dataset.train),
+        test=without(dataset.test),
+        val=None if dataset.val is None else without(dataset.val),
     )
     return kept, sorted(short)
 
 
 def assign_parts(dataset: Dataset, val_groups: int, seed: int) -> dict[int, list[Member]]:
-    """The three splits with train, val and test parts; validation holds whole groups of the train list.
+    """The splits with train, val and test parts; validation is given, or holds whole groups of the train list.
 
     Raises:
         DataError: a group stands in two parts, or a complete data set has a class without training
@@ -80,9 +90,9 @@ def assign_parts(dataset: Dataset, val_groups: int, seed: int) -> dict[int, list
     label = {name: index for index, name in enumerate(dataset.classes)}
     labels = {clip.id: label[clip.class_name] for clip in dataset.clips.values()}
     splits = {}
-    for split in SPLITS:
+    for split in dataset.train:
         train = {stem: (labels[stem], dataset.clips[stem].group) for stem in dataset.train[split]}
-        held = hold_out(train, val_groups, (seed, split))
+        held = hold_out(train, val_groups, (seed, split)) if dataset.val is None else dataset.val[split]
         if both := sorted(train.keys() & set(dataset.test[split])):
             raise DataError(f"split {split}: {both[0]} is listed both for training and for testing")
         parts = dict.fromkeys(train, "train") | dict.fromkeys(held, "val")
@@ -118,20 +128,41 @@ def chosen_classes(index: Sequence[str], classes: Sequence[str] | None) -> list[
     return [name for name in index if name in classes]
 
 
-def video_files(base: Path, classes: Iterable[str]) -> dict[str, Path]:
-    """Videos below `base` in the folders of these classes, by their stems.
+def video_files(base: Path, classes: Iterable[str], index: Iterable[str]) -> dict[str, Path]:
+    """Videos below `base` in the folders of these classes, however deep, by their stems; what else lies there is told.
+
+    Args:
+        base: Folder of the folders of classes.
+        classes: Those to look into; one may be missing.
+        index: All classes that are known; folders of no other are looked into.
 
     Raises:
         DataError: two files have one stem.
     """
+    if not base.is_dir():
+        return {}  # a video that is listed and missing is named with the folder
+    folders, rest = class_folders(base)
+    known, wanted = set(index), set(classes)
+    for folder in folders:
+        if folder.name not in known:
+            rest.leave("a folder of no class in the index", folder)
+        elif folder.name in wanted:
+            rest.add(walk_named(folder))
+    rest.tell()
+    return by_stem(rest.videos)
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Videos by their stems.
+
+    Raises:
+        DataError: two have one stem.
+    """
     files: dict[str, Path] = {}
-    for name in classes:
-        for path in sorted((base / name).glob("*")):
-            if path.suffix.lower() not in VIDEO_SUFFIXES:
-                continue
-            if path.stem in files:
-                raise DataError(f"{path} and {files[path.stem]} have the same stem; rename one")
-            files[path.stem] = path
+    for path in paths:
+        if path.stem in files:
+            raise DataError(f"{path} and {files[path.stem]} have the same stem; rename one")
+        files[path.stem] = path
     return files
 
 
@@ -157,12 +188,17 @@ def refuse_gaps(base: Path, class_of: Mapping[str, str], files: Mapping[str, Pat
     missing = [stem for stem in class_of if stem not in files]
     if missing and (not present or len(missing) == len(class_of)):
         first = min(f"{class_of[stem]}/{stem}" for stem in missing)
+        remedy = "complete the folder, or set data.subset: present to run on the part that is there"
+        if len(missing) == len(class_of):
+            place = "" if base.is_dir() else f", which {no_folder(base)}"
+            remedy = (
+                f"the lists are of other videos, or data.root does not name the folder that holds {base.name}{place}"
+            )
         raise DataError(
-            f"{base}: {len(missing)} of {len(class_of)} listed videos are missing, first {first}.avi; "
-            "complete the folder, or set data.subset: present to run on the part that is there"
+            f"{base}: {len(missing)} of {len(class_of)} listed videos are missing, first {first}.avi; {remedy}"
         )
     for stem, path in files.items():
-        if stem in class_of and path.parent.name != class_of[stem]:
+        if stem in class_of and path.relative_to(base).parts[0] != class_of[stem]:
             raise DataError(f"{path}: the lists give it the class {class_of[stem]}; move it or mend the lists")
     if extra := sorted(set(files) - set(class_of)):
         raise DataError(

@@ -1,14 +1,30 @@
-"""Videos of one's own: a folder of each class, with lists in UCF101's form or with tests drawn by the seed."""
+"""Videos of one's own: a folder of each class, split by lists in UCF101's form, by folders, or with tests drawn.
 
+Folders `train`, `val` and `test` that hold folders of classes are the split that they name.
+"""
+
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sklearn.model_selection import StratifiedGroupKFold
 
 from moclip.base.errors import DataError
-from moclip.data.dataset import SPLITS, Clip, Dataset, chosen_classes, spread, video_files
+from moclip.data.dataset import SPLITS, Clip, Dataset, by_stem, chosen_classes, spread
 from moclip.data.ucf101 import LISTS, Lists, by_lists
+from moclip.data.walk import Found, class_folders, files_by_class, no_folder
+
+log = logging.getLogger(__name__)
+
+# Names of folders that stand for a part, in small letters.
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+}
+_GIVEN = 1  # number of a split that folders give
 
 
 def find_folder(
@@ -22,29 +38,146 @@ def find_folder(
 ) -> Dataset:
     """Read one folder of videos per class; lists beside them in UCF101's form split, else tests are drawn by the seed.
 
+    Where the folders of classes lie in folders of parts instead, those are the one split, number 1. Of `train` and
+    `val` alone, `val` tests, and validation is drawn from `train`.
+
     A group is named by the first capture of `group_pattern` in the file's stem. Equal names are one
     group even across classes: that may be coarser than needed, but never lets a recording leak.
 
     Raises:
-        DataError: fewer than two classes, a stem without group or used twice, too few groups, or lists and folder
-            disagree.
+        DataError: fewer than two classes, a class without videos, a stem without group or used twice, too few groups,
+            or lists and folder disagree.
     """
     name = f"folder {base.name}"
     if (base / LISTS).is_dir():
         lists = Lists(base, classes, clips_per_class)
         return by_lists(base, name, lists, lambda stem, _: _group_by(group_pattern, stem), present)
-    folders = [path.name for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
+    folders, beside = class_folders(base)
+    if parts := _parts(base, folders):
+        return _given_split(base, name, parts, classes, clips_per_class, group_pattern, beside)
     if len(folders) < 2:
-        raise DataError(f"{base}: needs one folder of videos per class, two at least; has {folders}")
-    chosen = chosen_classes(folders, classes)
-    files = video_files(base, chosen)
+        place = "" if base.is_dir() else f" {no_folder(base)};"
+        raise DataError(
+            f"{base}:{place} needs one folder of videos per class, two at least; has "
+            f"{[folder.name for folder in folders]}; data.root must name the folder that holds these"
+        )
+    chosen = chosen_classes([folder.name for folder in folders], classes)
+    found, rest = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
+    beside.add(rest)
+    beside.tell()
+    files = by_stem(path for paths in found.values() for path in paths)
+    class_of = {path.stem: class_name for class_name, paths in found.items() for path in paths}
     if clips_per_class is not None:
-        kept = spread({stem: path.parent.name for stem, path in files.items()}, clips_per_class)
+        kept = spread(class_of, clips_per_class)
         files = {stem: path for stem, path in files.items() if stem in kept}
-    clips = {stem: Clip(stem, path.parent.name, _group_by(group_pattern, stem), path) for stem, path in files.items()}
+    clips = {stem: Clip(stem, class_of[stem], _group_by(group_pattern, stem), path) for stem, path in files.items()}
     test = _draw_tests(clips, seed)
     train = {split: [stem for stem in clips if stem not in set(test[split])] for split in SPLITS}
     return Dataset(name, True, chosen, clips, train, test)
+
+
+def _parts(base: Path, folders: Iterable[Path]) -> dict[str, Path]:
+    """Folders of parts by the part; empty where the folders are those of classes.
+
+    Raises:
+        DataError: two folders stand for one part, something lies beside them, or a part is missing.
+    """
+    parts: dict[str, Path] = {}
+    others = []
+    for folder in folders:
+        part = _PARTS.get(folder.name.lower())
+        if part is None or not any(path.is_dir() for path in folder.iterdir() if not path.name.startswith(".")):
+            others.append(folder)
+        elif part in parts:
+            raise DataError(f"{folder} and {parts[part]} both stand for the part {part}; rename or join them")
+        else:
+            parts[part] = folder
+    if not parts or (others and len(parts) == 1):  # one class may be called Train
+        return {}
+    named = ", ".join(sorted(folder.name for folder in parts.values()))
+    if others:
+        raise DataError(
+            f"{base}: {others[0].name} lies beside {named}, which are parts of a split with a folder of each class in "
+            "them; move it elsewhere, or fill it likewise"
+        )
+    if "train" not in parts or len(parts) == 1:
+        raise DataError(
+            f"{base}: has {named} alone, and a split needs train with val or test; bring the missing part, or let "
+            f"data.root name {base.name}/{named} to have tests drawn"
+        )
+    return parts
+
+
+def _given_split(
+    base: Path,
+    name: str,
+    parts: Mapping[str, Path],
+    classes: Sequence[str] | None,
+    clips_per_class: int | None,
+    group_pattern: str,
+    rest: Found,
+) -> Dataset:
+    """The split that folders give."""
+    if "test" not in parts:
+        log.info("%s: %s tests, and validation is drawn from %s", base, parts["val"].name, parts["train"].name)
+        parts = {"train": parts["train"], "test": parts["val"]}
+    inner: dict[str, list[Path]] = {}
+    for part, folder in parts.items():
+        inner[part], beside = class_folders(folder)
+        rest.add(beside)
+    index = sorted({folder.name for folder in inner["train"]})
+    if len(index) < 2:
+        raise DataError(f"{parts['train']}: needs one folder of videos per class, two at least; has {index}")
+    chosen = chosen_classes(index, classes)
+    rows: list[tuple[str, str, Path]] = []  # part, class, file
+    for part, folders in inner.items():
+        if unknown := [folder for folder in folders if folder.name not in index]:
+            raise DataError(f"{unknown[0]}: a class that is not in {parts['train']}; bring it there, or remove it here")
+        found, beside = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
+        rows += [(part, class_name, path) for class_name, paths in found.items() for path in paths]
+        rest.add(beside)
+    rest.tell()
+    id_of = _ids(base, [path for _, _, path in rows])
+    class_of = {id_of[path]: class_name for _, class_name, path in rows}
+    kept = class_of.keys() if clips_per_class is None else spread(class_of, clips_per_class)
+    rows = [row for row in rows if id_of[row[2]] in kept]
+    groups = _groups(group_pattern, {id_of[path]: path.stem for _, _, path in rows})
+    clips = {id_of[path]: Clip(id_of[path], of, groups[id_of[path]], path) for _, of, path in rows}
+    listed = {part: {_GIVEN: [id_of[path] for of, _, path in rows if of == part]} for part in parts}
+    return Dataset(name, True, chosen, clips, listed["train"], listed["test"], listed.get("val"))
+
+
+def _ids(base: Path, paths: Sequence[Path]) -> dict[Path, str]:
+    """Ids by path: stems, and of those that come up again, in other classes or parts, the way to them too.
+
+    Raises:
+        DataError: two files have one id.
+    """
+    times = Counter(path.stem for path in paths)
+
+    def id_of(path: Path) -> str:
+        way = path.relative_to(base).with_suffix("").parts
+        return path.stem if times[path.stem] == 1 else "-".join(way)
+
+    ids = {path: id_of(path) for path in paths}
+    first: dict[str, Path] = {}
+    for path, named in ids.items():
+        if (other := first.setdefault(named, path)) != path:
+            raise DataError(f"{path} and {other} have the same name; rename one")
+    return ids
+
+
+def _groups(pattern: str, stems: Mapping[str, str]) -> dict[str, str]:
+    """Groups by id where folders give the split: of names without any group, each video is one of its own."""
+    if any(re.search(pattern, stem) for stem in stems.values()):
+        return {named: _group_by(pattern, stem) for named, stem in stems.items()}
+    log.warning(
+        "data.group_pattern %r finds no group in any of %d names, so each video counts as a recording of its own; what "
+        "is drawn for validation may be of a recording that trains",
+        pattern,
+        len(stems),
+    )
+    return {named: named for named in stems}
 
 
 def _group_by(pattern: str, stem: str) -> str:

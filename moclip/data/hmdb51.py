@@ -17,6 +17,7 @@ from moclip.data.dataset import (
     video_files,
 )
 from moclip.data.lists import read_flags
+from moclip.data.walk import no_folder
 
 HMDB51_LISTS = "testTrainMulti_7030_splits"
 HMDB51_VIDEOS = "hmdb51_org"
@@ -40,14 +41,15 @@ def find_hmdb51(
     found = {(m[1], int(m[2])): path for path in folder.glob("*.txt") if (m := pattern.fullmatch(path.name))}
     index = sorted({name for name, _ in found})
     if len(index) < 2:
-        raise DataError(f"{folder}: needs <class>_test_split<k>.txt for two classes at least, k from 1 to 3")
+        place = "" if folder.is_dir() else f" {no_folder(folder)}; data.root must name the folder that holds it, and it"
+        raise DataError(f"{folder}:{place} needs <class>_test_split<k>.txt for two classes at least, k from 1 to 3")
     if gaps := [f"{name}_test_split{k}.txt" for name in index for k in SPLITS if (name, k) not in found]:
         raise DataError(f"{folder}: {len(gaps)} lists are missing, first {gaps[0]}")
     chosen = chosen_classes(index, classes)
     flags = {split: {name: read_flags(found[name, split]) for name in chosen} for split in SPLITS}
     class_of = united(dict.fromkeys(flags[split][name], name) for split in SPLITS for name in chosen)
     kept = spread(class_of, clips_per_class or len(class_of))
-    files = video_files(base / HMDB51_VIDEOS, chosen)
+    files = video_files(base / HMDB51_VIDEOS, chosen, index)
     files = {stem: path for stem, path in files.items() if stem in kept or stem not in class_of}
     refuse_gaps(base / HMDB51_VIDEOS, {stem: class_of[stem] for stem in sorted(kept)}, files, present)
     clips = {stem: Clip(stem, class_of[stem], scene_of(stem), files[stem]) for stem in sorted(kept) if stem in files}

@@ -12,8 +12,10 @@ from moclip.data.manifest import Video
 from moclip.video.decode import probe
 
 
-def measure(clips: Iterable[Clip], root: Path, *, jobs: int | None = None) -> list[Video]:
+def measure(clips: Iterable[Clip], root: Path, *, damaged: bool = False, jobs: int | None = None) -> list[Video]:
     """Hash and probe every video, in parallel over files; `jobs` None takes every core.
+
+    With `damaged`, of a video that is damaged or cut off what decodes before that is taken.
 
     Raises:
         DataError: lists every video that cannot be read, each with its reason.
@@ -26,11 +28,11 @@ def measure(clips: Iterable[Clip], root: Path, *, jobs: int | None = None) -> li
         refuse=lambda bad: DataError(f"{len(bad)} {rule}:\n" + "\n".join(bad)),
         crashed=lambda clip: f"{clip.path}: its decoder crashes",
     )
-    return gather(tasks, partial(_measure, root=root), work, jobs=jobs)
+    return gather(tasks, partial(_measure, root=root, damaged=damaged), work, jobs=jobs)
 
 
-def _measure(clip: Clip, root: Path) -> Video:
-    info = probe(clip.path)
+def _measure(clip: Clip, root: Path, damaged: bool) -> Video:
+    info = probe(clip.path, damaged=damaged)
     return Video(
         id=clip.id,
         class_name=clip.class_name,
@@ -43,4 +45,6 @@ def _measure(clip: Clip, root: Path) -> Video:
         width=info.width,
         height=info.height,
         frames=info.frames,
+        damage=info.damage,
+        note=info.note,
     )

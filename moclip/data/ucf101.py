@@ -17,6 +17,7 @@ from moclip.data.dataset import (
     video_files,
 )
 from moclip.data.lists import read_class_index, read_list
+from moclip.data.walk import no_folder
 
 LISTS = "ucfTrainTestlist"
 LIST_FILES = ("classInd.txt", *(f"{part}list{split:02d}.txt" for part in ("train", "test") for split in SPLITS))
@@ -33,6 +34,11 @@ class Lists:
 
     def __init__(self, base: Path, classes: Sequence[str] | None, clips_per_class: int | None) -> None:
         folder = base / LISTS
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder / 'classInd.txt'}: cannot be read as a list: {LISTS} {no_folder(folder)}; data.root must "
+                f"name the folder that holds {VIDEOS} and {LISTS}"
+            )
         self.index = read_class_index(folder / "classInd.txt")
         self.chosen = chosen_classes(self.index, classes)
         self.whole = len(self.chosen) == len(self.index) and clips_per_class is None
@@ -96,7 +102,9 @@ def by_lists(base: Path, name: str, lists: Lists, group: Callable[[str, str], st
         DataError: as `find_ucf101`.
     """
     class_of = lists.class_of()
-    files = {stem: path for stem, path in video_files(base, lists.chosen).items() if stem not in lists.left_out}
+    files = {
+        stem: path for stem, path in video_files(base, lists.chosen, lists.index).items() if stem not in lists.left_out
+    }
     refuse_gaps(base, class_of, files, present)
     clips = {stem: Clip(stem, of, group(stem, of), files[stem]) for stem, of in class_of.items() if stem in files}
     complete = len(clips) == len(class_of) and lists.whole

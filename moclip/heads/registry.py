@@ -5,7 +5,7 @@ Data alone, and light: `module` names the file that fits and loads a head, and i
 """
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -321,6 +321,26 @@ def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of these heads worth a paired difference: `MAIN` over each other one, then each over its rivals."""
     pairs = [(MAIN, other) for other in heads if other != MAIN and MAIN in heads]
     return pairs + [(head, rival) for head in in_order(heads) for rival in HEADS[head].rivals if rival in heads]
+
+
+def chosen_on_validation(values: Mapping[str, Any]) -> list[str]:
+    """Parameters of the heads that run by which something is chosen on the validation part, such as an epoch.
+
+    Args:
+        values: All parameters, nested.
+    """
+    specs = [HEADS[head] for head in values.get("heads", []) if head in HEADS]
+    read = {name for spec in specs for name in (spec.section, *spec.chosen_by) if name}
+    return sorted(name for section in read for name in _choices(section, values.get(section) or {}))
+
+
+def _choices(section: str, values: Mapping[str, Any]) -> Iterator[str]:
+    if values.get("select") == "val":
+        yield f"{section}.select: val"
+    if len(values.get("c_values") or ()) > 1:
+        yield f"{section}.c_values"
+    if "motion_weight" in values and values["motion_weight"] is None:
+        yield f"{section}.motion_weight: null"
 
 
 def _known(heads: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from moclip.base.errors import StoreError
-from moclip.base.files import atomic_path, fingerprint, read_json, read_npz, sha256_file, write_json
+from moclip.base.files import atomic_path, fingerprint, read_json, read_npz, sha256_bytes, sha256_file, write_json
 from moclip.motion.grid import MotionGrid, grid_shape
 from moclip.motion.spool import pieces
 from moclip.video.vectors import FrameState
@@ -263,6 +263,20 @@ class MotionStore:
     def _shards(self) -> list[np.ndarray]:
         count = int(self._index["shard"][-1]) + 1
         return [np.load(self.path / shard_name(number), mmap_mode="r") for number in range(count)]
+
+
+def same_motion(store: MotionStore) -> list[list[str]]:
+    """Ids of clips that have the same motion in every frame, those of one motion together; clips at rest are left out.
+
+    Two containers of one stream have it, and hardly ever two recordings.
+    """
+    by_motion: dict[str, list[str]] = {}
+    for video_id in store.ids:
+        grid = store.clip(video_id)
+        if grid.mv.any():
+            digest = fingerprint(grid.mv.shape, sha256_bytes(np.ascontiguousarray(grid.mv)))
+            by_motion.setdefault(digest, []).append(video_id)
+    return [ids for ids in by_motion.values() if len(ids) > 1]
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -27,6 +27,12 @@ class DataParams(Section):
     subset: Literal["full", "present"] = Field(
         description="`full` refuses a folder that lacks listed videos; `present` takes what is there."
     )
+    duplicates: Literal["refuse", "warn"] = Field(
+        description="The same bytes in two parts of a split, or in two classes: `warn` goes on."
+    )
+    damaged: Literal["refuse", "keep"] = Field(
+        description="`keep` takes of a damaged video, or of one that is cut off, the frames before the damage."
+    )
     classes: list[str] | None = Field(description="Only these classes, in class-index order.")
     clips_per_class: int | None = Field(ge=1, description="So many clips of each class; null takes all.")
     val_groups: int = Field(ge=0, le=12, description="Groups per class of the train list held out.")

@@ -10,11 +10,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from moclip.base.files import atomic_path
 from moclip.data.splits import Member
 from moclip.motion.draw import flow_colours, full_speed_px, spread
+from moclip.report.lettering import drawable, font_file
 
 COLUMNS = 6
 TILE_PX = (160, 120)
 _TEXT_PX, _GAP_PX = 20, 6
 _FONT_PX, _SMALL_FONT_PX = 14, 11
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def write_png(path: Path, image: Image.Image) -> None:
 
 
 def _paste(sheet: Image.Image, tile: Tile, x: int, y: int) -> None:
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
-    draw.text((x, y + 2), tile.title, fill="black", font=font)
+    draw = ImageDraw.Draw(sheet)
+    title, font = _title(tile.title)
+    draw.text((x, y + 2), title, fill="black", font=font)
     frame = ImageOps.pad(Image.fromarray(tile.frame), TILE_PX, color="white")
     sheet.paste(frame, (x, y + _TEXT_PX))
     top = y + _TEXT_PX + TILE_PX[1] + 2
@@ -72,6 +75,18 @@ def _paste(sheet: Image.Image, tile: Tile, x: int, y: int) -> None:
     draw.rectangle((x, top, x + TILE_PX[0] - 1, top + TILE_PX[1] - 1), outline="#BBBBBB")
     note = f"{full_speed_px(tile.field_px):.1f} px"
     draw.text((x + 4, top + 3), note, fill="black", font=ImageFont.load_default(_SMALL_FONT_PX))
+
+
+def _title(name: str) -> tuple[str, _Font]:
+    """A class's name as wide as a tile, and a font that has its letters."""
+    title = drawable(name)
+    font: _Font = ImageFont.load_default(_FONT_PX)
+    if not title.isascii():  # Pillow's own font has hardly more
+        font = ImageFont.truetype(font_file(), _FONT_PX - 1)
+    while len(title) > 1 and font.getlength(title) > TILE_PX[0]:
+        title = f"{title[:-2]}\N{HORIZONTAL ELLIPSIS}"
+        font = ImageFont.truetype(font_file(), _FONT_PX - 1)
+    return title, font
 
 
 def _field(tile: Tile) -> Image.Image:

@@ -21,6 +21,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from moclip.base.files import atomic_path
 from moclip.base.markdown import signed
 from moclip.heads.registry import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION
+from moclip.report.lettering import drawable
 from moclip.results.gains import ClassGain
 from moclip.training.history import Epoch
 
@@ -40,6 +41,7 @@ _STYLE = {
     "legend.frameon": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "moclip",
+    "text.parse_math": False,  # a dollar sign in a name is one
 }
 
 
@@ -107,7 +109,7 @@ def gain_chart(path: Path, gains: Sequence[ClassGain], axis: str, most: int = 15
         for row, gain in zip(rows, shown, strict=True):  # in a column of their own, clear of the intervals
             axes.annotate(signed(gain.gain_points), (1.0, row), xycoords=("axes fraction", "data"), fontsize=9,
                           xytext=(44, 0), textcoords="offset points", ha="right", va="center")  # fmt: skip
-        axes.set_yticks(rows, [f"{gain.name} ({gain.n})" for gain in shown], fontsize=9)
+        axes.set_yticks(rows, [f"{drawable(gain.name)} ({gain.n})" for gain in shown], fontsize=9)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         axes.grid(axis="x")
@@ -202,9 +204,9 @@ def encoder_chart(path: Path, groups: Mapping[str, Mapping[str, int]], most: int
         axes = figure.subplots()
         rows, start = np.arange(len(shown))[::-1], np.zeros(len(shown))
         for colour, family, column in zip(cycle(_FAMILY_COLOURS), families, np.transpose([share[n] for n in shown])):
-            axes.barh(rows, 100 * column, left=start, color=colour, height=0.75, label=family)
+            axes.barh(rows, 100 * column, left=start, color=colour, height=0.75, label=_in_legend(family))
             start += 100 * column
-        axes.set_yticks(rows, shown)
+        axes.set_yticks(rows, [drawable(name) for name in shown])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         axes.set_xlim(0, 100)
@@ -236,8 +238,10 @@ def confusion_chart(path: Path, counts: np.ndarray, actual: Sequence[str], predi
             )  # fmt: skip
             if predicted[column] == actual[row]:
                 axes.add_patch(Rectangle((column, row), 1, 1, fill=False, linewidth=1.6, clip_on=False))
-        axes.set_xticks(np.arange(len(predicted)) + 0.5, predicted, rotation=40, ha="right")
-        axes.set_yticks(np.arange(len(actual)) + 0.5, actual)
+        axes.set_xticks(
+            np.arange(len(predicted)) + 0.5, [drawable(name) for name in predicted], rotation=40, ha="right"
+        )
+        axes.set_yticks(np.arange(len(actual)) + 0.5, [drawable(name) for name in actual])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted class (framed: right)")
@@ -294,6 +298,11 @@ def _training_curves(above: Axes, below: Axes, title: str, by_split: Mapping[int
             if not np.isnan(values).all():
                 axes = above if name.endswith("loss") else below
                 axes.plot(values, _line(split), color=colour, label=label, linewidth=1.3)
+
+
+def _in_legend(name: str) -> str:
+    """A name that Matplotlib lists: it leaves out those that begin with an underscore."""
+    return drawable(name if not name.startswith("_") else f" {name}")
 
 
 def _line(split: int) -> str:

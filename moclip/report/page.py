@@ -55,7 +55,8 @@ class ReportData:
     histories: by head, then split, of the heads that are trained;
     audit: as of `moclip.data.audit.Audit.summary`;
     contact_sheet: its address relative to the report, None without;
-    digests: by file; versions: by package.
+    digests: by file; versions: by package;
+    damaged: videos of which the frames before their damage were taken.
     """
 
     summary: Json
@@ -69,6 +70,7 @@ class ReportData:
     contact_sheet: str | None
     digests: Mapping[str, str]
     versions: Mapping[str, str]
+    damaged: int = 0
 
 
 def trained(by_split: Mapping[int, Sequence[Epoch]]) -> bool:
@@ -145,6 +147,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         run_costs=data.accounting["run"],
         sees_clip=any(CLIP in HEADS[head].streams for head in heads),
         audit=data.audit,
+        damaged=data.damaged,
         contact_sheet=data.contact_sheet,
         epochs_kept=epochs_kept(heads, data.params),
         figures=figures,

@@ -426,7 +426,8 @@ def _tell(path: Path, note: str) -> None:
 
 def _container(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Any:
     if not path.is_file():
-        raise VideoError(f"{path}: no such file. Check data.root and the lists.")
+        fault = "is no regular file" if path.exists() else "no such file"
+        raise VideoError(f"{path}: {fault}. Check data.root and the lists.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:

@@ -21,7 +21,7 @@ from tests.support.servers import Site, serving
 
 def run_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, **data: Any) -> None:
     params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-    params["data"] |= {"source": "ucf101", "root": "videos", "val_groups": 0} | data
+    params["data"] |= {"source": "ucf101", "root": "videos", "duplicates": "warn"} | data
     YAML().dump(params, folder / "params.yaml")
     _entry.all_params.cache_clear()
     monkeypatch.chdir(folder)
