@@ -25,7 +25,7 @@ WIDTH, HEIGHT, FPS = 320, 240, 25
 MINUTES = (1, 10)
 MOST_GROWTH = 1.25  # of the peak, from the short film to the long one
 
-_MOTION = ("-m", "moclip.cli.main", "motion", "FILM", "--cell-px", "8")
+_MOTION = ("-c", "from moclip.cli.main import main; raise SystemExit(main())", "motion", "FILM", "--cell-px", "8")
 _PYTHON = "import sys; from pathlib import Path; film, out = map(Path, sys.argv[1:]); "
 COMMANDS: Mapping[str, Sequence[str]] = {
     "moclip motion --out": (*_MOTION, "--out", "OUT.npz"),
@@ -88,10 +88,11 @@ def peak_mb(command: Sequence[str], film: Path, folder: Path) -> float:
     """Peak memory of a command in a process of its own."""
     out = folder / f"out-{len(list(folder.iterdir()))}"
     words = [word.replace("FILM", str(film)).replace("OUT", str(out)) for word in command]
+    files = [Path(word) for word in words if word.startswith(f"{out}.")]
     process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode or not all(file.is_file() for file in files):
         raise SystemExit(f"failed: {' '.join(words)}")
     return usage.ru_maxrss / 1024
 
@@ -101,8 +102,8 @@ def table(peaks: Mapping[str, Sequence[float]]) -> str:
     lines = [
         "# Memory of films of 1 and 10 minutes",
         "",
-        f"Written by `python -m benchmarks.memory`: peaks of processes, on H.264 of {WIDTH} x {HEIGHT} at {FPS} frames/s,"
-        f" cells of 8 px. Each may grow by a factor of {MOST_GROWTH}.",
+        f"Written by `python -m benchmarks.memory`: peaks of processes, on H.264 of {WIDTH} x {HEIGHT} at {FPS}"
+        f" frames/s, cells of 8 px. Each may grow by a factor of {MOST_GROWTH}.",
         "",
         "| command | 1 minute, MB | 10 minutes, MB | growth | |",
         "| --- | ---: | ---: | ---: | --- |",
