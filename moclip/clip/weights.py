@@ -74,7 +74,12 @@ def _model_config(name: str) -> dict[str, Any]:
         raise ParamsError(f"parameter 'clip.model': open_clip knows no {name!r}; see open_clip.list_models()")
     config: dict[str, Any] = open_clip.get_model_config(name)
     text = config["text_cfg"]
-    tokenizer = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    if tower := text.get("hf_model_name"):
+        raise ParamsError(
+            f"parameter 'clip.model': the text tower {tower!r} of {name} is built from files of a hub by the package "
+            "transformers; choose a model whose text tower is open_clip's own"
+        )
+    tokenizer = text.get("hf_tokenizer_name")
     if tokenizer and not find_spec("transformers"):
         raise ParamsError(
             f"parameter 'clip.model': {name} reads text with the tokenizer {tokenizer!r} of the package transformers, "

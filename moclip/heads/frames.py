@@ -22,7 +22,7 @@ from moclip.params.heads.tokens import TrainedOnFrames
 from moclip.training.flops import multiply_adds, trainable_parameters
 from moclip.training.history import Epoch
 from moclip.training.loop import Batch, Loss, Schedule, batch_count, fit, held_out, shuffled
-from moclip.training.weights import load_model, save_model
+from moclip.training.weights import UNFIT, load_model, restored, save_model
 
 OnEpoch = Callable[[Epoch], None]
 FRAMES, GRID, RESIDUAL, MOTION_FRAMES = "frames", "grid", "residual", "motion_frames"
@@ -193,10 +193,9 @@ def load_on_frames(
     """
     config, state = load_model(directory)
     try:
-        net = build(**config["net"])
-        net.load_state_dict(state)
-        return net.eval(), config["frames"], config["shapes"], config["net"]
-    except (KeyError, TypeError, RuntimeError) as error:
+        net = restored(lambda: build(**config["net"]), state)
+        return net, config["frames"], config["shapes"], config["net"]
+    except UNFIT as error:
         raise StoreError(f"{directory}: weights and config do not fit ({error})") from error
 
 
