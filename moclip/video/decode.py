@@ -244,7 +244,10 @@ class _Video:
         self.codec = "no video"
         self.count = 0
         self.losses: bool | None = None
+        self.extent = extent(path, container.format.name)
         chosen = streams.choose(container.streams)
+        if chosen is None and self.extent.lacks:
+            self.refuse(f"cut off: {self.extent.lacks}", _COPY_AGAIN)
         if chosen is None:
             self.refuse("it has no video stream (sound alone, or with a cover picture)", "Name another, or remove it")
         self.stream, self.note = chosen
@@ -271,10 +274,9 @@ class _Video:
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
-        self.extent = extent(path, container.format.name)
         self.states_end = self.extent.stated or whole.states_length(container, self.stream)
         if middle is not None:
-            middle.expect(self.stream.frames or _count_packets(path))
+            middle.expect(whole.stated_frames(self.stream) or _count_packets(path))
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")

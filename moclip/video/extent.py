@@ -14,6 +14,8 @@ from moclip.video.transport import packet_size
 _TAIL = 1 << 18  # bytes at the end in which the last pack or page of a stream begins
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_INDEX = bytes.fromhex("90080033b1e5cf1189f400a0c90349cb")
+_ASF_DATA_HEAD = 50  # bytes of the object that holds the packets, before the first
 _BROADCAST = 1
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 _RIFF_SLACK = 8  # some writers state the whole file where the size without the first eight bytes belongs
@@ -148,9 +150,19 @@ def _asf(file: _File) -> Extent:
         int.from_bytes(objects[at + first : at + last], "little") for first, last in ((40, 48), (88, 92), (92, 96))
     )
     if flags & _BROADCAST or size == 0:
-        torn = packet > 0 and (file.size - end - 50) % packet > 0
-        return Extent(False, "its last packet is torn" if torn else "")
+        return Extent(False, "its last packet is torn" if _is_torn_asf(file, end + _ASF_DATA_HEAD, packet) else "")
     return Extent(True, file.lacking(size))
+
+
+def _is_torn_asf(file: _File, start: int, packet: int) -> bool:
+    """Whether packets of a stream end in a part of one; an index may stand behind them."""
+    end = file.size
+    tail = file.at(max(0, end - _TAIL), _TAIL)
+    if (at := tail.rfind(_ASF_INDEX)) >= 0:
+        size = int.from_bytes(tail[at + 16 : at + 24], "little")
+        if at + size <= len(tail):  # FFmpeg writes more than it states
+            end -= len(tail) - at
+    return packet > 0 and (end - start) % packet > 0
 
 
 def _tags(file: _File) -> Extent:

@@ -1,5 +1,6 @@
 """Which video of a file is the film: covers and previews stand beside it, and may stand before it."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 # Codecs of pictures that stand still. A film may be in one of them, and a cover is in no other.
@@ -29,7 +30,7 @@ def choose(streams: Any) -> Chosen | None:
     if not films:
         return None
     best = max(films, key=_rank)  # of equals the first
-    return Chosen(best, _note(best, len(streams.video)) if len(films) > 1 else "")
+    return Chosen(best, _note(best, films) if len(films) > 1 else "")
 
 
 def _is_attached(stream: Any) -> bool:
@@ -38,13 +39,23 @@ def _is_attached(stream: Any) -> bool:
 
 
 def _rank(stream: Any) -> tuple[bool, bool, int]:
+    return not _stands(stream), _is_default(stream), stream.width * stream.height
+
+
+def _stands(stream: Any) -> bool:
     context, flags = stream.codec_context, stream.disposition
-    stands = context is None or context.codec.canonical_name in STILL_CODECS or bool(flags & type(flags).still_image)
-    return not stands, bool(flags & type(flags).default), stream.width * stream.height
+    return context is None or context.codec.canonical_name in STILL_CODECS or bool(flags & type(flags).still_image)
 
 
-def _note(stream: Any, count: int) -> str:
+def _is_default(stream: Any) -> bool:
     flags = stream.disposition
-    why = "its default" if flags & type(flags).default else "the largest"
-    size = f"{stream.width} x {stream.height}"
-    return f"stream {stream.index} of {count} videos in the file is read, {why} ({size})"
+    return bool(flags & type(flags).default)
+
+
+def _note(stream: Any, films: Sequence[Any]) -> str:
+    why = "the largest"
+    if all(other is stream or _stands(other) for other in films):
+        why = "the one that moves"
+    elif _is_default(stream):
+        why = "the default one"
+    return f"of {len(films)} videos in the file stream {stream.index} is read, {why} ({stream.width} x {stream.height})"

@@ -26,7 +26,8 @@ def has_losses(path: Path, pid: int) -> bool:
     A joint is a break of the count between two pictures, across the table that a file begins with. Counts of packets
     run modulo 16, and a packet may come twice (ISO/IEC 13818-1, 2.4.3.3).
     """
-    size = packet_size(path.open("rb").read(_PROBED * max(PACKET_SIZES)))
+    with path.open("rb") as file:
+        size = packet_size(file.read(_PROBED * max(PACKET_SIZES)))
     if size is None:
         return True
     count = path.stat().st_size // size

@@ -12,6 +12,7 @@ _LEAST_SLACK_S = Fraction(1, 10)  # durations are rounded, and the last picture'
 _SLACK_FRAMES = 2
 # Formats whose duration is read from a header; of others FFmpeg guesses it from what it finds.
 _STATING = ("matroska", "flv", "asf", "mov")
+_UNKNOWN_FRAMES = 1 << 30  # in the header of an AVI that FFmpeg wrote to a pipe
 _CHUNKS = (b"dc", b"db")
 
 Reopen = Callable[..., Any]
@@ -41,10 +42,11 @@ def shortage(path: Path, container: Any, stream: Any, packets: int, extent: Exte
         reopen: Opens the file once more, for a look at what a plain pass leaves out.
     """
     kind = _kind(container)
-    if packets < stream.frames - STATED_SLACK:
+    frames = stated_frames(stream)
+    if packets < frames - STATED_SLACK:
         found = max(packets, _slots(kind, path, stream, reopen))
-        if found < stream.frames - STATED_SLACK:
-            return f"cut off: its header states {stream.frames} frames, {found} are there"
+        if found < frames - STATED_SLACK:
+            return f"cut off: its header states {frames} frames, {found} are there"
     elif kind in _STATING and not extent.stated and container.duration:
         slack = max(_LEAST_SLACK_S, _SLACK_FRAMES / (stream.average_rate or Fraction(25)))
         with reopen() as again:
@@ -54,9 +56,15 @@ def shortage(path: Path, container: Any, stream: Any, packets: int, extent: Exte
     return ""
 
 
+def stated_frames(stream: Any) -> int:
+    """Frames by the header; 0 where it does not say."""
+    frames: int = stream.frames
+    return frames if frames < _UNKNOWN_FRAMES else 0
+
+
 def states_length(container: Any, stream: Any) -> bool:
     """Whether a header has a count of frames or a duration to hold the pictures against."""
-    return bool(stream.frames) or bool(_kind(container) in _STATING and container.duration)
+    return bool(stated_frames(stream)) or bool(_kind(container) in _STATING and container.duration)
 
 
 def _kind(container: Any) -> str:
