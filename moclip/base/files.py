@@ -45,9 +45,9 @@ VIDEO_SUFFIXES = frozenset(
 
 _HOST = os.uname().nodename.replace(".", "-")
 _OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
+_STEM_BYTES = 100  # a name has 255 at most
 MAX_UNFOLDING = 100  # of an npz archive: float features pack to no less than a third
 _SMALL_BYTES = 1 << 24
-_STEM_BYTES = 100  # a name has 255 at most
 _LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
 
 
