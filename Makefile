@@ -12,6 +12,9 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export HF_HUB_DISABLE_TELEMETRY := 1
+# DVC reads its state as code. By default it lies where every user of the machine may write; here it is the clone's own.
+STATE := $(CURDIR)/.dvc/tmp/site
+export DVC_SITE_CACHE_DIR := $(STATE)
 # Threads that wait in a busy loop rob the other process on a small machine: 3 x slower was seen with two trainings.
 export OMP_WAIT_POLICY := PASSIVE
 # `make repro QUIET=1` leaves results and errors; VERBOSE=1 adds details and the traceback of an error.
@@ -23,12 +26,16 @@ export MOCLIP_VERBOSE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test sweep lint types ui pictures lock clean
+.PHONY: help setup state repro test sweep lint types ui pictures lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
-setup: $(INSTALLED) ## make .venv from requirements.lock
+setup: state ## make .venv from requirements.lock
+
+state: $(INSTALLED) # a folder for DVC's state that no other user can enter; bare `dvc` finds it by the ignored .dvc/config.local
+	@install -d -m 700 "$(STATE)" "$(STATE)/repo"
+	@grep -qsF "site_cache_dir = $(STATE)" .dvc/config.local || dvc config --quiet --local core.site_cache_dir "$(STATE)"
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
@@ -36,7 +43,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-repro: $(INSTALLED) ## run the whole pipeline and print the results
+repro: state ## run the whole pipeline and print the results
 	dvc repro $(if $(QUIET),--quiet)
 	@moclip results
 	@git diff --quiet HEAD -- results reports 2>/dev/null || moclip verify 2>/dev/null | tail -n 1

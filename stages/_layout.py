@@ -11,11 +11,15 @@ def split_file(directory: Path, split: int, ending: str) -> Path:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a head leaves of one split: logits of both held-out parts, and its epochs."""
+    """What a head leaves of one split: logits of both held-out parts, and its epochs.
+
+    `halves` is there where it was fitted on some of the classes: logits of what it is read beside.
+    """
 
     test: Path
     val: Path
     history: Path
+    halves: Path
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,19 @@ class Evaluated:
     history: Path
     per_class: Path
     outcomes: Path
+    halves: Path
 
 
 def predicted(head: Path, split: int) -> Predicted:
     """Files of one split in the directory of a head's predictions."""
-    return Predicted(*(split_file(head, split, ending) for ending in (".npz", "_val.npz", "_history.csv")))
+    return Predicted(
+        *(split_file(head, split, ending) for ending in (".npz", "_val.npz", "_history.csv", "_halves.npz"))
+    )
 
 
 def evaluated(head: Path, split: int) -> Evaluated:
     """Files of one split in the directory of a head's results."""
-    endings = ("_metrics.json", "_history.csv", "_per_class.csv", "_outcomes.csv")
+    endings = ("_metrics.json", "_history.csv", "_per_class.csv", "_outcomes.csv", "_halves.csv")
     return Evaluated(*(split_file(head, split, ending) for ending in endings))
 
 

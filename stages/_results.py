@@ -7,6 +7,7 @@ from typing import Any
 from moclip.base.files import read_json
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.run import Seed
+from moclip.results.halves import HalfRow, read_half_rows
 from moclip.results.intervals import Bootstrap
 from moclip.results.predictions import Outcomes, read_outcomes
 from stages._entry import section
@@ -16,6 +17,12 @@ from stages._layout import cost_file, evaluated
 def read_all_outcomes(results: Path, heads: Iterable[str], splits: Sequence[int]) -> dict[str, dict[int, Outcomes]]:
     """Outcomes by head and split."""
     return {head: {k: read_outcomes(evaluated(results / head, k).outcomes) for k in splits} for head in heads}
+
+
+def read_all_halves(results: Path, head: str, splits: Sequence[int]) -> dict[int, Sequence[HalfRow]]:
+    """Test videos by half and split, of a head that was fitted on some of the classes; else none."""
+    files = {k: evaluated(results / head, k).halves for k in splits}
+    return {k: read_half_rows(file) for k, file in files.items() if file.is_file()}
 
 
 def read_costs(results: Path, heads: Iterable[str]) -> Mapping[str, Any]:

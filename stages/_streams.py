@@ -40,6 +40,7 @@ class Sources:
         motion_frames: Directory of the motion network's tokens of frames, by split.
         motion_facts: Directory with the facts of that network, by split.
         chosen_frames: Which of their frames heads see.
+        appearance: Directory of the features of another head, by split, and of what it costs.
     """
 
     classes: Path
@@ -58,6 +59,7 @@ class Sources:
     motion_frames: Path | None = None
     motion_facts: Path | None = None
     chosen_frames: Path | None = None
+    appearance: Path | None = None
 
     def videos(self, split: int) -> Videos:
         """The videos of a split with all streams that there are.
@@ -77,6 +79,8 @@ class Sources:
             yield "clip", self._images
         if self.motion is not None:
             yield "motion", read_features(split_file(self.motion, split, ".npz"))
+        if self.appearance is not None:
+            yield "appearance", read_features(split_file(self.appearance, split, ".npz"))
         for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
             if directory is not None:
                 yield name, _logits(directory, split, listed)
@@ -120,7 +124,8 @@ class Sources:
             yield "motion", Account.of_motion(read_json(split_file(self.motion, split, ".json")))
         if self._chosen is not None:
             yield from self._accounts_of_frames(split)
-        for name, directory in (("clip", self.clip_predictions), ("motion", self.motion_predictions)):
+        own = (("clip", self.clip_predictions), ("motion", self.motion_predictions), ("appearance", self.appearance))
+        for name, directory in own:
             if directory is not None:
                 file = cost_file(directory)
                 yield name, Account(**read_json(file)) if file.is_file() else None

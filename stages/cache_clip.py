@@ -34,7 +34,8 @@ def main() -> None:
     write_features(args.texts, classes[: len(texts)], texts)
     cost = clip_cost(clip.model)
     facts = {"parameters": cost and cost.parameters, "frame_macs": cost and cost.frame_macs}
-    write_json(args.encoder, {"logit_scale": logit_scale, "frame": clip.frame, "model": clip.model, **facts})
+    beside = {} if clip.attention == "alone" else {"neighbours": clip.edges}
+    write_json(args.encoder, {"logit_scale": logit_scale, "frame": clip.frame, "model": clip.model, **beside, **facts})
 
 
 def text_order(classes: list[str], clip: ClipParams) -> list[str]:
@@ -54,7 +55,8 @@ def encode(
     texts = encoder.class_features([prompts.of(name) for name in names], clip.text_mean)
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
     arithmetic = (encoder.compute.device.type, hardware.amp, hardware.kernels)
-    digest = fingerprint(read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic)
+    neighbours = None if clip.attention == "alone" else clip.edges
+    digest = fingerprint(read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic, neighbours)
     ids, images = image_features(
         encoder,
         list(read_manifest(manifest).values()),
@@ -63,6 +65,7 @@ def encode(
         frame=clip.frame,
         seed=seed,
         batch_images=clip.batch_images,
+        neighbours=neighbours,
     )
     return Features("images", np.array(ids), images), texts, encoder.logit_scale
 

@@ -7,6 +7,7 @@ from typing import Any
 from moclip.base.files import atomic_path, write_json, write_text
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.run import Seed, Splits
+from moclip.results.halves import half_rows, read_halves, write_half_rows
 from moclip.results.metrics import class_rows, measure, outcomes_of
 from moclip.results.predictions import read_predictions, write_class_rows, write_outcomes
 from stages._entry import arguments, log, run, section
@@ -32,6 +33,8 @@ def write_results(head: str, split: int, given: Predicted, made: Evaluated, how:
     write_outcomes(made.outcomes, outcomes_of(predictions))
     write_class_rows(made.per_class, class_rows(predictions))
     write_json(made.metrics, asdict(metrics))
+    if given.halves.is_file():
+        write_half_rows(made.halves, half_rows(predictions, read_halves(given.halves)))
     found = f"top-1 {metrics.top1_pct:.2f} % ({metrics.correct} of {metrics.n_test} videos)"
     log.info("%s, split %d: %s", head, split, found)
 

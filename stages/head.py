@@ -5,28 +5,34 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from moclip.base.files import write_json
-from moclip.data.splits import Split
+from moclip.data.splits import PARTS, Split
 from moclip.heads.fitted import Account, Fitted, Resources, Videos, total
 from moclip.heads.registry import HEADS, module_of, sections, settings_of
 from moclip.params.run import Seed, Splits
+from moclip.results.halves import Halves, write_halves
+from moclip.store.features import write_features
 from stages._entry import arguments, run, section, work_directory
-from stages._layout import split_file
+from stages._layout import predicted, split_file
 from stages._live import Live
 from stages._predictions import predictions, write_account, write_split
 from stages._streams import Sources, sources_of
 from stages.dvc.code import HEAD_SCRIPT, running_code
 
+VIDEOS_AT_ONCE = 64  # whose features are made in one pass
 STREAMS = (
     *("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers"),
     *("frames", "grid", "residual", "motion_frames", "motion_facts", "chosen_frames"),
+    "appearance",
 )
 
 
 def main() -> None:
     args = arguments(
         *("classes", "splits"),
-        optional=(*STREAMS, "fields", "network", "clip_model", "chosen"),
+        optional=(*STREAMS, "fields", "network", "clip_model", "chosen", "features"),
         word_lists=("heads",),
         path_lists=("model", "preds"),
     )
@@ -39,8 +45,12 @@ def main() -> None:
                 fitted = fit_split(head, split, sources, resources)
                 fitted.save(model / f"split{split}")
                 write_predictions_of(fitted, sources.videos(split), preds, split)
+                if args.features:
+                    write_features_of(fitted, sources.videos(split), args.features, split)
                 choices[f"split{split}"] = fitted.choice
             write_account(preds, account_of(fitted, sources, split))
+            if args.features:
+                write_account(args.features, account_of(fitted, sources, split))
             if args.chosen:
                 write_json(args.chosen, choices)
 
@@ -73,11 +83,23 @@ def resources_of(head: str, split: int, args: Any, kept: ExitStack) -> Resources
 
 
 def write_predictions_of(fitted: Fitted, videos: Videos, preds: Path, split: int) -> None:
-    """Write logits of the held-out parts as the head sees them, and its epochs."""
+    """Write logits of the held-out parts as the head sees them, and its epochs; of some classes, its halves too."""
     seen = fitted.sees(videos)
     parts: dict[str, Split] = {part: videos.split.part(part) for part in ("test", "val")}
     test, val = (predictions(own, fitted.logits(seen.inputs(part))) for part, own in parts.items())
     write_split(preds, split, test, val, fitted.history)
+    if fitted.seen is not None:
+        models = {**fitted.beside(seen.inputs("test")), preds.name: test.logits}
+        write_halves(predicted(preds, split).halves, Halves(fitted.seen, models))
+
+
+def write_features_of(fitted: Fitted, videos: Videos, directory: Path, split: int) -> None:
+    """Write what the head makes of each video of the split, for a head that takes it for a stream."""
+    ids = [video for part in PARTS for video in videos.split.part(part).ids]
+    starts = range(0, len(ids), VIDEOS_AT_ONCE)
+    batches = (ids[start : start + VIDEOS_AT_ONCE] for start in starts)
+    found = [fitted.features({name: videos.streams[name].of(own) for name in fitted.streams}) for own in batches]
+    write_features(split_file(directory, split, ".npz"), ids, np.concatenate(found))
 
 
 def account_of(fitted: Fitted, sources: Sources, split: int) -> Any:

@@ -33,6 +33,7 @@ from stages._entry import all_params, arguments, run, section
 from stages._layout import evaluated
 from stages._results import read_all_outcomes, read_costs
 
+SEARCH = Path("search", "search.json")  # of the results; the stage `search` writes it
 Histories = Mapping[str, Mapping[int, Sequence[Epoch]]]
 
 
@@ -46,7 +47,8 @@ def main() -> None:
     shown, params, videos = main_head(heads), all_params(), list(read_manifest(args.manifest).values())
     summary, audit, dataset = read_json(args.summary), read_json(args.audit), read_json(args.dataset)
     accounting = {"papers": read_json(args.paper_costs), "run": run_costs(read_costs(args.results, heads), videos)}
-    trials = judge(read_papers(args.papers), summary, params, accounting["papers"])
+    search = read_json(args.results / SEARCH) if params["related"] else None
+    trials = judge(read_papers(args.papers), summary, params, accounting["papers"], search)
     histories = {head: {k: read_history(evaluated(args.results / head, k).history) for k in splits} for head in heads}
     outcomes = read_all_outcomes(args.results, [shown], splits)[shown]
     data = ReportData(
@@ -62,6 +64,7 @@ def main() -> None:
         digests={args.manifest.name: sha256_file(args.manifest)},
         versions=package_versions(),
         damaged=sum(video.is_damaged for video in videos),
+        search=search,
     )
     write_json(args.accounting, accounting)
     write_json(args.verdicts, record(trials))

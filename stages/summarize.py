@@ -7,7 +7,7 @@ from moclip.results.gains import class_gains, write_class_gains
 from moclip.results.summary import Result, key_figures, read_metrics, summarize
 from stages._entry import arguments, run, section
 from stages._layout import evaluated
-from stages._results import bootstrap_of_params, read_all_outcomes
+from stages._results import bootstrap_of_params, read_all_halves, read_all_outcomes
 
 
 def main() -> None:
@@ -15,8 +15,12 @@ def main() -> None:
     heads: list[str] = section("heads", Heads)
     splits: list[int] = list(section("splits", Splits))
     outcomes, bootstrap = read_all_outcomes(args.results, heads, splits), bootstrap_of_params()
+    halves = {head: read_all_halves(args.results, head, splits) for head in heads}
     results = {
-        head: {k: Result(read_metrics(evaluated(args.results / head, k).metrics, head, k), own[k]) for k in splits}
+        head: {
+            k: Result(read_metrics(evaluated(args.results / head, k).metrics, head, k), own[k], halves[head].get(k))
+            for k in splits
+        }
         for head, own in outcomes.items()
     }
     both = MAIN in heads and CONTROL in heads

@@ -46,6 +46,8 @@ VIDEO_SUFFIXES = frozenset(
 _HOST = os.uname().nodename.replace(".", "-")
 _OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
 _STEM_BYTES = 100  # a name has 255 at most
+MAX_UNFOLDING = 100  # of an npz archive: float features pack to no less than a third
+_SMALL_BYTES = 1 << 24
 _LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
 
 
@@ -129,7 +131,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
@@ -167,13 +169,25 @@ def _write_array(file: Any, array: np.ndarray | InPieces) -> None:
         file.write(np.ascontiguousarray(piece, dtype=array.dtype).data)
 
 
+def _refuse_bomb(path: Path) -> None:
+    """Refuse an archive whose members say that they unfold to memory which no measured values would be packed from."""
+    with zipfile.ZipFile(path) as archive:
+        whole = sum(member.file_size for member in archive.infolist())
+    if whole > MAX_UNFOLDING * path.stat().st_size + _SMALL_BYTES:
+        raise StoreError(
+            f"{path}: {path.stat().st_size:,} bytes would unfold to {whole:,}; more than {MAX_UNFOLDING} times is no "
+            "table of measured values. Write it anew with numpy.savez"
+        )
+
+
 def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read the named arrays of an npz file, and the optional ones that it has; pickle is never loaded.
 
     Raises:
-        StoreError: the file is missing or damaged, or lacks one of the names.
+        StoreError: the file is missing or damaged, lacks one of the names, or would unfold to far more than it is.
     """
     try:
+        _refuse_bomb(path)
         # Opened here: of a torn archive, np.load would leave its own handle open.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             absent = [name for name in names if name not in archive.files]

@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from moclip.cli.places import PLACES, Places
 
 State = Literal["ok", "todo", "missing"]
 
+_DVC_STATE = "/var/tmp/dvc"  # DVC's own choice on Linux
 _NAMED = ("torch", "open_clip_torch", "av", "dvc", "mlflow")
 _SCARCE_BYTES = 2 << 30
 _ANSWER_SECONDS = 120
@@ -81,6 +83,7 @@ def examine(places: Places) -> list[Finding]:
         "device": lambda: _device(torch),
         "disk": _disk,
         "telemetry": lambda: _telemetry(places.dvc_config),
+        "state": lambda: _state(places.dvc_config),
         "parameters": lambda: _parameters(places.params),
     }
     if pipeline is not None:
@@ -226,6 +229,29 @@ def _telemetry(dvc_config: Path) -> Finding:
     if off:
         return Finding("telemetry", "ok", "off: DVC's by configuration, MLflow's and the hub's by moclip itself")
     return Finding("telemetry", "missing", "DVC's is on", "dvc config core.analytics false")
+
+
+def _state(dvc_config: Path) -> Finding:
+    """Whether another user of the machine could put something into the folder that DVC reads as code."""
+    import configparser
+
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([dvc_config, dvc_config.with_name("config.local")], encoding="utf-8")
+    own = os.environ.get("DVC_SITE_CACHE_DIR") or config.get("core", "site_cache_dir", fallback="") or _DVC_STATE
+    folder = Path(own.strip("'\"")).absolute()
+    if writable := [path for path in (folder / "repo", folder, *folder.parents) if _is_open(path)]:
+        found = f"DVC reads what every user of this machine may write: {writable[-1]}"
+        return Finding("state", "missing", found, "make state")
+    return Finding("state", "ok", f"DVC's lies where no other user may write: {folder}")
+
+
+def _is_open(path: Path) -> bool:
+    """Whether anybody may rename and replace what lies in a folder; the sticky bit forbids it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
 
 
 def _parameters(path: Path) -> Finding:

@@ -18,6 +18,7 @@ COMMANDS = {
     "motion": "write or draw the motion of videos",
     "data": "check the videos against their manifest, or say what they look like",
     "predict": "classify videos",
+    "search": "find the moments of videos that show what is asked for",
     "bundle": "copy a trained model into one directory",
     "export": "write motion network and head as ONNX",
     "doctor": "what is there, what is missing, what comes next",

@@ -14,6 +14,8 @@ from moclip.base.parallel import cores
 from moclip.base.random import stream
 from moclip.base.work import Work, alone_in, finish
 from moclip.clip.encoder import Encoder, unit
+from moclip.clip.neighbours import clip_features
+from moclip.clip.top import Edges
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
 from moclip.video.decode import read_frames
@@ -31,6 +33,7 @@ def image_features(
     frame: str = "middle",
     seed: int = 0,
     batch_images: int,
+    neighbours: Edges | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """One feature per video: of one frame as CLIP gives it, or the mean of the unit features of several.
 
@@ -45,6 +48,7 @@ def image_features(
         frame: Which frames, a rule of `moclip.video.frames.evaluation_frames`.
         seed: With the video's id, decides a random frame: the same in every run, whatever else is in the list.
         batch_images: Images per forward pass.
+        neighbours: None, each frame is seen alone; else what stands in at both ends where frames see those beside them.
 
     Returns:
         Ids in the order of `videos`, and features (n, d) float32.
@@ -58,9 +62,7 @@ def image_features(
 
     def encode(number: int, chunk: Path) -> None:
         pictures = pictures_of(parts[number], frames, root)
-        flat = [picture for video in pictures for picture in video]
-        batches = [flat[start : start + batch_images] for start in range(0, len(flat), batch_images)]
-        values = np.concatenate([encoder.images(batch) for batch in batches])
+        values = _encoded(encoder, pictures, batch_images, neighbours)
         write_features(chunk, [video.id for video in parts[number]], _averaged(values, len(pictures[0])))
 
     clip = Work("CLIP", "image", size=lambda number: sum(len(frames[video.id]) for video in parts[number]))
@@ -70,6 +72,21 @@ def image_features(
         read_features(chunk).of([video.id for video in part]) for chunk, part in zip(chunks.files, parts, strict=True)
     ]
     return [video.id for video in videos], np.concatenate(found)
+
+
+def _encoded(
+    encoder: Encoder, videos: Sequence[Sequence[np.ndarray]], batch_images: int, neighbours: Edges | None
+) -> np.ndarray:
+    """Features (n * frames, d) of the pictures of some videos; neighbours are never parted by a batch."""
+    if neighbours is None:
+        flat = [picture for video in videos for picture in video]
+        batches = [flat[start : start + batch_images] for start in range(0, len(flat), batch_images)]
+        return np.concatenate([encoder.images(batch) for batch in batches])
+    size = max(1, batch_images // len(videos[0]))
+    some = [videos[start : start + size] for start in range(0, len(videos), size)]
+    return np.concatenate([clip_features(encoder, batch, neighbours) for batch in some]).reshape(
+        -1, encoder.model.backbone.visual.output_dim
+    )
 
 
 def _averaged(values: np.ndarray, frames: int) -> np.ndarray:

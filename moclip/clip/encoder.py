@@ -1,20 +1,24 @@
 """CLIP as a directory of files, and the encoder together with its preprocessing."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import open_clip
 import torch
-from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
+from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 from PIL import Image
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, read_json, sha256_file, write_json
+from moclip.clip.architecture import check_config
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.frozen import Frozen
 from moclip.training.weights import write_weights
@@ -55,6 +59,22 @@ class Encoder:
         with self.compute.autocast():
             return self._finite(self.model.backbone.encode_text(tokens), "text")
 
+    def read_part(self, text: str) -> str:
+        """As much of a text, from its start, as the text tower reads: what stands behind changes none of its tokens."""
+        if not self._is_cut(text, text[:-1]):
+            return text
+        words = text.split()
+        read = bisect_left(range(len(words) + 1), True, key=lambda n: self._is_cut(text, " ".join(words[:n])))
+        part = " ".join(words[:read])
+        while part and self._is_cut(text, part[:-1]):
+            part = part[:-1]
+        return part
+
+    def _is_cut(self, text: str, part: str) -> bool:
+        """Whether a text reads as its beginning `part` does."""
+        whole, begun = self.tokenize([text, part])
+        return bool(torch.equal(whole, begun))
+
     def class_features(self, prompts: Sequence[Sequence[str]], mean: Literal["unit", "raw"]) -> np.ndarray:
         """One unit vector per class, (k, d): the mean of its prompts' features, normalised.
 
@@ -77,10 +97,12 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def build(config: Mapping[str, Any]) -> CLIP:
+def build(config: Mapping[str, Any]) -> CLIP | CustomTextCLIP:
     """An untrained CLIP from open_clip's model configuration."""
     vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
-    return CLIP(config["embed_dim"], vision, text, quick_gelu=config.get("quick_gelu", False))
+    own = {key: value for key, value in config.items() if key.startswith("init_logit") or key == "quick_gelu"}
+    kind = CustomTextCLIP if config.get("custom_text") else CLIP
+    return kind(config["embed_dim"], vision, text, **own)
 
 
 def known_config(name: str) -> dict[str, Any] | None:
@@ -139,8 +161,51 @@ def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
         path = directory / name
         if not path.is_file() or sha256_file(path) != meta.get(key):
             raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
-    location = f"local-dir:{directory.resolve()}"
+    config = read_json(directory / CONFIG)
+    is_known = check_config(directory / CONFIG, config, meta.get("model"))
+    if not is_known:
+        _check_shapes(directory / WEIGHTS, config["model_cfg"])
     with _NoDraws():
-        model, preprocess = open_clip.create_model_from_pretrained(location)
+        model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{directory.resolve()}")
+    tokenize = Tokenizer(meta["model"] if is_known else None, config["model_cfg"]["text_cfg"].get("context_length"))
     logit_scale = float(model.logit_scale.detach().exp())
-    return Encoder(Frozen(compute.place(model)), preprocess, open_clip.get_tokenizer(location), logit_scale, compute)
+    return Encoder(Frozen(compute.place(model)), preprocess, tokenize, logit_scale, compute)
+
+
+class Tokenizer:
+    """Texts to tokens (n, l): a model's own tokenizer by open_clip's table, else CLIP's; made when it is asked.
+
+    Whoever asks about pictures alone waits for none, and a tokenizer that lies on a hub is not asked for.
+    """
+
+    def __init__(self, model: str | None, context_length: int | None) -> None:
+        self.model, self.length = model, context_length or open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH
+
+    @cached_property
+    def own(self) -> Any:
+        """open_clip's tokenizer."""
+        if self.model:
+            return open_clip.get_tokenizer(self.model)
+        return open_clip.SimpleTokenizer(context_length=self.length)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Tokens of each text, cut or filled up to the tower's length."""
+        tokens: Tensor = self.own(texts)
+        return tokens
+
+
+def _check_shapes(path: Path, model_config: Mapping[str, Any]) -> None:
+    """Refuse weights of other shapes than the configuration asks for, before memory is taken for either."""
+    with torch.device("meta"):
+        wanted = {name: list(tensor.shape) for name, tensor in build(model_config).state_dict().items()}
+    try:
+        with safe_open(path, "pt") as file:
+            given = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path}: cannot be read as safetensors ({error})") from error
+    if given != wanted:
+        name = min({*given, *wanted}, key=lambda name: (given.get(name) == wanted.get(name), name))
+        raise StoreError(
+            f"{path}: {name} is {given.get(name)} in the file and {wanted.get(name)} by {CONFIG}; these do not belong "
+            "together: copy both again, or run the stage clip_model again"
+        )

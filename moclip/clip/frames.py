@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from moclip.data.manifest import Video
 from moclip.params.frames import FramesParams
 from moclip.store.blocks import block_name, join, parts, write_block
 from moclip.video.frames import segment_points
+from moclip.video.rate import constant_rate
 
 Array = Literal["global", "grid", "residual"]
 POINTS = "points"
@@ -33,6 +34,11 @@ def made_by(array: Array, params: FramesParams) -> dict[str, Any]:
     """The parameters that an array hangs on: what a reader holds against its own."""
     own = {"global": (), "grid": ("grid", "path"), "residual": ("cut",)}[array]
     return {"array": array, "rule": params.rule, **{name: getattr(params, name) for name in own}}
+
+
+def made_at(every_s: float) -> dict[str, Any]:
+    """As `made_by`, of the features of frames at a constant rate."""
+    return {"array": "global", "rule": f"every:{every_s:g}"}
 
 
 def cache_frames(
@@ -64,25 +70,70 @@ def cache_frames(
         DataError: lists every video of a block that is missing, changed or unreadable.
         ParamsError: the encoder has no such array.
     """
-    encode = partial(_encoded, encoder, array, params, batch_images)
-    said = _Forecast(len(videos) * params.count)
+    points = {video.id: segment_points(video.frames, params.count) for video in videos}
+    encode = partial(_encoded, partial(frame_values, encoder, array, params), batch_images)
+    _cache(encode, array, videos, points, root, work, out, {**provenance, **made_by(array, params)})
+
+
+def cache_at_rate(
+    encoder: Encoder,
+    videos: Sequence[Video],
+    root: Path,
+    work: Path,
+    out: Path,
+    every_s: float,
+    *,
+    batch_images: int,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the store of what `Encoder.images` gives at a constant rate, `moclip.video.rate.constant_rate`.
+
+    It has the arrays `points` and `global`, as that of `cache_frames`, whose arguments and errors it has too; a video
+    has as many rows as it has steps of `every_s` seconds."""
+    points = {video.id: constant_rate(video.frames, video.fps, every_s) for video in videos}
+    encode = partial(_encoded, lambda batch: encoder.images(batch).astype(np.float16), batch_images)
+    _cache(encode, "global", videos, points, root, work, out, {**provenance, **made_at(every_s)})
+
+
+def _cache(
+    encode: Callable[[Sequence[np.ndarray], "_Forecast"], np.ndarray],
+    array: Array,
+    videos: Sequence[Video],
+    points: Mapping[str, np.ndarray],
+    root: Path,
+    work: Path,
+    out: Path,
+    facts: Mapping[str, Any],
+) -> None:
+    said = _Forecast(sum(map(len, points.values())))
 
     def make(number: int, block: Path) -> None:
         own = [videos[place] for place in blocks[number]]
-        points = {video.id: segment_points(video.frames, params.count) for video in own}
         rows: dict[str, list[np.ndarray]] = {POINTS: [], array: []}
-        for start in range(0, len(own), size := max(1, FRAMES_HELD // params.count)):
-            some = own[start : start + size]
+        for some in _held_at_once(own, points):
             found = encode([picture for video in pictures_of(some, points, root) for picture in video], said)
             rows[POINTS] += [points[video.id].astype(np.int32) for video in some]
-            rows[array] += list(found.reshape(len(some), params.count, *found.shape[1:]))
+            rows[array] += np.split(found, np.cumsum([len(points[video.id]) for video in some])[:-1])
         write_block(block, [video.id for video in own], rows)
 
     blocks = parts(len(videos))
-    progress = Work("frames", "image", size=lambda number: len(blocks[number]) * params.count)
+    progress = Work(
+        "frames", "image", size=lambda number: sum(len(points[videos[place].id]) for place in blocks[number])
+    )
     with alone_in(work, "encodes the same") as shelf:
         finished = finish(range(len(blocks)), block_name, make, shelf, progress)
-        join(out, finished.files, {**provenance, **made_by(array, params)})
+        join(out, finished.files, facts)
+
+
+def _held_at_once(videos: Sequence[Video], points: Mapping[str, np.ndarray]) -> Iterator[list[Video]]:
+    """The videos in turns of at most `FRAMES_HELD` frames, or of one video."""
+    some: list[Video] = []
+    for video in videos:
+        if some and sum(len(points[one.id]) for one in [*some, video]) > FRAMES_HELD:
+            yield some
+            some = []
+        some.append(video)
+    yield some
 
 
 @dataclass
@@ -103,9 +154,7 @@ class _Forecast:
 
 
 def _encoded(
-    encoder: Encoder,
-    array: Array,
-    params: FramesParams,
+    values: Callable[[Sequence[np.ndarray]], np.ndarray],
     batch_images: int,
     pictures: Sequence[np.ndarray],
     said: _Forecast,
@@ -113,7 +162,7 @@ def _encoded(
     found = []
     for start in range(0, len(pictures), batch_images):
         batch, begun = pictures[start : start + batch_images], time.perf_counter()
-        found.append(frame_values(encoder, array, params, batch))
+        found.append(values(batch))
         said.after(len(batch), time.perf_counter() - begun, found[-1])
     return np.concatenate(found)
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # Where open_clip's table gives weights by address, the address holds their SHA-256: all of it, or eight digits.
 _DIGEST = re.compile(r"/clip/models/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$")
 # OpenAI's archives carry these beside the weights.
-_ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,12 @@ def _model_config(name: str) -> dict[str, Any]:
         raise ParamsError(f"parameter 'clip.model': open_clip knows no {name!r}; see open_clip.list_models()")
     config: dict[str, Any] = open_clip.get_model_config(name)
     text = config["text_cfg"]
-    tokenizer = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    if tower := text.get("hf_model_name"):
+        raise ParamsError(
+            f"parameter 'clip.model': the text tower {tower!r} of {name} is built from files of a hub by the package "
+            "transformers; choose a model whose text tower is open_clip's own"
+        )
+    tokenizer = text.get("hf_tokenizer_name")
     if tokenizer and not find_spec("transformers"):
         raise ParamsError(
             f"parameter 'clip.model': {name} reads text with the tokenizer {tokenizer!r} of the package transformers, "
@@ -179,7 +184,7 @@ def _unpacked(path: Path, scratch: Path) -> Path:
         )
     state = torch.jit.load(path, map_location="cpu").state_dict()
     unpacked = scratch / f"{path.stem}.safetensors"
-    save_file({key: value.contiguous() for key, value in state.items() if key not in _ARCHIVE_EXTRAS}, unpacked)
+    save_file({key: value.contiguous() for key, value in state.items() if key not in ARCHIVE_EXTRAS}, unpacked)
     return unpacked
 
 

@@ -128,10 +128,12 @@ class Fitted(ABC):
     Attributes:
         history: Epochs of its training; none where it has no epochs.
         choice: What was chosen on validation, and what was tried, as plain values; None where nothing was.
+        seen: Names of the classes that it was fitted on, where it meets the others in the test alone; else None.
     """
 
     history: Sequence[Epoch] = ()
     choice: Mapping[str, Any] | None = None
+    seen: Sequence[str] | None = None
 
     @property
     @abstractmethod
@@ -142,6 +144,10 @@ class Fitted(ABC):
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
         """Log-probabilities (n, k), up to a constant a video, of rows by stream."""
 
+    def features(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Features (n, d) that another head may take for a stream, of rows by stream."""
+        raise NotImplementedError(f"{type(self).__name__} makes no feature of a video, only logits")
+
     @abstractmethod
     def save(self, directory: Path) -> None:
         """Write it as one directory, atomically: numbers without pickle, the rest as JSON."""
@@ -149,6 +155,10 @@ class Fitted(ABC):
     @abstractmethod
     def cost(self) -> Cost | None:
         """What it costs beside its streams; None where no network runs."""
+
+    def beside(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Log-probabilities (n, k) of what it is read beside where it has not seen all classes, by name; none else."""
+        return {}
 
     def sees(self, videos: Videos) -> Videos:
         """The videos as this head sees them, where it was fitted on other streams than those that it was handed."""

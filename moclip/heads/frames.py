@@ -22,7 +22,7 @@ from moclip.params.heads.tokens import TrainedOnFrames
 from moclip.training.flops import multiply_adds, trainable_parameters
 from moclip.training.history import Epoch
 from moclip.training.loop import Batch, Loss, Schedule, batch_count, fit, held_out, shuffled
-from moclip.training.weights import load_model, save_model
+from moclip.training.weights import UNFIT, load_model, restored, save_model
 
 OnEpoch = Callable[[Epoch], None]
 FRAMES, GRID, RESIDUAL, MOTION_FRAMES = "frames", "grid", "residual", "motion_frames"
@@ -174,12 +174,16 @@ class OnFrames(Fitted):
     def save(self, directory: Path) -> None:
         """Write weights and configuration, and how its frames were chosen."""
         beside = {"frames": dict(self.facts), "shapes": [list(shape) for shape in self.shapes]}
-        save_model(directory, self.net, {"net": self.config(), **beside})
+        save_model(directory, self.net, {"net": self.config(), **beside, **self.notes()})
+
+    def notes(self) -> dict[str, Any]:
+        """What else a reader of its configuration wants to know of it, as plain values."""
+        return {}
 
     def cost(self) -> Cost | None:
         """Counted on one video of zeros, by a copy without gradients, for which the counter would ask."""
         example = [torch.zeros(1, *shape) for shape in self.shapes]
-        net = copy.deepcopy(self.net).eval().requires_grad_(False)
+        net = copy.deepcopy(self.net).cpu().eval().requires_grad_(False)
         return Cost(trainable_parameters(self.net), multiply_adds(lambda: net(*example)))
 
 
@@ -193,10 +197,9 @@ def load_on_frames(
     """
     config, state = load_model(directory)
     try:
-        net = build(**config["net"])
-        net.load_state_dict(state)
-        return net.eval(), config["frames"], config["shapes"], config["net"]
-    except (KeyError, TypeError, RuntimeError) as error:
+        net = restored(lambda: build(**config["net"]), state)
+        return net, config["frames"], config["shapes"], config["net"]
+    except UNFIT as error:
         raise StoreError(f"{directory}: weights and config do not fit ({error})") from error
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from moclip.base.errors import StoreError
+from moclip.training.weights import UNFIT, restored
 
 UNIT, STANDARD = ("unit", "unit_standard"), ("standard", "unit_standard")
 
@@ -126,8 +127,6 @@ def load_head(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Head:
         StoreError: weights and config do not fit each other.
     """
     try:
-        head = Head(**config)
-        head.load_state_dict(dict(state))
-    except (TypeError, RuntimeError) as error:
+        return restored(lambda: Head(**config), state)
+    except UNFIT as error:
         raise StoreError(f"head: weights and config do not fit ({error})") from error
-    return head.eval()

@@ -11,15 +11,18 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from moclip.base.errors import ParamsError
 from moclip.params import registry as params
 
 CLIP, MOTION = "clip", "motion"
+ON_FRAMES = "frames"
+"""Set of stages of the heads that read frames apart."""
 BLUE, SKY, ORANGE, VERMILLION, GREEN, PURPLE, GREY, BLACK = (
     "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#767676", "#000000",
 )  # fmt: skip
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
-NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND = (
-    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55",
+NAVY, TEAL, OLIVE, BROWN, PLUM, ROSE, SLATE, SAND, MOSS, WINE = (
+    "#332288", "#44AA99", "#999933", "#882255", "#AA4499", "#CC6677", "#556677", "#BBAA55", "#117733", "#661100",
 )  # fmt: skip
 """More of the kind, after Tol's muted palette, for heads of related papers."""
 
@@ -44,6 +47,7 @@ class HeadSpec:
         is_servable: Whether it answers for a video by itself, with its own weights and those of its streams.
         is_of_stream: Whether it has no weights of its own: it is the answer of its one stream, of CLIP by the class
             texts, of the motion network by its own classifier.
+        related: Set of the parameter `related` that its stages belong to; None for those that are always there.
     """
 
     title: str
@@ -60,6 +64,7 @@ class HeadSpec:
     is_motion_control: bool = False
     is_servable: bool = False
     is_of_stream: bool = False
+    related: str | None = None
 
 
 MAIN = "fusion"
@@ -155,6 +160,7 @@ HEADS: Mapping[str, HeadSpec] = {
         module="moclip.heads.frames_zero_shot",
         streams=(CLIP,),
         rivals=("zero_shot",),
+        related=ON_FRAMES,
     ),
     "frames_probe": HeadSpec(
         title="probe on frames",
@@ -168,6 +174,7 @@ HEADS: Mapping[str, HeadSpec] = {
         has_epochs=True,
         rivals=("clip_probe", "frames_zero_shot"),
         is_motion_control=True,
+        related=ON_FRAMES,
     ),
     "prompt_guided": HeadSpec(
         title="prompt-guided",
@@ -178,6 +185,7 @@ HEADS: Mapping[str, HeadSpec] = {
         settings="moclip.params.heads.prompt_guided:PromptGuidedParams",
         streams=(CLIP,),
         rivals=("frames_zero_shot",),
+        related=ON_FRAMES,
     ),
     "evl": HeadSpec(
         title="EVL",
@@ -192,6 +200,35 @@ HEADS: Mapping[str, HeadSpec] = {
         has_epochs=True,
         rivals=("frames_probe",),
         is_motion_control=True,
+        related=ON_FRAMES,
+    ),
+    "evl_fusion": HeadSpec(
+        title="EVL fusion",
+        words="the fusion head with EVL's feature in the place of CLIP's",
+        colour=MOSS,
+        module="moclip.heads.evl_fusion",
+        section="fusion",
+        settings="moclip.params.heads.fusion:HeadParams",
+        streams=(CLIP, MOTION),
+        chosen_by=("motion_net", "evl", "fusion"),
+        has_epochs=True,
+        rivals=("evl",),
+        related=ON_FRAMES,
+    ),
+    "open_vclip": HeadSpec(
+        title="Open-VCLIP",
+        words="CLIP's last blocks adapted to video, then interpolated with CLIP's own; classes by their texts (after "
+        "Open-VCLIP)",
+        colour=WINE,
+        module="moclip.heads.open_vclip",
+        section="open_vclip",
+        settings="moclip.params.heads.open_vclip:OpenVclipParams",
+        also_reads=("frames", "compute"),
+        streams=(CLIP,),
+        has_epochs=True,
+        rivals=("frames_zero_shot", "frames_probe"),
+        is_motion_control=True,
+        related=ON_FRAMES,
     ),
     "resampler": HeadSpec(
         title="resampler",
@@ -204,6 +241,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net", "tokens"),
         has_epochs=True,
         rivals=("frames_probe",),
+        related=ON_FRAMES,
     ),
     "group_resampler": HeadSpec(
         title="group resampler",
@@ -216,6 +254,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net", "tokens"),
         has_epochs=True,
         rivals=("resampler", "frames_probe"),
+        related=ON_FRAMES,
     ),
     "token_projector": HeadSpec(
         title="token projector",
@@ -228,6 +267,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net", "tokens"),
         has_epochs=True,
         rivals=("resampler", "frames_probe"),
+        related=ON_FRAMES,
     ),
     "multiway": HeadSpec(
         title="multiway",
@@ -240,6 +280,7 @@ HEADS: Mapping[str, HeadSpec] = {
         chosen_by=("motion_net", "multiway"),
         has_epochs=True,
         rivals=("frames_zero_shot", "group_resampler"),
+        related=ON_FRAMES,
     ),
     "fusion": HeadSpec(
         title="fusion",
@@ -284,6 +325,11 @@ def in_order(heads: Iterable[str]) -> list[str]:
 def servable() -> list[str]:
     """Heads that answer for a video by themselves, in the order of all tables."""
     return [head for head, spec in HEADS.items() if spec.is_servable]
+
+
+def related_sets(heads: Iterable[str]) -> list[str]:
+    """Sets of the parameter `related` without which these heads have no stages."""
+    return list(dict.fromkeys(related for head in in_order(heads) if (related := HEADS[head].related)))
 
 
 def contrasts(heads: Sequence[str]) -> list[tuple[str, str]]:
@@ -342,3 +388,8 @@ def check_params(values: Mapping[str, Any]) -> None:
         ParamsError: a section is unknown or missing, or a value breaks a rule; all of them are named.
     """
     params.check_all(values, sections())
+    if lacking := [name for name in related_sets(values["heads"]) if name not in values["related"]]:
+        head = next(head for head in values["heads"] if HEADS[head].related == lacking[0])
+        raise ParamsError(
+            f"heads: '{head}' has stages only where `related` lists {lacking[0]}; add it there, or take the head out"
+        )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from moclip.base.errors import StoreError
+from moclip.training.weights import UNFIT, restored
 
 SMALL_WIDTHS = ((24, 1), (48, 2), (64, 1), (96, 2), (96, 1))  # channels and stride of each convolution
 
@@ -89,11 +90,10 @@ def load_motion_net(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> M
         StoreError: weights and config do not fit each other.
     """
     try:
-        net = MotionNet(config["arch"], config["classes"], config["bound_px"], config.get("encoding", "float"))
-        net.load_state_dict(dict(state))
-    except (KeyError, RuntimeError) as error:
+        of_file = (config["arch"], config["classes"], config["bound_px"], config.get("encoding", "float"))
+        return restored(lambda: MotionNet(*of_file), state)
+    except UNFIT as error:
         raise StoreError(f"motion network: weights and config do not fit ({error})") from error
-    return net.eval()
 
 
 class _GlobalMean(nn.Module):
@@ -106,6 +106,8 @@ class _GlobalMean(nn.Module):
 def _backbone(arch: str, imagenet: Mapping[str, Tensor] | None) -> tuple[nn.Module, int]:
     if arch == "small":
         return _small()
+    if not arch.isidentifier():  # timm would fetch what stands behind a colon
+        raise ValueError(f"{arch!r} is no name of a network")
     import timm  # a second, which the small network need not wait for
 
     net = timm.create_model(arch, num_classes=0)

@@ -14,6 +14,8 @@ class ClipParams(Section):
     pretrained: str | None = Field(description="open_clip's tag of the weights.")
     checkpoint: str | None = Field(min_length=1, description="Local weights instead of a tag.")
     precomputed: str | None = Field(min_length=1, description="Features by video id, instead of any weights.")
+    patch: str | None = Field(min_length=1, description="Weights that those are interpolated with.")
+    patch_share: float | None = Field(ge=0, le=1, description="Share of those weights; the rest is the patch's.")
     prompts: str = Field(min_length=1, description="File of phrases by class name.")
     templates: str = Field(pattern=r"^[\w-]+$", description="Set of templates: a file of prompts/templates.")
     text_mean: Literal["unit", "raw"] = Field(
@@ -26,6 +28,12 @@ class ClipParams(Section):
         pattern=r"^(middle|random|uniform:([1-9]|[1-5]\d|6[0-4]))$",
         description="`middle`, `random` (seeded) or `uniform:K`, K from 1 to 64.",
     )
+    attention: Literal["alone", "neighbours"] = Field(
+        description="Each frame's attention sees that frame `alone`, or its `neighbours` in the choice of frames too."
+    )
+    edges: Literal["repeat", "zeros"] = Field(
+        description="What the first and last frame have for the one that they lack: themselves, or keys of zeros."
+    )
     batch_images: int = Field(ge=1, le=4096)
 
     @model_validator(mode="after")
@@ -35,4 +43,22 @@ class ClipParams(Section):
             raise ValueError("model demo is trained here: pretrained, checkpoint and precomputed must be null")
         if self.model != "demo" and given != 1:
             raise ValueError("name the weights either by pretrained or by checkpoint, or the features by precomputed")
+        return self
+
+    @model_validator(mode="after")
+    def _patch_and_share(self) -> "ClipParams":
+        if (self.patch is None) != (self.patch_share is None):
+            raise ValueError("patch and patch_share go together: a file and a share from 0 to 1, or null and null")
+        return self
+
+    @model_validator(mode="after")
+    def _a_network_with_several_frames(self) -> "ClipParams":
+        if self.precomputed is not None and (self.patch is not None or self.attention != "alone"):
+            raise ValueError(
+                "patch and attention change a network, and precomputed has none: take the one or the other"
+            )
+        if self.attention == "neighbours" and not self.frame.startswith("uniform:"):
+            raise ValueError(
+                f"attention: neighbours needs frames in order, frame: uniform:K, and frame is {self.frame}"
+            )
         return self

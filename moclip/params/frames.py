@@ -1,4 +1,4 @@
-"""Parameters of the frames that heads read apart."""
+"""Parameters of the frames that are looked at apart: by heads, and in a search."""
 
 from typing import Literal, Self
 
@@ -37,3 +37,15 @@ class FramesParams(Section):
                 f"keep: {self.keep} of the {self.count} frames of rule {self.rule}; keep fewer, or raise K"
             )
         return self
+
+
+class SearchParams(Section):
+    """Section `search`: how long videos are composed, and how their curves are cut."""
+
+    every_s: float = Field(ge=0.01, le=60, description="Seconds of a step.")
+    chunk_s: float = Field(gt=0, le=3600, description="Seconds that a chunk is meant to have.")
+    chunks: Literal["query", "maxima", "threshold", "shots", "uniform", "published"] | None = Field(
+        description="How the row `query` cuts; null: chosen on validation."
+    )
+    merge: int | None = Field(ge=1, le=64, description="Best chunks that become one where they touch; null: chosen.")
+    runs: int = Field(ge=2, le=1000, description="Groups in one composed video, at most.")

@@ -10,7 +10,7 @@ from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
-from moclip.params.frames import FramesParams
+from moclip.params.frames import FramesParams, SearchParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.params.run import Related, Seed, Splits
@@ -27,6 +27,7 @@ MODELS: dict[str, Any] = {
     "demo_clip": DemoClipParams,
     "related": Related,
     "frames": FramesParams,
+    "search": SearchParams,
     "evaluate": EvaluateParams,
     "compute": ComputeParams,
 }

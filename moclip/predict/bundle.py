@@ -9,13 +9,16 @@ A bundle is a directory that can be moved or sent: safetensors and JSON, no pick
     texts.safetensors   one unit vector per class, where CLIP's text features exist
 """
 
+import os
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
@@ -32,6 +35,26 @@ FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 TEXTS = "texts.safetensors"
 HEAD_FOLDERS = "heads"
+
+
+def printable(text: str) -> str:
+    """The text, where a terminal shows all of it as it stands."""
+    if not text.isprintable():
+        raise ValueError("holds characters that do not print")
+    return text
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(printable(name))
+    if path.is_absolute() or ".." in path.parts or "\\" in name or path.as_posix() != name:
+        raise ValueError("is no plain path inside the bundle")
+    return name
+
+
+def _known_head(name: str) -> str:
+    if name not in with_weights():
+        raise ValueError(f"is no head that answers by itself here; these do: {', '.join(with_weights())}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -174,33 +197,72 @@ def _copy(folder: Path, to: Path) -> None:
 
 def _of_bundle(folder: Path, split: int | None) -> ModelFiles:
     facts = _read_manifest(folder)
-    if split not in (None, facts["split"]):
-        raise StoreError(f"{folder}: is a model of split {facts['split']}, not {split}; give --split {facts['split']}")
-    for name, digest in facts["files"].items():
+    if split not in (None, facts.split):
+        raise StoreError(f"{folder}: is a model of split {facts.split}, not {split}; give --split {facts.split}")
+    _refuse_what_is_not_listed(folder, facts)
+    for name, digest in facts.files.items():
         # CLIP's own files are held against its meta.json when they are read: once is enough for 600 MB.
         path = folder / name
         if not path.is_file() or (not name.startswith("clip/") and sha256_file(path) != digest):
             raise StoreError(f"{path}: missing or changed since the bundle was written; copy the bundle again")
     return ModelFiles(
-        split=facts["split"],
-        classes=facts["classes"],
+        split=facts.split,
+        classes=facts.classes,
         clip=folder / CLIP,
         motion=folder / MOTION,
-        heads={name: folder / HEAD_FOLDERS / name for name in facts["heads"]},
-        texts=_read_texts(folder / TEXTS, facts["logit_scale"]),
-        frame=facts["frame"],
+        heads={name: folder / HEAD_FOLDERS / name for name in facts.heads},
+        texts=_read_texts(folder / TEXTS, facts.logit_scale),
+        frame=facts.frame,
         remedy="make the bundle again with `moclip bundle` after `dvc repro`",
     )
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = read_json(folder / MANIFEST)
+class Manifest(BaseModel):
+    """What a bundle says of itself; whoever made it may be anybody."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+    split: int = Field(ge=1, le=1_000)
+    classes: list[Annotated[str, Field(min_length=1, max_length=300), AfterValidator(printable)]] = Field(
+        min_length=1, max_length=100_000
+    )
+    heads: list[Annotated[str, AfterValidator(_known_head)]]
+    logit_scale: float | None = Field(gt=0)
+    frame: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
+    files: dict[Annotated[str, AfterValidator(_inside)], Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise StoreError(f"{path}: is no mapping of facts on a bundle; make it again with `moclip bundle`")
     if facts.get("format") != FORMAT or facts.get("format_version") != FORMAT_VERSION:
         raise StoreError(
-            f"{folder / MANIFEST}: format {facts.get('format')} {facts.get('format_version')}, this reads "
+            f"{path}: format {facts.get('format')!r:.60} {facts.get('format_version')!r:.60}, this reads "
             f"{FORMAT} {FORMAT_VERSION}; make the bundle again with `moclip bundle`"
         )
-    return facts
+    try:
+        return Manifest.model_validate(facts)
+    except ValidationError as error:
+        faults = {".".join(map(str, detail["loc"]))[:80]: detail["msg"] for detail in error.errors(include_url=False)}
+        told = "; ".join(f"key '{key}': {words}" for key, words in faults.items())
+        raise StoreError(f"{path}: {told[:500]}; make the bundle again with `moclip bundle`") from error
+
+
+def _refuse_what_is_not_listed(folder: Path, facts: Manifest) -> None:
+    """Refuse a bundle in whose folders something lies that its manifest does not list, or that is no plain file.
+
+    Only what is listed is opened: a pipe would never end, a link would lead out.
+    """
+    parts = [CLIP, MOTION, HEAD_FOLDERS, TEXTS]
+    found = [path for name in parts if os.path.lexists(path := folder / name)]
+    for path in found:
+        found.extend(sorted(path.iterdir()) if stat.S_ISDIR(path.lstat().st_mode) else ())
+        mode, name = path.lstat().st_mode, path.relative_to(folder).as_posix()
+        if not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or name not in facts.files):
+            what = "not listed in" if stat.S_ISREG(mode) else "a link, a pipe or a device; not a plain file of"
+            raise StoreError(f"{path}: is {what} {MANIFEST}; it is not opened. Take the bundle from who made it again")
 
 
 def _read_texts(path: Path, logit_scale: float | None) -> ClassTexts | None:

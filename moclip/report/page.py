@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from moclip.base.markdown import pct, signed, span
 from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN, in_order, main_head
 from moclip.params.flat import leaves
 from moclip.report.figures import (
@@ -20,11 +21,13 @@ from moclip.report.figures import (
     encoder_chart,
     gain_chart,
 )
-from moclip.report.papers import GFLOPS, Count
+from moclip.report.papers import GFLOPS, Count, Retrieval
 from moclip.report.render import render
 from moclip.report.verdict import (
     RULES,
     Trial,
+    command_for,
+    counted,
     data_title,
     epochs_kept,
     leaks,
@@ -53,7 +56,7 @@ class ReportData:
     histories: by head, then split, of the heads that are trained;
     audit: as of `moclip.data.audit.Audit.summary`;
     contact_sheet: its address relative to the report, None without;
-    digests: by file; versions: by package;
+    digests: by file; versions: by package; search: as the stage of that name writes it, None where it was not run;
     damaged: videos of which the frames before their damage were taken.
     """
 
@@ -69,6 +72,7 @@ class ReportData:
     digests: Mapping[str, str]
     versions: Mapping[str, str]
     damaged: int = 0
+    search: Json | None = None
 
 
 def trained(by_split: Mapping[int, Sequence[Epoch]]) -> bool:
@@ -120,6 +124,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         paper=first.paper,
         tested=first.tested,
         trials=list(data.trials.values()),
+        systems=systems(data),
         source=data.params["data"]["source"],
         rules=RULES,
         leaks=leaks(heads, data.params),
@@ -147,11 +152,60 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         damaged=data.damaged,
         contact_sheet=data.contact_sheet,
         epochs_kept=epochs_kept(heads, data.params),
+        search=_search(data),
         figures=figures,
         params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
         digests=sorted(data.digests.items()),
         versions=sorted(data.versions.items()),
     )
+
+
+def _search(data: ReportData) -> str:
+    """The section on moments in long videos; nothing where none were searched."""
+    if data.search is None:
+        return ""
+    level = f"{data.summary['confidence_pct']:g} %"
+    return render("search.md.j2", search=data.search, level=level, source=data.params["data"]["source"])
+
+
+def systems(data: ReportData) -> list[Json]:
+    """A row for each paper on file: how its system works and is run here, what it gives over its base, what it costs.
+
+    A paper's head is that of `switch` which stands last in all tables; its base is the head's first rival, which sees
+    the same frames. `figure` is null where one of them has no results: `why` then says what runs them.
+    """
+    return [_system(trial, data) for trial in data.trials.values()]
+
+
+def _system(trial: Trial, data: ReportData) -> Json:
+    heads = [head for head in trial.paper.switch.get("heads", ()) if head in HEADS]
+    head = main_head(heads) if heads else None
+    base = next(iter(HEADS[head].rivals), CONTROL) if head else None
+    row: Json = {"paper": trial.paper, "base": base, "verdicts": counted(trial.rows), "figure": None, "gain": None}
+    row |= {"switch": [f"{key}: {plain(value)}" for key, value in trial.paper.switch.items()], "why": "", "cost": None}
+    row["found"] = None
+    if head is None or base is None:
+        return {**row, **_found(trial, data.search)}
+    row["cost"] = data.accounting["run"]["heads"].get(head)
+    if command := command_for([head, base], data.summary, data.params):
+        return {**row, "why": command}
+    gain = data.summary["differences"].get(difference_name(head, base))
+    return {**row, "figure": data.summary["heads"][head], "gain": gain}
+
+
+def _found(trial: Trial, search: Json | None) -> Json:
+    """Of a system that finds moments: its first claim's figure and difference in words, or what runs it."""
+    claim = next((claim for claim in trial.paper.claims if isinstance(claim, Retrieval)), None)
+    if claim is None:
+        return {}
+    if search is None:
+        return {"why": "moclip preset related"}
+    own, other = (next(row for row in search["rows"] if row["name"] == name) for name in (claim.row, claim.minus))
+    gain = search["differences"][f"{claim.row}_minus_{claim.minus}"][claim.metric]
+    figure, overlap = own[claim.metric], claim.metric.removeprefix("r1_")
+    unit = f"R1 at IoU {int(overlap) / 100:g}" if overlap.isdigit() else claim.metric
+    words = f"{pct(figure['mean'])} {unit}<br>({span(figure['interval'])})"
+    return {"found": (words, f"{signed(gain['mean'])} ({span(gain['interval'], True)}) over {other['title']}")}
 
 
 def _breakdown(data: ReportData) -> Json | None:
@@ -290,5 +344,7 @@ def _that_matter(params: Json) -> Json:
         unread.add("demo")
     if params["clip"]["model"] != "demo":
         unread.add("demo_clip")
+    if not params["related"]:
+        unread.add("search")
     kept = {key: value for key, value in params.items() if key not in unread}
     return {**kept, "data": {k: v for k, v in params["data"].items() if k != "root"}}

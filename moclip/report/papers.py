@@ -94,6 +94,25 @@ class Accuracy(Measured):
         return f"{self.value:.1f} %"
 
 
+class OfHalf(Measured):
+    """Top-1 of a head fitted on some of the classes, on test videos of one half among the classes of that half."""
+
+    about: Literal["half"]
+    half: Literal["seen", "unseen", "harmonic_mean"]
+    value: float
+    unit: Literal["%"]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The one head."""
+        return (self.head,)
+
+    @property
+    def claimed(self) -> str:
+        """The figure in percent."""
+        return f"{self.value:.1f} %"
+
+
 class Difference(Measured):
     """Top-1 of `head` over that of `minus`: its size is `value`, or it lies `above` or `below` so many points."""
 
@@ -123,6 +142,40 @@ class Difference(Measured):
         if sum(figure is not None for _, figure in self._figures()) != 1:
             raise ValueError("a difference has one of value, above and below")
         return self
+
+
+class Retrieval(Claim):
+    """Moments found by one way of searching over those found by another: `metric` in points lies `above` a bound.
+
+    `row` and `minus` are rows of the search's table. `dataset` is of this claim alone, where it is not the paper's.
+    """
+
+    about: Literal["retrieval"]
+    row: Literal["query", "query_fusion"]
+    minus: Literal["uniform", "shots", "published", "query", "query_clip_probe"]
+    metric: Literal["r1_30", "r1_50", "r1_70", "miou", "kept"]
+    above: float
+    unit: Literal["points"]
+    dataset: Text | None = None
+
+    @property
+    def claimed(self) -> str:
+        """The bound, in points."""
+        return f"above {self.above:+g} points".replace("+0 ", "0 ").replace("-", "\N{MINUS SIGN}")
+
+
+class Elsewhere(Claim):
+    """A figure that nothing here can be held against; `lacks` says what would be needed."""
+
+    about: Literal["elsewhere"]
+    value: float
+    unit: Text
+    lacks: Text
+
+    @property
+    def claimed(self) -> str:
+        """The figure with its unit."""
+        return f"{self.value:g} {self.unit}"
 
 
 class FeatureFusion(Section):
@@ -174,7 +227,9 @@ class Paper(Section):
     left_out: list[Text]
     settings: dict[str, Any] = Field(default_factory=dict)
     costs: Annotated[FeatureFusion | TemporalDecoder, Field(discriminator="network")] | None = None
-    claims: list[Annotated[Accuracy | Difference | Count, Field(discriminator="about")]] = Field(min_length=1)
+    claims: list[
+        Annotated[Accuracy | OfHalf | Difference | Count | Retrieval | Elsewhere, Field(discriminator="about")]
+    ] = Field(min_length=1)
 
     @property
     def named(self) -> str:
@@ -183,7 +238,7 @@ class Paper(Section):
 
     def dataset_of(self, claim: Claim) -> str:
         """The data set that a claim is about."""
-        return (claim.dataset if isinstance(claim, Measured) else None) or self.dataset
+        return (claim.dataset if isinstance(claim, Measured | Retrieval) else None) or self.dataset
 
 
 def read_papers(directory: Path) -> dict[str, Paper]:

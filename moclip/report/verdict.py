@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from moclip.base.markdown import NO_VALUE, signed, span
-from moclip.heads.registry import HEADS, MAIN, in_order
+from moclip.heads.registry import HEADS, MAIN, in_order, related_sets
 from moclip.params.flat import leaves
-from moclip.report.papers import Accuracy, Claim, Count, Difference, Measured, Paper
+from moclip.report.papers import Accuracy, Claim, Count, Difference, Elsewhere, Measured, OfHalf, Paper, Retrieval
 from moclip.results.summary import Json, difference_name
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN = "reproduced", "not reproduced", "not comparable", "not run"
 KINDS = (REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN)
 MAX_WIDTH_POINTS = 6.0  # of an interval that can reproduce anything
 COST_TOLERANCE_PCT = 3.0  # counters differ: 0.39 is published for an EfficientNet-B0 that counts 0.381 here
+Settled = Accuracy | OfHalf | Difference
+"""Claims that test videos settle."""
 RULES = (
     "An **accuracy** is *not run* where its head was not, and *not comparable* unless all test videos of the data set "
     "that the claim is about were tested (of UCF101 the official ones), with the networks and weights that it names.",
@@ -32,9 +34,13 @@ RULES = (
     "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
     "it is *reproduced* if our whole interval lies on the claimed side of the bound, and *not reproduced* if it lies "
     "on the other side, or on both and is narrow enough.",
+    "The accuracy on **seen or unseen classes** is judged likewise, where the head was fitted on some classes alone.",
     "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "
     f"within {COST_TOLERANCE_PCT:g} %, by which counters differ.",
+    "**Retrieval** by one way of searching over another is *not run* where the search was not. Else it is judged as a "
+    "difference, on long videos that are composed of the test clips.",
+    "A figure of **another task**, such as the answers of a language model, is *not comparable*.",
 )
 
 
@@ -67,7 +73,9 @@ class Trial:
     departures: list[tuple[str, str, str]]
 
 
-def judge(papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json) -> dict[str, Trial]:
+def judge(
+    papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json, search: Json | None = None
+) -> dict[str, Trial]:
     """Each paper with each of its claims, our figure and a verdict, by `RULES`.
 
     Args:
@@ -75,8 +83,9 @@ def judge(papers: Mapping[str, Paper], summary: Json, params: Json, costs: Json)
         summary: As of `moclip.results.summary.summarize`.
         params: All parameters, nested.
         costs: As of `moclip.report.paper_costs.paper_costs`.
+        search: As the stage `search` writes it; None where it was not run.
     """
-    return {name: _try(paper, summary, params, costs.get(name, {})) for name, paper in papers.items()}
+    return {name: _try(paper, summary, params, costs.get(name, {}), search) for name, paper in papers.items()}
 
 
 def record(trials: Mapping[str, Trial]) -> Json:
@@ -142,9 +151,15 @@ def data_name(dataset: str) -> str | None:
 def in_one_sentence(judged: list[Judged], summary: Json, tested: bool) -> str:
     """The verdict in a sentence or two: accuracies and differences, then the claims that need no data."""
     parts = []
-    for kind, title in ((Accuracy, "Accuracies"), (Difference, "Differences")):
+    kinds: tuple[tuple[tuple[type[Claim], ...], str], ...] = (
+        ((Accuracy, OfHalf), "Accuracies"),
+        ((Difference,), "Differences"),
+        ((Retrieval,), "Retrieval"),
+        ((Elsewhere,), "Other tasks"),
+    )
+    for kind, title in kinds:
         if verdicts := [row.verdict for row in judged if isinstance(row.claim, kind)]:
-            told = not tested and NOT_COMPARABLE in verdicts
+            told = not tested and NOT_COMPARABLE in verdicts and kind != (Elsewhere,)
             parts.append(f"{title}: {_counts(verdicts)}{f' (this run used {data_title(summary)})' if told else ''}.")
     if counts := {row.claim.about for row in judged if isinstance(row.claim, Count)}:
         words = {"parameters": "parameters", "cost": "multiply-adds"}
@@ -167,6 +182,22 @@ def departures(paper: Paper, params: Json) -> list[tuple[str, str, str]]:
     ]
 
 
+def command_for(heads: Iterable[str], summary: Json, params: Json) -> str:
+    """The command that gives results to these heads beside those that have some; nothing where all have."""
+    wanted = in_order({*summary["heads"], *heads})
+    if set(wanted) == set(summary["heads"]):
+        return ""
+    settings = {"heads": wanted}
+    if lacking := set(related_sets(wanted)) - set(params["related"]):
+        settings["related"] = [*params["related"], *sorted(lacking)]
+    return " ".join(["dvc exp run", *(f'-S "{key}=[{",".join(values)}]"' for key, values in settings.items())])
+
+
+def counted(rows: Iterable[Judged]) -> str:
+    """How often each verdict fell: `1 reproduced, 2 not comparable`."""
+    return _counts([row.verdict for row in rows])
+
+
 def plain(value: Any) -> str:
     """A parameter's value as it reads in the file."""
     if isinstance(value, list):
@@ -179,13 +210,20 @@ def nearest_protocol(claim: Count, protocols: list[Json]) -> Json:
     return min(protocols, key=lambda protocol: abs(protocol["gmac"] - claim.value))
 
 
-def _try(paper: Paper, summary: Json, params: Json, costs: Json) -> Trial:
-    rows = [
-        _count(claim, costs) if isinstance(claim, Count) else _measured(paper, claim, summary, params)
-        for claim in paper.claims
-    ]
+def _try(paper: Paper, summary: Json, params: Json, costs: Json, search: Json | None) -> Trial:
+    def judged(claim: Claim) -> Judged:
+        if isinstance(claim, Count):
+            return _count(claim, costs)
+        if isinstance(claim, Elsewhere):
+            return Judged(claim, NO_VALUE, NOT_COMPARABLE, f"needs {claim.lacks}")
+        if isinstance(claim, Retrieval):
+            return _retrieval(paper, claim, summary, search)
+        assert isinstance(claim, Accuracy | Difference), "every kind of claim has its rule"
+        return _measured(paper, claim, summary, params)
+
+    rows = [judged(claim) for claim in paper.claims]
     tested = is_tested(summary, paper.dataset)
-    ran = any(row.verdict != NOT_RUN for row in rows if isinstance(row.claim, Measured))
+    ran = any(row.verdict != NOT_RUN for row in rows if isinstance(row.claim, Measured | Retrieval))
     data, sentence = data_name(paper.dataset) or paper.dataset, in_one_sentence(rows, summary, tested)
     return Trial(paper, rows, sentence, data, tested, ran, departures(paper, params))
 
@@ -196,28 +234,37 @@ def _counts(verdicts: list[str]) -> str:
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in KINDS if kind in verdicts)
 
 
-def _measured(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> Judged:
-    if why := _why_not_run(claim, summary):
+def _measured(paper: Paper, claim: Settled, summary: Json, params: Json) -> Judged:
+    if why := _why_not_run(claim, summary, params):
         return Judged(claim, NO_VALUE, NOT_RUN, why)
-    figure = _accuracy(claim, paper, summary) if isinstance(claim, Accuracy) else _difference(claim, paper, summary)
+    figure, lacking = _figure(paper, claim, summary)
     if figure is None:
-        return Judged(claim, NO_VALUE, NOT_COMPARABLE, "this run has no paired difference of these heads")
+        return Judged(claim, NO_VALUE, NOT_COMPARABLE, "; ".join([lacking, *_reasons(paper, claim, summary, params)]))
     ours, interval = figure
     reasons = _reasons(paper, claim, summary, params)
     verdict, why = (NOT_COMPARABLE, "; ".join(reasons)) if reasons else _compared(claim, interval)
     return Judged(claim, ours, verdict, why, bool(leaks(claim.heads, params)))
 
 
-def _why_not_run(claim: Accuracy | Difference, summary: Json) -> str:
+def _figure(paper: Paper, claim: Settled, summary: Json) -> tuple[tuple[str, Json | None] | None, str]:
+    """Ours in words with its interval, None where this run has no such figure; and what is lacking then."""
+    if isinstance(claim, Accuracy):
+        return _accuracy(claim, paper, summary), ""
+    if isinstance(claim, OfHalf):
+        return _of_half(claim, paper, summary), f"{claim.head} was not fitted on some of the classes alone"
+    return _difference(claim, paper, summary), "this run has no paired difference of these heads"
+
+
+def _why_not_run(claim: Settled, summary: Json, params: Json) -> str:
     """Which head lacks results, and how it gets some; nothing where all have them."""
     missing = [head for head in claim.heads if head not in summary["heads"]]
     if unknown := [head for head in missing if head not in HEADS]:
         return f"this version has no head '{unknown[0]}'"
     if not missing:
         return ""
-    wanted = ",".join(in_order({*summary["heads"], *claim.heads}))
+    command = command_for(claim.heads, summary, params)
     one = f"the head {missing[0]} was" if len(missing) == 1 else f"the heads {' and '.join(missing)} were"
-    return f'{one} not run: `dvc exp run -S "heads=[{wanted}]"`'
+    return f"{one} not run: `{command}`"
 
 
 def _accuracy(claim: Accuracy, paper: Paper, summary: Json) -> tuple[str, Json | None]:
@@ -251,25 +298,53 @@ def _difference(claim: Difference, paper: Paper, summary: Json) -> tuple[str, Js
     return f"{signed(value)} points{bounds}, {of}", interval
 
 
+def _of_half(claim: OfHalf, paper: Paper, summary: Json) -> tuple[str, Json | None] | None:
+    """Ours in words, and its interval; a single split has none of its own where several were run."""
+    halves = summary["heads"][claim.head].get("halves")
+    if halves is None:
+        return None
+    figure, split = halves["rows"][-1][claim.half], str(paper.split)
+    is_one = split in figure["per_split"] and len(figure["per_split"]) > 1
+    value = figure["per_split"][split] if is_one else figure["mean"]
+    interval = None if is_one else figure["interval"]
+    of = f"split {split}" if is_one else _over_splits(figure["per_split"])
+    bounds = f" ({span(interval)})" if interval else ""
+    return f"{value:.1f} %{bounds}, {of}", interval
+
+
+def _retrieval(paper: Paper, claim: Retrieval, summary: Json, search: Json | None) -> Judged:
+    if search is None:
+        return Judged(claim, NO_VALUE, NOT_RUN, "the search was not run: `moclip preset related`, then `dvc repro`")
+    found = search["differences"][f"{claim.row}_minus_{claim.minus}"][claim.metric]
+    interval = found["interval"]
+    bounds = f" ({span(interval, with_sign=True)})" if interval else ""
+    ours = f"{signed(found['mean'])} points{bounds}, {_over_splits(found['per_split'])}"
+    if not is_tested(summary, paper.dataset_of(claim)):
+        return Judged(claim, ours, NOT_COMPARABLE, data_title(summary))
+    if interval is None:
+        return Judged(claim, ours, NOT_COMPARABLE, "no interval")
+    return Judged(claim, ours, *_on_one_side(claim, interval["low"], interval["high"]))
+
+
 def _over_splits(per_split: Json) -> str:
     splits = ", ".join(per_split)
     return f"mean over splits {splits}" if len(per_split) > 1 else f"split {splits}"
 
 
-def _reasons(paper: Paper, claim: Accuracy | Difference, summary: Json, params: Json) -> list[str]:
+def _reasons(paper: Paper, claim: Settled, summary: Json, params: Json) -> list[str]:
     """Why a claim is not about what ran: other data, or other settings where it needs them equal."""
     reasons = [] if is_tested(summary, paper.dataset_of(claim)) else [data_title(summary)]
     unlike = [row for row in departures(paper, params) if row[0] in _needs(claim, params)]
     return reasons + [f"`{key}` {here}, not {there}" for key, here, there in unlike]
 
 
-def _needs(claim: Accuracy | Difference, params: Json) -> set[str]:
+def _needs(claim: Settled, params: Json) -> set[str]:
     """What must be alike; weights of a local file are taken to be what their model's name says."""
     by_file = params["clip"]["checkpoint"] is not None or params["clip"]["precomputed"] is not None
     return set(claim.needs) - ({"clip.pretrained"} if by_file else set())
 
 
-def _compared(claim: Accuracy | Difference, interval: Json | None) -> tuple[str, str]:
+def _compared(claim: Settled, interval: Json | None) -> tuple[str, str]:
     if interval is None:
         return NOT_COMPARABLE, "no interval"
     low, high = interval["low"], interval["high"]
@@ -286,11 +361,12 @@ def _compared(claim: Accuracy | Difference, interval: Json | None) -> tuple[str,
     return REPRODUCED, "the claim lies in our interval"
 
 
-def _on_one_side(claim: Difference, low: float, high: float) -> tuple[str, str]:
+def _on_one_side(claim: Difference | Retrieval, low: float, high: float) -> tuple[str, str]:
     """A claim of direction, by the interval of the difference."""
     if claim.above is not None:
         bound, holds, fails = claim.above, low > claim.above, high <= claim.above
     else:
+        assert isinstance(claim, Difference), "only a difference may lie below"
         assert claim.below is not None, "a direction is one of the two"
         bound, holds, fails = claim.below, high < claim.below, low >= claim.below
     if holds:

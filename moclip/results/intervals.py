@@ -99,6 +99,40 @@ def difference_interval(
     return None if found is None else _quantiles(found.draws_pct, ndtr(_ends(confidence_pct, found)))
 
 
+def harmonic_mean_interval(
+    parts: Sequence[tuple[BySplit, BySplit]], resamples: int, confidence_pct: float, seed: int
+) -> Interval | None:
+    """Interval of the harmonic mean of accuracies on parts that share no group, taken in each split, then averaged.
+
+    Percentiles over groups, drawn in each part by itself, widened for few groups. A resample in which a part has no hit
+    gives 0.
+
+    Args:
+        parts: Of each, values (n,) from 0 to 1 and names of groups (n,), by split; all have the same splits.
+        resamples: Number of bootstrap resamples.
+        confidence_pct: Confidence level in percent.
+        seed: Together with the part and the split it seeds the draws.
+
+    Returns:
+        None where no spread can be estimated, as of `accuracy_interval`.
+    """
+    found = [_resample(*part, resamples, seed) for part in parts]
+    if any(one is None for one in found):
+        return None
+    draws = []
+    for split in parts[0][0]:
+        own = [
+            bootstrap_means_pct(values[split], groups[split], resamples, (seed, split, number))
+            for number, (values, groups) in enumerate(parts)
+        ]
+        with np.errstate(divide="ignore"):  # a part without a hit
+            draws.append(len(own) / np.sum([1.0 / drawn for drawn in own], axis=0))
+    groups = sum(one.groups for one in found if one)
+    strata = sum(one.splits for one in found if one)
+    both = _Resampled(0.0, np.mean(draws, axis=0), 0.0, groups, strata)
+    return _quantiles(both.draws_pct, ndtr(_ends(confidence_pct, both)))
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """How intervals are made: resamples of the groups, confidence level, seed."""
@@ -114,6 +148,10 @@ class Bootstrap:
     def interval(self, differences: BySplit, groups: BySplit) -> Limits | None:
         """Interval of a paired difference, as of `difference_interval`, in points."""
         return _as_json(difference_interval(differences, groups, self.resamples, self.confidence_pct, self.seed))
+
+    def harmonic_interval(self, parts: Sequence[tuple[BySplit, BySplit]]) -> Limits | None:
+        """Interval of a harmonic mean, as of `harmonic_mean_interval`, in percent."""
+        return _as_json(harmonic_mean_interval(parts, self.resamples, self.confidence_pct, self.seed))
 
 
 def _as_json(interval: Interval | None) -> Limits | None:

@@ -99,6 +99,7 @@ def plan(
     seeds: Sequence[int],
     code: str,
     check: Check,
+    related: Callable[[Sequence[str]], Collection[str]],
 ) -> tuple[list[Job], list[Job]]:
     """The experiments that answer `variants`: those of the base, which come first, and the others.
 
@@ -112,13 +113,14 @@ def plan(
         seeds: With which each experiment runs.
         code: Stands for all that an experiment rests on beside its parameters.
         check: Refuses a whole set of parameters that breaks a rule, by a `ParamsError`.
+        related: Entries of the parameter `related` that some heads need; an experiment with such heads gets them.
 
     Raises:
         ParamsError: a change names an unknown parameter or breaks a rule; the variant is named.
     """
     rivals = {variant.rival for variant in variants} | {v.head for v in variants if not needs_run(v, params)}
     heads = [*params["heads"], *sorted(rivals - set(params["heads"]))]
-    job = partial(_job, params=params, code=code, check=check)
+    job = partial(_job, params=params, code=code, check=check, related=related)
     base = [job(BASE, seed, heads, {}) for seed in seeds]
     others = [
         job(variant.name, seed, [variant.head], variant.set)
@@ -142,8 +144,11 @@ def _job(
     params: Mapping[str, Any],
     code: str,
     check: Check,
+    related: Callable[[Sequence[str]], Collection[str]],
 ) -> Job:
     values = {**values, "heads": list(heads), "seed": seed}
+    if lacking := set(related(heads)) - set(params.get("related", [])):
+        values["related"] = [*params["related"], *sorted(lacking)]
     changes = {name: value for name, value in values.items() if _get(params, name, variant) != value}
     whole = copy.deepcopy(dict(params))
     for name, value in changes.items():

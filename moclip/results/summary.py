@@ -16,6 +16,7 @@ import numpy as np
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
 from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
+from moclip.results.halves import HALVES, HARMONIC_MEAN, HalfRow, half_table
 from moclip.results.intervals import Bootstrap, is_significant, paired_hits
 from moclip.results.metrics import Metrics
 from moclip.results.predictions import Outcomes
@@ -26,10 +27,14 @@ SPREAD_FIGURES = ("top1_pct", "top5_pct", "mean_class_pct", "ece_pct", "nll_nats
 
 @dataclass(frozen=True)
 class Result:
-    """One head on one split: its figures, and the outcomes that they were counted from."""
+    """One head on one split: its figures, and the outcomes that they were counted from.
+
+    `halves` are the videos by half, of a head that was fitted on some of the classes.
+    """
 
     metrics: Metrics
     outcomes: Outcomes
+    halves: Sequence[HalfRow] | None = None
 
 
 def read_metrics(path: Path, head: str, split: int) -> Metrics:
@@ -134,7 +139,13 @@ def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
             "mean": bootstrap.accuracy_interval(hits, groups),
             "per_split": {str(split): _ends(m) for split, m in metrics.items()},
         },
+        **_halves(by_split, bootstrap),
     }
+
+
+def _halves(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
+    rows = {split: result.halves for split, result in sorted(by_split.items()) if result.halves is not None}
+    return {"halves": {"rows": half_table(rows, bootstrap)}} if len(rows) == len(by_split) else {}
 
 
 def _ends(m: Metrics) -> Json | None:
@@ -234,6 +245,7 @@ def key_figures(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
             **{key: values[key]["mean"] for key in ("top1_pct", "top5_pct", "mean_class_pct")},
             **_limits("top1", values["top1_interval_pct"]["mean"], "_pct"),
             "n_test": sum(values["n_test"].values()),
+            **_key_halves(values.get("halves")),
         }
         for head, values in summary["heads"].items()
     }
@@ -242,6 +254,13 @@ def key_figures(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         for name, values in summary["differences"].items()
     }
     return heads | differences
+
+
+def _key_halves(halves: Json | None) -> dict[str, float]:
+    """Accuracies of the head itself, the last of its table, on classes that it saw and on the others."""
+    if halves is None:
+        return {}
+    return {f"{key}_pct": halves["rows"][-1][key]["mean"] for key in (*HALVES, HARMONIC_MEAN)}
 
 
 def _limits(name: str, interval: Mapping[str, float] | None, unit: str = "") -> dict[str, float]:

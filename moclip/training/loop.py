@@ -48,6 +48,7 @@ class Schedule:
         clip_norm: Bound of the gradient's norm; None leaves it.
         average_from: From the end of this epoch on, weights are averaged, and the average is what is kept; None keeps
             the weights of one epoch.
+        decays_vectors: Whether weight decay is also of parameters of one dimension or none: biases, scales of norms.
     """
 
     epochs: int
@@ -62,6 +63,7 @@ class Schedule:
     warmup_epochs: float = 0.0
     clip_norm: float | None = None
     average_from: int | None = None
+    decays_vectors: bool = True
 
 
 def classification_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -177,11 +179,20 @@ def _score(select: str, epoch: Epoch) -> tuple[float, float] | None:
 
 def _optimizer(parameters: Sequence[ScaledParameters], schedule: Schedule) -> torch.optim.Optimizer:
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[schedule.optimizer]
-    groups = [{"params": part, "lr": schedule.lr * scale} for part, scale in parameters]
+    groups = [group for part, scale in parameters for group in _groups(part, schedule, schedule.lr * scale)]
     # Fused: the other way takes roots from a library that gives each maker's processors digits of their own.
     return kind(
         groups, lr=schedule.lr, betas=schedule.betas, eps=schedule.eps, weight_decay=schedule.weight_decay, fused=True
     )
+
+
+def _groups(part: list[nn.Parameter], schedule: Schedule, lr: float) -> list[dict[str, Any]]:
+    if schedule.decays_vectors:
+        return [{"params": part, "lr": lr}]
+    matrices = [own for own in part if own.dim() > 1]
+    vectors = [own for own in part if own.dim() <= 1]
+    groups = [{"params": matrices, "lr": lr}, {"params": vectors, "lr": lr, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 def _learning_rates(

@@ -1,9 +1,10 @@
 """Trained networks as files: weights in safetensors, configuration in JSON; no pickle."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, read_json, write_json
 
+Net = TypeVar("Net", bound=nn.Module)
+UNFIT = (AttributeError, KeyError, TypeError, ValueError, RuntimeError)
+"""What building a network from somebody's configuration may raise."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 
@@ -26,6 +30,25 @@ def save_model(directory: Path, model: nn.Module, config: Mapping[str, Any]) -> 
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write every parameter and buffer as safetensors."""
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path)
+
+
+def restored(build: Callable[[], Net], state: Mapping[str, Tensor]) -> Net:
+    """The network that `build` makes, with these weights, in evaluation mode.
+
+    It is made without memory first: what a file asks for may be far more than its weights hold.
+
+    Raises:
+        RuntimeError: weights and network differ in a name or a shape, or no such network can be.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if differing := sorted(name for name in {*wanted, *given} if wanted.get(name) != given.get(name)):
+        name = differing[0]
+        raise RuntimeError(f"{name} is {given.get(name)} in the weights and {wanted.get(name)} by the configuration")
+    net = build()
+    net.load_state_dict(dict(state))
+    return net.eval()
 
 
 def load_model(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

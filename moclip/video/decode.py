@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import av
 import numpy as np
 
 from moclip.base.errors import VideoError
-from moclip.video import streams, transport, whole
 from moclip.video.coded import READERS, Reader
-from moclip.video.extent import extent
+from moclip.video.file import streams, transport
+from moclip.video.file import whole as wholeness
+from moclip.video.file.extent import extent
 from moclip.video.frames import middle_frame
 from moclip.video.runs import Order, Run
 from moclip.video.turn import Turn, turn_of
@@ -105,6 +106,26 @@ def probe(path: Path, *, damaged: bool = False) -> VideoInfo:
     return VideoInfo(video.codec, width, height, video.fps, frames, video.damage, note)
 
 
+def glance(path: Path) -> tuple[str, float]:
+    """Codec and frames per second as the headers state them, 0 where they do not; no frame is decoded.
+
+    Raises:
+        VideoError: the file has no video stream that could be decoded here.
+    """
+    with _open(path, {}) as video:
+        return video.codec, video.fps
+
+
+class Watcher(Protocol):
+    """Sees the frames of a pass that is made for something else, so that a video decodes once."""
+
+    def expect(self, frames: int) -> None:
+        """Told before the pass how many frames are stated."""
+
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass: how to get its picture, and PyAV's `VideoFrame`, which must not be held."""
+
+
 class Middle:
     """The middle frame of a video, kept during a pass that is made for something else, so that it decodes once.
 
@@ -120,7 +141,7 @@ class Middle:
         """Told before the pass how many frames are stated."""
         self._likely = {middle_frame(max(1, count)) for count in (frames - 1, frames, frames + 1)}
 
-    def see(self, index: int, picture: Callable[[], np.ndarray]) -> None:
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
         """Told of every frame of the pass, and how to get its picture."""
         if index in self._likely:
             self._kept[index] = picture()
@@ -136,7 +157,8 @@ def stream_motion(
     *,
     fast: bool = True,
     chunk_bytes: int = CHUNK_BYTES,
-    middle: Middle | None = None,
+    middle: Watcher | None = None,
+    whole: bool = True,
     damaged: bool = False,
 ) -> Iterator[MotionVectors]:
     """The motion vectors of a video in runs of frames that hold about `chunk_bytes`, so that memory stays bounded.
@@ -151,7 +173,9 @@ def stream_motion(
         path: A video file of one of `VECTOR_CODECS`.
         fast: Skip what only pixels need (transform, loop filter, full size). The vectors are the same, field by field.
         chunk_bytes: Size of a run.
-        middle: Keeps the middle picture; nothing is skipped then, so `fast` has no effect.
+        middle: Keeps pictures; nothing is skipped then, so `fast` has no effect.
+        whole: The runs become one grid in memory, so a video is refused whose grid would be larger than
+            `MAX_GRID_BYTES`, or that has one frame; one that is read run by run may have any number.
         damaged: As for `probe`; nothing is skipped then.
 
     Raises:
@@ -172,11 +196,11 @@ def stream_motion(
             run.add(frame)
             del frame  # or the collection in `frames` would find it alive
             count += 1
-            if count > most_frames:
+            if whole and count > most_frames:
                 video.refuse(f"more than {most_frames} frames of this size", "Cut it into clips")
             if run.size >= chunk_bytes * (1 if run.may_end() else MOST_CHUNKS):
                 yield run.take(video.width, video.height, video.fps, video.turn)
-        if count == 1:
+        if whole and count == 1:
             video.refuse("it has one frame, so no motion", _TOO_SHORT)
         if run.pictures:
             yield run.take(video.width, video.height, video.fps, video.turn)
@@ -217,7 +241,7 @@ def read_frames(path: Path, indices: Sequence[int], *, damaged: bool = False) ->
 
 @contextmanager
 def decoding(
-    path: Path, middle: Middle | None = None, *, damaged: bool = False
+    path: Path, middle: Watcher | None = None, *, damaged: bool = False
 ) -> Iterator[tuple[float, Iterator[Any]]]:
     """Frames per second, and every frame as it is to be shown, as PyAV's `VideoFrame`; raises as `probe` does, inside
     the block."""
@@ -233,7 +257,7 @@ class _Video:
     """An open file and the stream of its film; every problem leaves it as a `VideoError`."""
 
     def __init__(
-        self, path: Path, container: Any, options: dict[str, str], middle: Middle | None, damaged: bool
+        self, path: Path, container: Any, options: dict[str, str], middle: Watcher | None, damaged: bool
     ) -> None:
         self.path = path
         self.middle = middle
@@ -271,9 +295,9 @@ class _Video:
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
-        self.states_end = self.extent.stated or whole.states_length(container, self.stream)
+        self.states_end = self.extent.stated or wholeness.states_length(container, self.stream)
         if middle is not None:
-            middle.expect(whole.stated_frames(self.stream) or _count_packets(path))
+            middle.expect(wholeness.stated_frames(self.stream) or _count_packets(path))
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")
@@ -312,7 +336,7 @@ class _Video:
         self.damage = reason
 
     def _decode(self) -> Iterator[Any]:
-        if (reason := whole.torn(self.extent, self._reopen)) and not self.damaged:
+        if (reason := wholeness.torn(self.extent, self._reopen)) and not self.damaged:
             raise _DamageError(reason)
         packets = -1  # the empty packet that flushes the decoder is no part of the file
         for found in self.container.demux(self.stream):
@@ -323,7 +347,7 @@ class _Video:
             for frame in packet.decode():
                 self._check(frame, self.count)
                 if self.middle is not None:
-                    self.middle.see(self.count, partial(self.picture, frame))
+                    self.middle.see(self.count, partial(self.picture, frame), frame)
                 self.count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay
@@ -331,7 +355,7 @@ class _Video:
                 gc.collect(0)
         if self.count == 0:
             raise _DamageError("no frame decodes")
-        if reason := reason or whole.shortage(
+        if reason := reason or wholeness.shortage(
             self.path, self.container, self.stream, packets, self.extent, self._reopen
         ):
             raise _DamageError(reason)
@@ -406,7 +430,7 @@ def _grid_bytes(video: "_Video") -> int:
 
 @contextmanager
 def _open(
-    path: Path, options: dict[str, str], middle: Middle | None = None, *, damaged: bool = False
+    path: Path, options: dict[str, str], middle: Watcher | None = None, *, damaged: bool = False
 ) -> Iterator[_Video]:
     """Open a file for decoding."""
     with _container(path) as container:

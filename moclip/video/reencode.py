@@ -26,7 +26,7 @@ _OPTIONS = {
 }
 
 
-def reencode(path: Path, out: Path, middle: video.Middle | None = None, *, damaged: bool = False) -> float:
+def reencode(path: Path, out: Path, middle: video.Watcher | None = None, *, damaged: bool = False) -> float:
     """Write the frames of `path` to `out` (.avi) by the recipe, at 25 frames/s; equal frames give equal bytes.
 
     `middle` keeps a picture of `path`, as it was before; of a `damaged` one, what decodes before the damage is taken.

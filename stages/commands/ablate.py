@@ -14,7 +14,7 @@ from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint, read_json, sha256_file
 from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
-from moclip.heads.registry import HEADS, MAIN, check_params
+from moclip.heads.registry import HEADS, MAIN, check_params, related_sets
 from moclip.params.run import Splits
 from moclip.report.suite_page import as_markdown
 from moclip.results.suite import (
@@ -56,7 +56,7 @@ def main() -> None:
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
     # Which videos there are is part of what an experiment is named after.
     subprocess.run(["dvc", "repro", "--quiet", "download"], check=True)
-    base, others = plan(variants, params, seeds, _digest(), check_params)
+    base, others = plan(variants, params, seeds, _digest(), check_params, related_sets)
     # The base comes first: what it leaves in DVC's cache, the others need not run.
     if faults := bring(base, args.jobs):
         raise StoreError(_named(faults, len(base)))

@@ -35,6 +35,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.delenv("DVC_NO_ANALYTICS", raising=False)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "config").write_text("[core]\n    analytics = false\n")
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR", raising=False)
+    (tmp_path / "state/repo").mkdir(parents=True)
+    (tmp_path / "config.local").write_text(f"[core]\n\tsite_cache_dir = {tmp_path / 'state'}\n")
     (tmp_path / "data" / "videos").mkdir(parents=True)
     (tmp_path / "data" / "videos" / "a.avi").touch()
     (tmp_path / "manifest.csv").write_text("id,path\na,a.avi\n")
@@ -68,6 +71,24 @@ def finding(places: Places, name: str) -> Finding:
     found = {one.name: one for one in examine(places)}
     assert {one.name for one in found.values() if one.state != "ok"} <= {name}
     return found[name]
+
+
+def test_state_that_others_may_write_is_named_with_what_shuts_it(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC unpickles what lies there."""
+    state = places.dvc_config.with_name("state")
+    assert finding(places, "state").state == "ok"
+    (state / "repo").chmod(0o777)
+    assert finding(places, "state") == Finding(
+        "state", "missing", f"DVC reads what every user of this machine may write: {state / 'repo'}", "make state"
+    )
+    (state / "repo").chmod(0o1777)
+    assert finding(places, "state").state == "ok", "the sticky bit keeps others from renaming"
+    (open_to_all := places.dvc_config.with_name("open")).mkdir()
+    open_to_all.chmod(0o777)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(open_to_all / "site"))
+    assert str(open_to_all) in finding(places, "state").found
 
 
 def test_all_is_well_leads_to_a_prediction(places):

@@ -18,7 +18,7 @@ from torch import nn
 
 from moclip.base.errors import ParamsError
 from moclip.base.files import read_json, sha256_file, write_json
-from moclip.clip.encoder import META
+from moclip.clip.encoder import META, load_encoder
 from moclip.clip.tiny import CONFIG
 from moclip.clip.weights import _published_digests, fetch
 from moclip.data.manifest import write_classes, write_manifest
@@ -315,3 +315,46 @@ def test_position_embeddings_are_not_stretched_in_silence(known, tmp_path):
     save_file(state | {"positional_embedding": longer}, tmp_path / "longer.safetensors")
     with pytest.raises(ParamsError, match=r"positional_embedding is \(48, 64\) in the file and \(24, 64\) in"):
         fetch(NAME, None, tmp_path / "longer.safetensors")
+
+
+def released(path: Path, seed: int) -> Path:
+    """Weights in the form of Open-VCLIP's file."""
+    torch.save({"model_state": {f"model.{key}": value for key, value in tiny(seed).state_dict().items()}}, path)
+    return path
+
+
+def test_stage_takes_a_share_of_a_patch_and_says_so(workplace, demo_folder, monkeypatch):
+    path = write_form(Path("weights.pt"), "torch")
+    for share, name in ((1.0, "own"), (0.0, "patch"), (0.5, "between")):
+        set_clip(demo_folder, checkpoint=str(path), patch=str(released(Path("swa.pth"), 1)), patch_share=share)
+        stage(monkeypatch, clip_model, out=f"models/{name}")
+    own, patch, between = (load_encoder(Path("models") / name).model.backbone for name in ("own", "patch", "between"))
+    assert all(torch.equal(value, tiny(0).state_dict()[key]) for key, value in own.state_dict().items())
+    for key, value in patch.named_parameters():
+        assert torch.equal(value, tiny(1).state_dict()[key])
+        torch.testing.assert_close(between.state_dict()[key], 0.5 * own.state_dict()[key] + 0.5 * value)
+    found = read_json(Path("models/between") / META)["patch"]
+    assert found == {"file": "swa.pth", "file_sha256": sha256_file(Path("swa.pth")), "share_of_model": 0.5}
+    set_clip(demo_folder, checkpoint=str(path), patch="missing.pth", patch_share=0.5)
+    with pytest.raises(ParamsError, match=r"clip\.patch': .*missing\.pth is not a file"):
+        stage(monkeypatch, clip_model, out="models/none")
+    assert not Path("models/none").exists()
+
+
+def test_stage_lets_frames_see_each_other(workplace, demo_folder, monkeypatch):
+    """Features of several frames are other ones then, and what was half done for frames alone is not taken for them."""
+    path = write_form(Path("weights.pt"), "torch")
+    for name, own in (
+        ("alone", {"attention": "alone"}),
+        ("repeat", {"attention": "neighbours"}),
+        ("zeros", {"attention": "neighbours", "edges": "zeros"}),
+    ):
+        set_clip(demo_folder, checkpoint=str(path), frame="uniform:4", batch_images=6, **own)
+        stage(monkeypatch, clip_model, out=f"models/{name}")
+        images, _ = cache(monkeypatch, name)
+        assert images.shape == (8, 64)
+    alone, repeat, zeros = (read_features(Path(name) / "images.npz").values for name in ("alone", "repeat", "zeros"))
+    for one, other in ((alone, repeat), (alone, zeros), (repeat, zeros)):
+        assert np.abs(one - other).max() > 1e-5
+    assert read_json(Path("zeros/encoder.json"))["neighbours"] == "zeros"
+    assert "neighbours" not in read_json(Path("alone/encoder.json"))

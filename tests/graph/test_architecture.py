@@ -20,7 +20,7 @@ NAMES = frozenset(path.as_posix() for path in MOCLIP)
 # From the ground up: a package imports those of lower floors alone.
 FLOORS = (
     *({"base"}, {"video", "store", "params"}, {"training", "data", "demo"}, {"motion", "clip", "results"}),
-    *({"heads"}, {"predict", "report"}, {"tracking"}, {"cli"}),
+    *({"heads"}, {"predict", "report"}, {"search"}, {"tracking"}, {"cli"}),
 )
 FLOOR_OF = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 MOST_MODULES = 14  # of a package; each head is one, and there will be many
@@ -29,10 +29,11 @@ DOORS = {
     "av": {
         "moclip/video/decode.py",
         "moclip/video/container.py",
+        "moclip/video/cut.py",
         "moclip/video/reencode.py",
         "moclip/video/write.py",
     },
-    "open_clip": {f"moclip/clip/{name}.py" for name in ("encoder", "tiny", "tokens", "top", "weights")},
+    "open_clip": {f"moclip/clip/{name}.py" for name in ("architecture", "encoder", "tiny", "tokens", "top", "weights")},
     "huggingface_hub": {"moclip/base/hub.py"},
     "mlflow": {
         "moclip/tracking/client.py",
@@ -58,6 +59,7 @@ NUMPY_ONLY = (
     "moclip/results/metrics.py",
     "moclip/results/intervals.py",
     "moclip/heads/selection.py",
+    "moclip/search/moments.py",
 )
 LIGHT_SCIPY = ("scipy",)  # scipy.special alone: quantiles of distributions
 ALSO = {"moclip/results/metrics.py": LIGHT_SCIPY, "moclip/results/intervals.py": LIGHT_SCIPY}

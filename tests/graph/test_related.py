@@ -4,16 +4,23 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from moclip.base.errors import StoreError
+from moclip.heads.evl import load as load_evl
 from moclip.heads.registry import HEADS as REGISTRY
 from moclip.results.predictions import read_predictions
 from moclip.results.summary import difference_name
 from moclip.store.blocks import BlockStore
+from moclip.store.features import read_features
 from tests.graph.test_pipeline import HEADS, Repository
 
-OWN = {f"{name}@frames" for name in ("cache_frames", "cache_grid", "cache_residual", "motion_tokens")}
+OWN = {
+    f"{name}@frames"
+    for name in ("cache_frames", "cache_grid", "cache_residual", "motion_tokens", "cache_search", "search")
+}
 NEW = set(REGISTRY) - set(HEADS)
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -79,6 +86,43 @@ def test_stores_have_all_videos_and_their_arrays(related: Path) -> None:
         assert values.dtype == "float16"
     (values,) = BlockStore(related / "data/motion_tokens/split1").rows("motion", ids[:1])
     assert values.shape == (4, 1, 1, 96)
+
+
+def test_moments_are_searched_in_composed_films_and_shown(related: Path) -> None:
+    found = json.loads((related / "results/heads/search/search.json").read_text())
+    report = (related / "reports/report.md").read_text()
+    assert found["queries"] == {"1": 12}
+    assert found["films"] == {"1": 1}
+    names = [row["name"] for row in found["rows"]]
+    heads = [f"query_{head}" for head in ("motion_only", "clip_probe", "fusion")]
+    assert names == ["random", "uniform", "shots", "published", "query", *heads, "oracle"]
+    assert all(0 <= row["r1_50"]["mean"] <= row["r1_30"]["mean"] <= 100 for row in found["rows"])
+    assert {(row["target"], row["by"]) for row in found["by_example"]} == {
+        (target, by)
+        for target in ("same class", "same scene, another movement", "same movement, another scene")
+        for by in ("clip", "motion", "both")
+    }
+    assert "## Moments in long videos" in report
+    assert "### By example" in report
+    verdicts = json.loads((related / "reports/verdicts.json").read_text())["oneclip_rag"]["claims"]
+    assert {claim["verdict"] for claim in verdicts} == {"not comparable"}
+    (steps,) = BlockStore(related / "data/frames/search").rows(
+        "global", BlockStore(related / "data/frames/search").ids[:1]
+    )
+    assert steps.shape == (4, 64)  # 16 frames of 0.04 s, a step of 0.16 s
+
+
+def test_a_head_that_makes_features_hands_them_to_another_with_what_they_cost(related: Path) -> None:
+    features = read_features(related / "data/evl_features/split1.npz")
+    predictions = read_predictions(related / "preds/evl/split1.npz")
+    decoder = load_evl(related / "models/evl/split1").net.decoder
+    with torch.inference_mode():
+        logits = decoder.outputs(torch.from_numpy(features.of(predictions.ids.tolist()))).numpy()
+    np.testing.assert_allclose(logits, predictions.logits, rtol=1e-4, atol=1e-4)
+    costs = json.loads((related / "reports/accounting.json").read_text())["run"]["heads"]
+    below = costs["evl"]["trained_in_all"] + costs["motion_only"]["trained_in_all"]
+    assert costs["evl_fusion"]["trained_in_all"] == costs["evl_fusion"]["trainable_parameters"] + below
+    assert costs["evl_fusion"]["gmac_per_video"] > costs["evl"]["gmac_per_video"]
 
 
 def test_another_choice_of_frames_runs_what_it_reads(run: tuple[Repository, set[str]]) -> None:

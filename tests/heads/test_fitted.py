@@ -28,9 +28,9 @@ PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
 SMALLER = {"fusion": {"hidden": 8, "epochs": 2}, "tokens": {"epochs": 2, "width": 16}, "multiway": {"epochs": 2}}
 FRAMES, PLACES = 4, 2
 LOGITS = ("score_average",)  # heads whose streams are other heads' logits
-# Tested with a network of their own: tests/motion/test_train.py, tests/heads/test_evl.py.
-OF_NETWORKS = ("motion_only", "evl")
-HERE = [head for head in HEADS if head != "evl"]
+# Tested with a network of their own: tests/motion/test_train.py, tests/heads/test_evl.py and test_open_vclip.py.
+OF_NETWORKS = ("motion_only", "evl", "open_vclip")
+HERE = [head for head in HEADS if head not in ("evl", "open_vclip")]
 ON_FRAMES = (
     "frames_zero_shot",
     "frames_probe",

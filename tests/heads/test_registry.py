@@ -6,9 +6,21 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from ruamel.yaml import YAML
 
 from moclip.base.errors import ParamsError
-from moclip.heads.registry import HEADS, MAIN, Heads, contrasts, in_order, main_head, module_of, sections, settings_of
+from moclip.heads.registry import (
+    HEADS,
+    MAIN,
+    Heads,
+    check_params,
+    contrasts,
+    in_order,
+    main_head,
+    module_of,
+    sections,
+    settings_of,
+)
 from moclip.params.section import Section, validated
 from tests.support.imports import ROOT
 
@@ -93,6 +105,13 @@ def test_section_of_a_head_has_the_model_that_its_row_names() -> None:
             assert issubclass(kind, Section)
             assert spec.section is not None
             assert sections()[spec.section] is kind, "heads that share a section share its model"
+
+
+def test_heads_on_demand_need_the_set_of_their_stages() -> None:
+    values = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    check_params({**values, "heads": ["evl"], "related": ["frames"]})
+    with pytest.raises(ParamsError, match="'evl' has stages only where `related` lists frames; add it there"):
+        check_params({**values, "heads": ["fusion", "evl"], "related": []})
 
 
 def test_no_two_heads_look_or_read_alike() -> None:

@@ -20,6 +20,7 @@ from moclip.report.page import (
     gained,
     optimism_by_head,
     report_page,
+    systems,
     trained,
     worst_confusions,
 )
@@ -195,6 +196,29 @@ def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
     assert text.index("## Verdict") < text.index("## Accuracy") < text.index("## What motion adds over a CLIP probe")
 
 
+def test_every_system_has_its_row_beside_its_base_or_the_command_that_runs_it(tmp_path: Path) -> None:
+    table = report(tmp_path, list(MEANS), dataset="demo").partition("## The systems")[2].partition("</details>")[0]
+    rows = {line.split(" | ")[0].strip("| "): line for line in table.splitlines() if line.startswith("| ")}
+    assert [paper.named for paper in PAPERS.values()] == list(rows)[2:]
+    gap = "+6.5 (+5.5 to +7.5) over CLIP probe"
+    assert f"| 89.0<br>(88.0\N{EN DASH}90.0) | {gap} | 1,000 | " in rows["MoCLIP-Lite, arXiv 2509.17084"]
+    command = 'dvc exp run -S "heads=[zero_shot,motion_only,clip_probe,frames_probe,evl,fusion]" -S "related=[frames]"'
+    assert f"| *not run* | `{command}` |  |  | 2 not run" in rows["EVL, arXiv 2208.03550"].replace("2 reproduced, ", "")
+    assert all(f"- **{paper.title}**: {paper.left_out[0]}" in table for paper in PAPERS.values())
+    assert "bounded near one half" in table
+
+
+def test_a_system_is_held_against_its_base_on_the_same_frames() -> None:
+    given = report_data(["clip_probe", "fusion"])
+    heads, pairs = given.summary["heads"], given.summary["differences"]
+    heads |= {"frames_probe": heads["clip_probe"], "evl": heads["fusion"]}
+    pairs["evl_minus_frames_probe"] = pairs["fusion_minus_clip_probe"] | {"mean": 2.5}
+    row = next(row for row in systems(given) if row["paper"].title == "EVL")
+    assert (row["base"], row["gain"]["mean"], row["why"]) == ("frames_probe", 2.5, "")
+    del pairs["evl_minus_frames_probe"]
+    assert next(row for row in systems(given) if row["paper"].title == "EVL")["gain"] is None
+
+
 def test_a_planted_leak_shows_as_a_number(tmp_path: Path) -> None:
     """Validation peaks at the second epoch, the test list at the first, by six points."""
     given = report_data(list(MEANS))
@@ -364,3 +388,64 @@ def test_videos_that_are_all_alike_are_said_to_be(tmp_path: Path) -> None:
     drawn = draw(given, tmp_path)
     assert "encoders" not in drawn
     assert "nothing there can tell the classes apart" in report_page(given, drawn)
+
+
+def test_seen_and_unseen_classes_have_a_table_where_a_head_saw_some_alone(tmp_path: Path) -> None:
+    def figure(mean: float) -> dict[str, Any]:
+        return {"mean": mean, "per_split": {"1": mean}, "n_test": 9, "interval": {"low": mean - 2, "high": mean + 2}}
+
+    def minus(mean: float) -> dict[str, Any]:
+        return {"mean": mean, "interval": {"low": mean - 3, "high": mean + 3}, "significant": True}
+
+    first = {"model": "CLIP itself", "seen": figure(50.0), "unseen": figure(48.0), "harmonic_mean": figure(49.0)}
+    own = {"model": "zero_shot", "seen": figure(60.0), "unseen": figure(44.0), "harmonic_mean": figure(50.8)}
+    rows = [
+        {**first, "minus_first": None},
+        {**own, "minus_first": {"seen": minus(10.0), "unseen": minus(-4.0)}},
+    ]
+    given = report_data(["zero_shot"])
+    assert "seen and unseen" not in report_page(given, draw(given, tmp_path))
+    given.summary["heads"]["zero_shot"]["halves"] = {"rows": rows}
+    text = report_page(given, draw(given, tmp_path))
+    dash = "\N{EN DASH}"
+    assert "## zero-shot CLIP: seen and unseen classes" in text
+    both = f"50.0<br>(48.0{dash}52.0) | 48.0<br>(46.0{dash}50.0) | 49.0<br>(47.0{dash}51.0)"
+    assert f"| CLIP itself | {both} |  |  |" in text
+    assert f"| +10.0<br>(+7.0 to +13.0) | {MINUS}4.0<br>({MINUS}7.0 to {MINUS}1.0) |" in text
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+    assert "None" not in text.replace("None: no head", "")
+
+
+def searched() -> dict[str, Any]:
+    """What the stage `search` writes, in small."""
+    of = {"mean": 50.0, "per_split": {"1": 50.0}, "interval": {"low": 40.0, "high": 60.0}}
+    metrics = dict.fromkeys(("r1_30", "r1_50", "r1_70", "miou", "kept"), of)
+    chosen = {"chosen": {"1": "threshold", "2": "query, best 4 merged"}}
+    return {
+        **{"every_s": 0.16, "queries": {"1": 36}, "films": {"1": 3}, "minutes": {"1": 3.46}, "left_out": {"1": 0}},
+        "rows": [
+            {"name": "query", "title": "query", **chosen, **metrics},
+            {"name": "uniform", "title": "even chunks", **chosen, **metrics},
+        ],
+        "differences": {"query_minus_uniform": metrics, "query_minus_shots": metrics},
+        "by_example": [{"target": "same class", "by": "motion", **chosen, **metrics}],
+    }
+
+
+def test_a_search_has_a_table_of_its_own_and_no_place_without_one(tmp_path: Path) -> None:
+    given = report_data(list(MEANS), dataset="demo")
+    without = report_page(given, draw(given, tmp_path))
+    text = report_page(replace(given, search=searched()), draw(given, tmp_path))
+    assert "Moments in long videos" not in without
+    assert "`search.every_s`" not in without
+    assert "36 in 3 videos of 3.46 minutes in all (split 1)." in text
+    assert "50.0 R1 at IoU 0.5<br>(40.0\N{EN DASH}60.0) | +50.0 (+40.0 to +60.0) over even chunks" in text
+    assert "*not run* | `moclip preset related`" in without
+    assert "| query | 50.0<br>(40.0\N{EN DASH}60.0) |" in text
+    assert "threshold; query, best 4 merged |" in text
+    assert "| query \N{MINUS SIGN} uniform |" in text
+    assert "| same class | motion |" in text
+    assert "two\n  classes share" in text
+    elsewhere = replace(given, search=searched(), params={**given.params, "data": {"source": "ucf101", "root": "x"}})
+    assert "classes share" not in report_page(elsewhere, draw(given, tmp_path))

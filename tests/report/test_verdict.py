@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from moclip.report.papers import Difference, Measured, Paper
+from moclip.base.markdown import NO_VALUE
+from moclip.report.papers import Difference, Elsewhere, Measured, Paper, Retrieval
 from moclip.report.verdict import (
     NOT_COMPARABLE,
     NOT_REPRODUCED,
@@ -123,6 +124,16 @@ def test_a_head_that_did_not_run_is_named_with_the_command_that_runs_it() -> Non
     assert fusion.why == 'the head fusion was not run: `dvc exp run -S "heads=[zero_shot,fusion]"`'
 
 
+def test_the_command_for_a_head_on_demand_lets_its_stages_exist() -> None:
+    why = {}
+    for related in ([], ["frames"]):
+        trials = judge(PAPERS, summary(["clip_probe"], "demo"), {**params(), "related": related}, COSTS)
+        (row,) = [row for row in trials["evl"].rows if row.claim.about == "difference"]
+        why[len(related)] = row.why
+    assert why[0].endswith('`dvc exp run -S "heads=[clip_probe,evl]" -S "related=[frames]"`')
+    assert why[1].endswith('`dvc exp run -S "heads=[clip_probe,evl]"`')
+
+
 def test_every_paper_on_file_has_a_verdict_whatever_ran() -> None:
     trials = judge(PAPERS, summary(["zero_shot"], "demo"), params(), COSTS)
     assert list(trials) == list(PAPERS)
@@ -131,7 +142,7 @@ def test_every_paper_on_file_has_a_verdict_whatever_ran() -> None:
         assert trial.sentence
         for row in trial.rows:
             lacks = isinstance(row.claim, Measured) and set(row.claim.heads) - {"zero_shot"}
-            assert (row.verdict == NOT_RUN) == bool(lacks)
+            assert (row.verdict == NOT_RUN) == (bool(lacks) or isinstance(row.claim, Retrieval))
     assert [row.verdict for row in counts(trials["evl"])] == [REPRODUCED, REPRODUCED]
 
 
@@ -245,3 +256,122 @@ def test_departures_compare_values_not_their_spelling() -> None:
     assert "fusion.hidden" not in named
     assert "motion_net.bound_px" not in named
     assert named["motion_net.pretrained"] == ("false", "true")
+
+
+def half_paper(**changes: Any) -> Paper:
+    """A paper of one claim about half of the classes, on the demo."""
+    claim = {
+        **{"statement": "It knows the others", "about": "half", "head": "open_vclip", "half": "unseen", "value": 60.0},
+        **{"unit": "%", "where": "here", "protocol": "none", "needs": ["open_vclip.classes"], **changes},
+    }
+    told = {
+        "title": "Toy",
+        "arxiv": None,
+        "code": None,
+        "dataset": "demo",
+        "mechanism": "m",
+        "switch": {},
+        "left_out": [],
+    }
+    return Paper.model_validate({**told, "settings": {"open_vclip.classes": "base"}, "claims": [claim]})
+
+
+def with_halves(low: float = 58.0, high: float = 62.0) -> dict[str, Any]:
+    """Results of a head that was fitted on some of the classes."""
+    values = summary(["zero_shot"], "demo")
+    values["heads"]["open_vclip"] = copy.deepcopy(values["heads"]["zero_shot"])
+    figure = {"mean": 60.0, "per_split": {"1": 59.0, "2": 60.0, "3": 61.0}, "interval": {"low": low, "high": high}}
+    row = {"model": "open_vclip", **dict.fromkeys(("seen", "unseen", "harmonic_mean"), figure), "minus_first": None}
+    values["heads"]["open_vclip"]["halves"] = {"rows": [row]}
+    return values
+
+
+def of_half(paper: Paper, values: dict[str, Any], classes: str = "base") -> Any:
+    given = params()
+    given["open_vclip"]["classes"] = classes
+    (row,) = judge({"toy": paper}, values, given, {})["toy"].rows
+    return row
+
+
+@pytest.mark.parametrize("half", ["seen", "unseen", "harmonic_mean"])
+def test_a_claim_about_half_of_the_classes_is_judged_by_its_interval(half: str) -> None:
+    row = of_half(half_paper(half=half), with_halves())
+    assert (row.verdict, row.claim.claimed) == (REPRODUCED, "60.0 %")
+    assert row.ours == "60.0 % (58.0\N{EN DASH}62.0), mean over splits 1, 2, 3"
+    assert of_half(half_paper(half=half, value=63.0), with_halves()).verdict == NOT_REPRODUCED
+    assert of_half(half_paper(half=half), with_halves(50.0, 70.0)).verdict == NOT_COMPARABLE
+
+
+def test_a_claim_about_half_of_the_classes_needs_a_head_that_saw_half() -> None:
+    values = with_halves()
+    other = of_half(half_paper(), values, "all")
+    assert (other.verdict, other.why) == (NOT_COMPARABLE, "`open_vclip.classes` all, not base")
+    del values["heads"]["open_vclip"]["halves"]
+    row = of_half(half_paper(), values, "all")
+    assert (row.verdict, row.ours) == (NOT_COMPARABLE, NO_VALUE)
+    assert row.why == "open_vclip was not fitted on some of the classes alone; `open_vclip.classes` all, not base"
+    assert of_half(half_paper(), summary(["zero_shot"], "demo")).verdict == NOT_RUN
+
+
+def test_open_vclips_claims_are_not_comparable_until_their_protocol_is_met() -> None:
+    """On UCF101 with the paper's settings they are judged; each setting that a claim needs takes it away."""
+    paper, values = PAPERS["open_vclip"], with_halves()
+    values |= {"dataset": "ucf101"}
+    met = params()
+    for key, value in paper.settings.items():
+        section, _, name = key.rpartition(".")
+        (met[section] if section else met)[name] = value
+    met["clip"]["patch"] = "released.pth"
+    rows = judge({"open_vclip": paper}, values, met, {})["open_vclip"].rows
+    assert [row.verdict for row in rows] == [NOT_REPRODUCED] * 4
+    for claim, row in zip(paper.claims, rows, strict=True):
+        assert isinstance(claim, Measured)
+        for key in claim.needs:
+            other = copy.deepcopy(met)
+            section, _, name = key.rpartition(".")
+            (other[section] if section else other)[name] = {"splits": [1, 2, 3]}.get(key, "another")
+            trial = judge({"open_vclip": paper}, values, other, {})["open_vclip"]
+            assert trial.rows[rows.index(row)].verdict == NOT_COMPARABLE, key
+    on_demo = judge({"open_vclip": paper}, with_halves(), met, {})["open_vclip"]
+    assert {row.verdict for row in on_demo.rows} == {NOT_COMPARABLE}
+    assert on_demo.sentence == "Accuracies: all 4 not comparable (this run used generated demo data)."
+
+
+RETRIEVAL = [claim for claim in PAPERS["oneclip_rag"].claims if isinstance(claim, Retrieval)]
+
+
+def searched(low: float, high: float) -> dict[str, Any]:
+    figures = {"mean": (low + high) / 2, "per_split": {"1": 1.0}, "interval": {"low": low, "high": high}}
+    return {"differences": {f"query_minus_{other}": {"r1_50": figures} for other in ("uniform", "shots")}}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ends", "verdict", "why"),
+    [
+        ("ucf101", (2.0, 30.0), REPRODUCED, "our interval lies on the claimed side"),
+        ("ucf101", (-30.0, 0.0), NOT_REPRODUCED, "our interval lies on the other side"),
+        ("ucf101", (-1.0, 2.0), NOT_REPRODUCED, "our interval holds 0"),
+        ("ucf101", (-9.0, 9.0), NOT_COMPARABLE, "our interval is 18.0 points wide and holds 0"),
+        ("demo", (2.0, 30.0), NOT_COMPARABLE, "generated demo data"),
+    ],
+)
+def test_retrieval_is_judged_by_its_paired_difference(
+    dataset: str, ends: tuple[float, float], verdict: str, why: str
+) -> None:
+    values = summary(["zero_shot"], dataset)
+    trial = judge({"p": PAPERS["oneclip_rag"]}, values, params(), {}, searched(*ends))["p"]
+    rows = [row for row in trial.rows if isinstance(row.claim, Retrieval)]
+    assert len(rows) == len(RETRIEVAL) == 2
+    assert {(row.verdict, row.why) for row in rows} == {(verdict, why)}
+    assert trial.ran
+    others = [row for row in trial.rows if isinstance(row.claim, Elsewhere)]
+    assert {row.verdict for row in others} == {NOT_COMPARABLE}
+    assert all("a language model" in row.why for row in others)
+
+
+def test_a_search_that_did_not_run_names_what_runs_it() -> None:
+    trial = judge({"p": PAPERS["oneclip_rag"]}, summary(["zero_shot"]), params(), {})["p"]
+    rows = [row for row in trial.rows if isinstance(row.claim, Retrieval)]
+    assert {row.why for row in rows} == {"the search was not run: `moclip preset related`, then `dvc repro`"}
+    assert not trial.ran
+    assert trial.sentence == "Retrieval: both not run. Other tasks: all 3 not comparable."

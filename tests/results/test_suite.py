@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import DataError, ParamsError
-from moclip.heads.registry import HEADS, MAIN, check_params
+from moclip.heads.registry import HEADS, MAIN, check_params, related_sets
 from moclip.results.intervals import Bootstrap
 from moclip.results.predictions import Outcomes
 from moclip.results.suite import HeadCost, Job, Run, Variant, answer, choose, needs_run, plan, read_suite
@@ -27,7 +27,7 @@ def variant(name: str = "narrow", **values: object) -> Variant:
 def planned(
     variants: list[Variant], params: dict[str, Any] = PARAMS, seeds: Sequence[int] = (0,), code: str = "code"
 ) -> tuple[list[Job], list[Job]]:
-    return plan(variants, params, seeds, code, check_params)
+    return plan(variants, params, seeds, code, check_params, related_sets)
 
 
 def outcomes(hits: np.ndarray, split: int = 1, clips: int = 4, skip: int = 0) -> Outcomes:
@@ -101,6 +101,18 @@ def test_variant_that_the_base_answers_is_not_run() -> None:
     base, others = planned([same, alone], params)
     assert others == []
     assert base[0].changes == {"heads": ["zero_shot", "fusion", "motion_only"]}
+
+
+def test_heads_on_demand_bring_their_stages_into_an_experiment() -> None:
+    late = variant("late", head="frames_probe", against="zero_shot", set={"fusion.hidden": 64})
+    for params, added in (
+        ({**PARAMS, "related": []}, {"related": ["frames"]}),
+        ({**PARAMS, "related": ["frames"]}, {}),
+    ):
+        base, others = planned([late, variant("usual", set={"fusion.hidden": 64})], params)
+        assert base[0].changes == {}
+        assert others[0].changes == {"fusion.hidden": 64, "heads": ["frames_probe"]} | added
+        assert "related" not in others[1].changes
 
 
 def test_a_job_is_known_again_by_its_name_while_it_would_come_out_the_same() -> None:

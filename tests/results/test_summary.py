@@ -14,6 +14,7 @@ from moclip.base.errors import DataError, StoreError
 from moclip.base.files import write_json
 from moclip.data.ucf101 import UCF101_TEST_VIDEOS
 from moclip.heads.registry import contrasts
+from moclip.results.halves import Halves, half_rows
 from moclip.results.intervals import Bootstrap
 from moclip.results.metrics import measure, outcomes_of
 from moclip.results.predictions import Predictions
@@ -223,3 +224,24 @@ def test_key_figures_leave_out_an_interval_that_is_not_known() -> None:
     summary = summary_of(results("clip_probe", "fusion", splits=(1,)))
     summary["heads"]["fusion"]["top1_interval_pct"]["mean"] = None
     assert "top1_low_pct" not in key_figures(summary)["fusion"]
+
+
+def test_a_head_that_saw_some_classes_alone_has_its_halves_and_their_key_figures() -> None:
+    found = results("zero_shot", "fusion")
+    for split, one in found["fusion"].items():
+        p = predictions("fusion", split)
+        rows = half_rows(
+            p, Halves(["Run", "Jump"], {"CLIP itself": predictions("zero_shot", split).logits, "fusion": p.logits})
+        )
+        found["fusion"][split] = replace(one, halves=rows)
+    summary = summary_of(found)
+    assert "halves" not in summary["heads"]["zero_shot"]
+    clip, own = summary["heads"]["fusion"]["halves"]["rows"]
+    assert (clip["model"], own["model"]) == ("CLIP itself", "fusion")
+    figures = key_figures(summary)
+    assert figures["fusion"]["seen_pct"] == own["seen"]["mean"]
+    assert figures["fusion"]["unseen_pct"] == own["unseen"]["mean"] == 100.0  # one class alone is unseen
+    assert figures["fusion"]["harmonic_mean_pct"] == own["harmonic_mean"]["mean"]
+    assert "seen_pct" not in figures["zero_shot"]
+    json.dumps(summary)
+    assert all(isinstance(value, dict) for value in summary["heads"]["fusion"].values())  # as MLflow's view reads them

@@ -1,7 +1,9 @@
 """The stages of all heads by their commands, on generated motion and features: what each leaves of a split."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,18 @@ from moclip.base.errors import DataError
 from moclip.base.files import read_json, write_json
 from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.splits import Member, write_split
+from moclip.heads.fitted import Fitted
 from moclip.heads.motion_permuted import permuted
 from moclip.heads.registry import HEADS, module_of
+from moclip.results.halves import read_half_rows, read_halves
 from moclip.results.predictions import read_predictions
 from moclip.store.features import write_features
 from moclip.training.history import read_history
 from moclip.video.container import Container, write_container_table
-from stages._layout import predicted
+from stages._layout import evaluated, predicted
 from stages._streams import Sources
+from stages.evaluate import write_results
+from stages.head import write_predictions_of
 from tests.support.imports import ROOT
 from tests.support.motion_clips import CLASSES, TEST, TRAIN, VAL, write_clips
 from tests.support.trained import run_stage, stages
@@ -187,3 +193,39 @@ def test_nothing_need_be_held_out_for_validation(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"score_average\.motion_weight: null chooses the weight on validation"):
         run_stage("score_average", root)
+
+
+@dataclass
+class OfSome(Fitted):
+    """A head that saw the first class alone, and is read beside one that always says the second."""
+
+    seen = (CLASSES[0],)
+    streams = ("clip",)
+
+    def logits(self, inputs: Any) -> np.ndarray:
+        return np.tile([1.0, 0.0], (len(inputs["clip"]), 1))
+
+    def beside(self, inputs: Any) -> dict[str, np.ndarray]:
+        return {"other": np.tile([0.0, 1.0], (len(inputs["clip"]), 1))}
+
+    def save(self, directory: Path) -> None: ...
+
+    def cost(self) -> None: ...
+
+
+def test_head_that_saw_some_classes_leaves_its_halves_and_others_none(place: Path, tmp_path: Path) -> None:
+    videos = Sources(place / "data/classes.csv", place / "data/splits", clip=place / "data/clip/images.npz").videos(1)
+    write_predictions_of(OfSome(), videos, tmp_path / "preds/own", 1)
+    given = predicted(tmp_path / "preds/own", 1)
+    found = read_halves(given.halves)
+    assert (found.seen, list(found.logits)) == ([CLASSES[0]], ["other", "own"])
+    made = evaluated(tmp_path / "results", 1)
+    write_results("own", 1, given, made, {"resamples": 100, "confidence_pct": 95.0, "seed": 0})
+    rows = read_half_rows(made.halves)
+    labels = Counter(row.half for row in rows if row.model == "own")
+    assert labels == {
+        "seen": sum(m.label == 0 for m in TEST.members),
+        "unseen": sum(m.label == 1 for m in TEST.members),
+    }
+    assert all(row.predicted == row.actual for row in rows), "one class a half"
+    assert not predicted(place / "preds/zero_shot", 1).halves.exists()
