@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-MEMORY_BYTES = 32 << 20  # of one array; the longest clip of UCF101 has 1.1 MB
+MEMORY_BYTES = 8 << 20  # of one array; the longest clip of UCF101 has 1.1 MB
 PIECE_BYTES = 4 << 20
 
 

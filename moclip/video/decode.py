@@ -39,13 +39,14 @@ MAX_GRID_BYTES = 1 << 34  # of one file on a grid of 8 px, on disk: 265,000 fram
 CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,hevc,ivf,nut"
 # PyAV 18 ties a frame and its side data in a cycle, so that only the garbage collector gives pictures
 # back to the decoder: without this a 4K film would hold gigabytes, and a small one decodes 10 % slower.
-_COLLECT_EVERY = 16
+# One that is alive then, as the next to be filled always is, moves to an older generation, where it waits as garbage.
+_COLLECT_EVERY = {2: 4096, 1: 256, 0: 16}  # packets by generation
 _TURNED_BY_PICTURES = ("h264", "hevc", "vvc")  # their pictures may say so, beside the container
 _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
 # Unless told so, a decoder rounds a crop on the left down, to rows that begin where its machine likes it.
 _EXACT_CROP = {"flags": "+unaligned"}
-_MOST_FIELD_BLOCKS = 0.25  # of all blocks; beyond it too little is left of what moves
+_MOST_FIELDS = 0.25  # of the area that has vectors; beyond it too little is left
 
 _COPY_AGAIN = (
     "Copy or download the file again, or take it out of the data set, of which data.damaged: keep takes the part that "
@@ -55,7 +56,7 @@ _REENCODE = (
     "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
     "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
-_FIELDS = "are coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
+_FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 _STREAMED = "states no length, so that a missing end cannot be noticed"
 _TOO_SHORT = (
@@ -204,8 +205,8 @@ def stream_motion(
             video.refuse("it has one frame, so no motion", _TOO_SHORT)
         if run.pictures:
             yield run.take(video.width, video.height, video.fps, video.turn)
-        if run.field_blocks > _MOST_FIELD_BLOCKS * run.blocks:
-            video.refuse(f"{run.field_blocks} of {run.blocks} blocks {_FIELDS}", _REENCODE)
+        if run.field_area_px > _MOST_FIELDS * run.area_px:
+            video.refuse(f"{run.field_area_px / run.area_px:.0%} of what moves is {_FIELDS}", _REENCODE)
 
 
 def read_frames(path: Path, indices: Sequence[int], *, damaged: bool = False) -> np.ndarray:
@@ -287,6 +288,8 @@ class _Video:
         self.fps = float(rate) if rate else 0.0
         self.size = (0, 0, 0, 0)
         self.turn = Turn()
+        self.rotation = 0
+        self.reads_side_data = self.codec in _TURNED_BY_PICTURES and "flags2" in options
         self.reader: Reader | None = None
         self.crop: tuple[int, int] | None = None
         context.thread_count = 1
@@ -351,8 +354,8 @@ class _Video:
                 self.count += 1
                 yield frame
             frame = None  # one that is still held would move to an older generation, and stay
-            if packets % _COLLECT_EVERY == 0:
-                gc.collect(0)
+            if packets % _COLLECT_EVERY[0] == 0:
+                _collect(packets)
         if self.count == 0:
             raise _DamageError("no frame decodes")
         if reason := reason or wholeness.shortage(
@@ -390,14 +393,12 @@ class _Video:
         if coded is None:
             return
         if coded.has_fields:
-            self.refuse(f"its blocks {_FIELDS}", _REENCODE)
+            self.refuse(f"its blocks may be {_FIELDS}", _REENCODE)
         if coded.crop != (self.crop or coded.crop):
             self.refuse("its crop changes", _CONVERT)
         self.crop = coded.crop
-        hidden_s = None
-        if packet.is_discard and packet.pts is not None:
-            hidden_s = float(packet.pts * packet.time_base)
-        self.order.decodes(coded, hidden_s)
+        time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+        self.order.decodes(coded, time_s, packet.is_discard)
         packet.opaque = coded
 
     def _check(self, frame: Any, index: int) -> None:
@@ -409,10 +410,15 @@ class _Video:
         if index == 0:
             self.size = size
             self.turn = self._turn(frame) or self.turn
+            self.rotation = frame.rotation
         elif size != self.size:
             self.refuse(f"the picture size changes at frame {index}", _CONVERT)
-        elif self.codec in _TURNED_BY_PICTURES and (self._turn(frame) or self.turn) != self.turn:
+        elif self._may_turn(frame) and (self._turn(frame) or self.turn) != self.turn:
             self.refuse(f"how it is to be turned changes at frame {index}", _CONVERT)
+
+    def _may_turn(self, frame: Any) -> bool:
+        """Whether to look at a later frame's matrix: not where its side data would be fetched for that alone."""
+        return self.reads_side_data or frame.rotation not in (0, self.rotation)
 
     def _turn(self, frame: Any) -> Turn | None:
         """How a frame is to be shown, where it says so."""
@@ -421,6 +427,10 @@ class _Video:
             return None if matrix is None else turn_of(bytes(matrix))
         except ValueError as error:
             self.refuse(f"it is to be shown {error}, but only quarter turns and mirrors are followed", _CONVERT)
+
+
+def _collect(packets: int) -> None:
+    gc.collect(next(one for one, every in _COLLECT_EVERY.items() if packets % every == 0) if packets else 0)
 
 
 def _grid_bytes(video: "_Video") -> int:

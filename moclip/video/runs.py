@@ -12,6 +12,7 @@ from moclip.video.turn import Turn
 from moclip.video.vectors import (
     LOST_IN_B_FRAMES,
     NEAREST_REFERENCE_CODECS,
+    UNKNOWN_PLACE,
     VECTOR_DTYPE,
     FrameState,
     MotionVectors,
@@ -31,7 +32,8 @@ class Run:
 
     Attributes:
         order: Which pictures were decoded and shown; to be told of each packet that was read.
-        field_blocks: How many blocks were left out because they are coded as fields, of `blocks` that were seen.
+        field_area_px: Of blocks that were left out because they are coded as fields, of `area_px` in all where there
+            may be any.
     """
 
     def __init__(self, codec: str, frame_bytes: int, capacity: int) -> None:
@@ -43,7 +45,7 @@ class Run:
         self.pictures: list[int] = []
         self.has_fields = False
         self.order = Order()
-        self.field_blocks = self.blocks = 0
+        self.field_area_px = self.area_px = 0
 
     def add(self, frame: Any) -> None:
         """Take a frame's vectors, before the next one is decoded."""
@@ -106,8 +108,9 @@ class Run:
         FFmpeg exports their vectors without the field that they refer to, and twice as long in some pictures.
         """
         is_field = (records["w"] == 16) & (records["h"] == 8)
-        self.blocks += len(records)
-        self.field_blocks += int(is_field.sum())
+        area_px = records["w"].astype(np.int64) * records["h"]
+        self.area_px += int(area_px.sum())
+        self.field_area_px += int(area_px[is_field].sum())
         kept = np.concatenate([[0], np.cumsum(~is_field)])
         return records[~is_field], kept[offsets]
 
@@ -120,29 +123,31 @@ class Order:
         self.run: list[Coded] = []  # shown since the last `take`
         self._times: list[float | None] = []
         self._earlier: list[Reference] = []
-        self._waiting: set[int] = set()  # references that are decoded, and not shown yet
+        self._waiting: dict[int, float | None] = {}  # references that are decoded and not shown yet: their time
         self._hidden: list[tuple[float, int]] = []  # references that an edit list does not show: time and number
         self._newest = -1
 
-    def decodes(self, coded: Coded, hidden_s: float | None = None) -> None:
-        """Told of each packet before it is decoded; `hidden_s` is the time of one whose picture is not shown."""
+    def decodes(self, coded: Coded, time_s: float | None, is_hidden: bool) -> None:
+        """Told of each packet before it is decoded, with its picture's time and whether an edit list hides it."""
         if not coded.is_reference:
             return
-        if hidden_s is None:
-            self._waiting.add(coded.number)
-        else:
-            self._hidden.append((hidden_s, coded.number))
+        if not is_hidden:
+            self._waiting[coded.number] = time_s
+        elif time_s is not None:
+            self._hidden.append((time_s, coded.number))
 
     def shown(self, coded: Coded, time_s: float | None) -> None:
         """Told of each picture that comes out."""
         self.crop = coded.crop
         self.run.append(coded)
         self._times.append(time_s)
-        self._waiting.discard(coded.number)
+        self._waiting.pop(coded.number, None)
         if coded.number > self._newest:
             self._newest = coded.number
             # A packet that gave no picture is not waited for.
-            self._waiting = {number for number in self._waiting if number >= self._newest - _MOST_REFERENCES}
+            oldest = self._newest - _MOST_REFERENCES
+            for number in [number for number in self._waiting if number < oldest]:
+                del self._waiting[number]
 
     @property
     def is_waiting(self) -> bool:
@@ -162,16 +167,20 @@ class Order:
         return distances
 
     def _unseen(self, fps: float) -> tuple[list[Reference], list[Reference]]:
-        """Pictures before and after the run that an edit list does not show, in the places where they would be."""
-        first, last = self._times[0], self._times[-1]
-        if not self._hidden or first is None or last is None:
-            return [], []
-        times = sorted(self._hidden)
-        end = len(self.run) - 1
-        before = [Reference(min(-1, round((at - first) * fps)), number) for at, number in times if at < first]
-        after = [Reference(end + max(1, round((at - last) * fps)), number) for at, number in times if at > last]
-        self._hidden = [hidden for hidden in times if hidden[0] > last]
-        return before, after
+        """References before and after the run: those that an edit list hides, and those that are yet to be shown.
+
+        Their times tell the places where they are, or would be.
+        """
+        end, first, last = len(self.run) - 1, self._times[0], self._times[-1]
+        if first is None or last is None:
+            return [], [Reference(UNKNOWN_PLACE, number) for number in self._waiting]
+        before = [(at, number) for at, number in self._hidden if at < first]
+        self._hidden = [(at, number) for at, number in self._hidden if at > last]
+        after = [*self._hidden, *((at, number) for number, at in self._waiting.items() if at is not None and at > last)]
+        return (
+            [Reference(min(-1, round((at - first) * fps)), number) for at, number in sorted(before)],
+            [Reference(end + max(1, round((at - last) * fps)), number) for at, number in sorted(after)],
+        )
 
 
 def _states(pictures: np.ndarray, vectors: np.ndarray) -> np.ndarray:

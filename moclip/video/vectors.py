@@ -79,6 +79,9 @@ class MotionVectors:
     codec: str
 
 
+UNKNOWN_PLACE = 1 << 30
+
+
 class Reference(NamedTuple):
     """A picture that others may refer to: its place in presentation order, and its number in coding order."""
 
@@ -94,7 +97,7 @@ def nearest_references(
     Args:
         run: Pictures in presentation order.
         earlier: References before them, in that order; places count from the run's start, so below 0.
-        later: References after them.
+        later: References after them; of one at `UNKNOWN_PLACE` the distance stays 0.
         bidirectional: bool (t,), B-frames; the others have no second reference.
 
     Returns:
@@ -115,7 +118,8 @@ def nearest_references(
             after = _first_decoded(references, range(at, len(references)), coded.number)
             if after is None:
                 after = _first_decoded(references, range(before - 1, -1, -1), coded.number)
-            future[place] = places[before if after is None else after] - place
+            found_at = places[before if after is None else after]
+            future[place] = 0 if found_at == UNKNOWN_PLACE else found_at - place
     return past, future
 
 

@@ -129,7 +129,7 @@ CASES = OUTPUTS | FOLDERS
 OTHERS = {
     ("preset", "name"), ("preset", "--directory"),
     ("results", "summary"), ("results", "--report"), ("results", "--costs"),
-    ("motion", "video"), ("motion", "--cell-px"), ("motion", "--reference"),
+    ("motion", "video"), ("motion", "--cell-px"), ("motion", "--reference"), ("motion", "--distance"),
     ("data verify", "--against"), ("data verify", "--manifest"), ("data verify", "--root"), ("data verify", "--params"),
     ("data audit", "--splits"), ("data audit", "--manifest"), ("data audit", "--root"), ("data audit", "--params"),
     ("predict", "videos"), ("predict", "--model"), ("predict", "--split"), ("predict", "--head"), ("predict", "--top"),

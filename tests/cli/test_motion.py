@@ -14,7 +14,7 @@ from moclip.cli import motion as motion_command
 from moclip.motion import draw as motion_view
 from moclip.motion.extract import MotionOptions, read_grid
 from moclip.video import decode as video
-from tests.support.clips import encode, scrolling
+from tests.support.clips import encode, grey, scrolling
 
 
 def run(*arguments: object) -> int:
@@ -40,6 +40,28 @@ def test_arrays_hold_pixels_per_frame_with_halves(tmp_path):
         assert (saved["cell_px"], saved["fps"]) == (8, 30.0)
         expected = read_grid(path, MotionOptions(cell_px=8)).mv / 2
         np.testing.assert_array_equal(saved["mv_px"], expected)
+
+
+def test_arrays_of_h264_are_per_frame_unless_asked_for_as_coded(tmp_path):
+    options = {"bf": "3", "refs": "1", "x264-params": "b-adapt=0:b-pyramid=none:scenecut=0"}
+    path = encode(tmp_path / "a.mp4", grey(scrolling(18, 3, 4)), "libx264", options=options)
+    found = {}
+    for distance in ("nearest", "as_coded"):
+        assert run(path, "--out", tmp_path / "a.npz", "--distance", distance) == 0
+        with np.load(tmp_path / "a.npz") as saved:
+            last_of_group = saved["mv_px"][4::4]
+            found[distance] = np.median(last_of_group[last_of_group.any(axis=-1)], axis=0)
+    assert found["nearest"] == pytest.approx((3, 4), abs=0.25)
+    assert found["as_coded"] == pytest.approx((12, 16), abs=1)
+
+
+def test_a_film_of_a_turned_video_is_turned(tmp_path):
+    clockwise = [0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30]
+    path = encode(tmp_path / "a.mp4", scrolling(8, 3, 4), "libx264", matrix=clockwise)
+    assert run(path, "--mp4", tmp_path / "film.mp4", "--png", tmp_path / "sheet.png") == 0
+    film = video.probe(tmp_path / "film.mp4")
+    assert (film.width, film.height, film.frames) == (2 * 144, 2 * 176, 8)
+    assert pixels(tmp_path / "sheet.png").shape[:2] == (2 * 176, 2 * 2 * 144)
 
 
 def test_a_picture_shows_colour_and_arrows_where_content_moves_and_none_where_it_rests(tmp_path):

@@ -151,6 +151,7 @@ def flip(file: Path) -> None:
         (lambda store: (store / "meta.json").write_text("[]"), "is not a motion store"),
         (lambda store: rewrite_meta(store, format="other"), "is not a motion store"),
         (lambda store: rewrite_meta(store, format_version=99), "format version 99"),
+        (lambda store: rewrite_meta(store, format_version=1), r"version 1, this reads 2. .*`dvc repro extract_motion`"),
         (
             lambda store: (store / "meta.json").write_text(
                 (store / "meta.json").read_text().replace('"cell_px": 16', '"cell_px": 8')

@@ -98,6 +98,7 @@ REFUSALS = [
     # no such choice
     ("motion.cell_px", 12, r"parameter 'motion\.cell_px': Input should be 8 or 16 \(value 12\)"),
     ("motion.reference", "past", r"parameter 'motion\.reference': .*'backward', 'forward' or 'both' \(value 'past'\)"),
+    ("motion.distance", "far", r"parameter 'motion\.distance': .*'nearest' or 'as_coded' \(value 'far'\)"),
     ("data.subset", "some", r"parameter 'data\.subset': Input should be 'full' or 'present' \(value 'some'\)"),
     ("fusion.select", "best", r"parameter 'fusion\.select': Input should be 'val', 'test' or 'last' \(value 'best'\)"),
     ("motion_net.eval_crops", 5, r"parameter 'motion_net\.eval_crops': Input should be 1 or 10 \(value 5\)"),

@@ -212,6 +212,15 @@ def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_pat
         Predictor.load(pipeline(models.parent))
 
 
+def test_a_model_whose_motion_had_another_meaning_is_refused(trained: Path, tmp_path: Path) -> None:
+    models = changed(trained, tmp_path)
+    config = read_json(models / "motion/split1/config.json")
+    del config["input"]["motion"]["distance"]
+    write_json(models / "motion/split1/config.json", config)
+    with pytest.raises(StoreError, match=r"another version of moclip did .*input\.motion\.distance.*; train it again"):
+        Predictor.load(pipeline(models.parent))
+
+
 @pytest.mark.parametrize("mirrored", ["both", "coin"])
 def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
     trained: Path, tmp_path: Path, mirrored: str

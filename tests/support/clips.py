@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from moclip.video.decode import stream_motion
 from moclip.video.vectors import MotionVectors
@@ -37,7 +38,7 @@ def encode(
     rate: int = 25,
     times: Sequence[int] | None = None,
     container: str | None = None,
-    rotation: int = 0,
+    matrix: Sequence[int] | None = None,
     audio: bool = False,
 ) -> Path:
     """Encode RGB frames; the container follows the name's ending. `times` are in units of 1/rate."""
@@ -45,8 +46,8 @@ def encode(
         stream = out.add_stream(codec, rate=rate, options=options or {})
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
         if audio:
             out.add_stream("mp2", rate=44100)
         for index, picture in enumerate(frames):
@@ -58,6 +59,24 @@ def encode(
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path
+
+
+def remux(path: Path, out: Path, filters: str = "null") -> Path:
+    """Copy a film's packets into another container, through one of FFmpeg's bitstream filters."""
+    with av.open(str(path)) as source, av.open(str(out), "w") as target:
+        old = source.streams.video[0]
+        new = target.add_stream_from_template(old)
+        bits = BitStreamFilterContext(filters, old, new)
+        for packet in source.demux(old):
+            for changed in bits.filter(packet if packet.size else None):
+                changed.stream = new
+                target.mux(changed)
+    return out
+
+
+def grey(frames: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Without colour, whose half resolution lets an encoder prefer vectors that are even, and so farther references."""
+    return [np.repeat(frame[..., :1], 3, axis=2) for frame in frames]
 
 
 def encode_audio(path: Path) -> Path:

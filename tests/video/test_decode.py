@@ -63,9 +63,7 @@ def test_the_fast_path_gives_the_vectors_of_the_plain_path_on_real_clips():
 def test_content_that_moves_right_and_up_has_that_sign_and_size(tmp_path, name):
     vectors = read_motion(one_clip(tmp_path, name))
     frame = np.repeat(np.arange(20), np.diff(vectors.offsets))
-    past = (vectors.records["source"] < 0) & (vectors.past_frames[frame] <= 1)
-    if FORMATS[name][0] == "libx264":  # an unknown reference may be several frames away
-        past &= frame == 1
+    past = (vectors.records["source"] == -1) & (vectors.past_frames[frame] == 1)
     moved = [-vectors.records[f"motion_{axis}"] / vectors.records["motion_scale"] for axis in "xy"]
     if past.any():
         assert [np.median(axis[past]) for axis in moved] == pytest.approx([3, -2], abs=0.25)
@@ -113,8 +111,6 @@ def test_distances_to_the_references_follow_the_picture_types(tmp_path):
         assert vectors.past_frames[index] == index - before
     assert pictures.any()
     assert (vectors.past_frames > 1).any()
-    h264 = read_motion(one_clip(tmp_path, "h264 with B-frames and references"))
-    assert not h264.past_frames.any()
 
 
 def test_what_is_exported_for_b_frames_of_mpeg4_is_no_motion(tmp_path):
@@ -306,12 +302,6 @@ def test_a_size_that_changes_in_mid_stream_is_refused(tmp_path):
     path = tmp_path / "both.m4v"
     path.write_bytes(b"".join(parts))
     with pytest.raises(VideoError, match="size changes at frame 5"):
-        read_motion(path)
-
-
-def test_a_rotated_video_is_refused(tmp_path):
-    path = encode(tmp_path / "phone.mp4", scrolling(5, 1, 0), rotation=90)
-    with pytest.raises(VideoError, match=r"rotated by -?90"):
         read_motion(path)
 
 
