@@ -18,7 +18,6 @@ _REMEDIES = {
     errno.ELOOP: "name a place that links do not lead back to",
     errno.EMFILE: "raise the limit on open files, for example with `ulimit -n 4096`, then run it again",
     errno.ENFILE: "end other programs that hold many files open, then run it again",
-    errno.ENOENT: "check the name and the folder",
     errno.EEXIST: "name another place, or remove it yourself first",
     errno.ENOTEMPTY: "name another place, or empty it yourself first",
     errno.EINVAL: "choose a name that this file system takes",

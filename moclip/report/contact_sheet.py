@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from moclip.base.files import atomic_path
+from moclip.base.lettering import drawable, font_file
 from moclip.data.splits import Member
 from moclip.motion.draw import flow_colours, full_speed_px, spread
-from moclip.report.lettering import drawable, font_file
 
 COLUMNS = 6
 TILE_PX = (160, 120)

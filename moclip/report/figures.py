@@ -19,9 +19,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from moclip.base.files import atomic_path
+from moclip.base.lettering import drawable
 from moclip.base.markdown import signed
 from moclip.heads.registry import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION
-from moclip.report.lettering import drawable
 from moclip.results.gains import ClassGain
 from moclip.training.history import Epoch
 

@@ -10,7 +10,7 @@ from moclip.base.errors import DataError, StoreError, VideoError
 from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
 from moclip.base.work import Work, gather
 from moclip.video.decode import CONTAINERS
-from moclip.video.streams import choose
+from moclip.video.file.streams import choose
 
 
 @dataclass(frozen=True)

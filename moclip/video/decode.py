@@ -19,9 +19,10 @@ import av
 import numpy as np
 
 from moclip.base.errors import VideoError
-from moclip.video import streams, transport, whole
 from moclip.video.coded import READERS, Reader
-from moclip.video.extent import extent
+from moclip.video.file import streams, transport
+from moclip.video.file import whole as wholeness
+from moclip.video.file.extent import extent
 from moclip.video.frames import middle_frame
 from moclip.video.runs import Order, Run
 from moclip.video.turn import Turn, turn_of
@@ -297,9 +298,9 @@ class _Video:
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
-        self.states_end = self.extent.stated or whole.states_length(container, self.stream)
+        self.states_end = self.extent.stated or wholeness.states_length(container, self.stream)
         if middle is not None:
-            middle.expect(whole.stated_frames(self.stream) or _count_packets(path))
+            middle.expect(wholeness.stated_frames(self.stream) or _count_packets(path))
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")
@@ -338,7 +339,7 @@ class _Video:
         self.damage = reason
 
     def _decode(self) -> Iterator[Any]:
-        if (reason := whole.torn(self.extent, self._reopen)) and not self.damaged:
+        if (reason := wholeness.torn(self.extent, self._reopen)) and not self.damaged:
             raise _DamageError(reason)
         packets = -1  # the empty packet that flushes the decoder is no part of the file
         for found in self.container.demux(self.stream):
@@ -357,7 +358,7 @@ class _Video:
                 _collect(packets)
         if self.count == 0:
             raise _DamageError("no frame decodes")
-        if reason := reason or whole.shortage(
+        if reason := reason or wholeness.shortage(
             self.path, self.container, self.stream, packets, self.extent, self._reopen
         ):
             raise _DamageError(reason)

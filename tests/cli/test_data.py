@@ -47,6 +47,16 @@ def test_verify_names_each_video_that_differs(project: Path, capsys: pytest.Capt
     assert f"{other.name} has other contents (sha256)" in error
 
 
+def test_verify_says_what_came_after_the_manifest(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = next(iter(read_manifest(Path("data/manifest.csv")).values()))
+    source = project / "data/videos" / first.path
+    shutil.copy(source, source.with_name("v_new_g01_c09.MTS"))
+    assert main(["data", "verify"]) == 1
+    error = capsys.readouterr().err
+    assert "1 videos are not in data/manifest.csv; remove them, or take them in by `dvc repro -f download`" in error
+    assert "v_new_g01_c09.MTS" in error
+
+
 def test_two_manifests_are_compared_by_contents(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = list(read_manifest(Path("data/manifest.csv")).values())
     write_manifest(Path("same.csv"), [replace(video, path=f"elsewhere/{video.id}.avi") for video in ours])

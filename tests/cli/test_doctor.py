@@ -63,6 +63,15 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     )
 
 
+def test_a_video_that_came_later_is_found_with_the_command_that_takes_it_in(places: Places) -> None:
+    root = places.manifest.parent / "data/videos"
+    (root / "jump").mkdir()
+    (root / "jump" / "new.m2ts").touch()
+    one = finding(places, "videos")
+    assert (one.state, one.remedy) == ("missing", "dvc repro -f download")
+    assert "first jump/new.m2ts" in one.found
+
+
 def set_params(places: Places, section: str, **values: object) -> None:
     params = YAML().load(places.params)
     params[section].update(values)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.base.errors import DataError
+from moclip.base.errors import DataError, ParamsError
 from moclip.base.files import read_json
 from moclip.data.manifest import read_manifest
 from moclip.data.splits import read_members
@@ -19,9 +19,12 @@ from tests.support.imports import ROOT
 from tests.support.servers import Site, serving
 
 
-def run_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, **data: Any) -> None:
+def run_stage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, splits: tuple[int, ...] | list[int] = (1, 2, 3), **data: Any
+) -> None:
     params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
     params["data"] |= {"source": "ucf101", "root": "videos", "duplicates": "warn"} | data
+    params["splits"] = list(splits)
     YAML().dump(params, folder / "params.yaml")
     _entry.all_params.cache_clear()
     monkeypatch.chdir(folder)
@@ -115,6 +118,47 @@ def test_short_videos_that_there_are_none_of_leave_the_data_whole_and_all_are_re
         run_stage(uneven, monkeypatch, **UNEVEN, short_videos="drop", short_frames=13)
     run_stage(uneven, monkeypatch, **UNEVEN, short_videos="drop", short_frames=6)
     assert read_json(uneven / "d.json")["dropped"] == {"fewer_frames_than": 6, "videos": 0, "ids": []}
+
+
+def test_copies_empty_parts_and_damage_are_refused_before_anything_is_written(
+    uneven: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DataError, match=r"two parts of a split, first: .* byte by byte.*data\.duplicates: warn"):
+        run_stage(uneven, monkeypatch, **UNEVEN, duplicates="refuse")
+    with pytest.raises(
+        DataError, match=r"split 1: its validation part is empty \(data\.val_groups: 0\).*fusion\.select: val"
+    ):
+        run_stage(uneven, monkeypatch, **UNEVEN, val_groups=0)
+    clip = uneven / "videos/Jump/v_Jump_g02_c01.avi"
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 9 // 10])
+    with pytest.raises(DataError, match=r"v_Jump_g02_c01\.avi .*cut off.*data\.damaged: keep"):
+        run_stage(uneven, monkeypatch, **UNEVEN)
+    assert not (uneven / "m.csv").exists()
+    run_stage(uneven, monkeypatch, **UNEVEN, damaged="keep")
+    assert read_json(uneven / "d.json")["damaged"] == {"videos": 1, "ids": ["v_Jump_g02_c01"]}
+    assert "cut off" in read_manifest(uneven / "m.csv")["v_Jump_g02_c01"].damage
+    assert "byte by byte" in caplog.text
+    (uneven / "videos" / LISTS / "testlist02.txt").write_text("")
+    with pytest.raises(
+        DataError, match=r"split 2: its test part is empty: ucfTrainTestlist/testlist02\.txt names no video.*`splits`"
+    ):
+        run_stage(uneven, monkeypatch, **UNEVEN, damaged="keep")
+
+
+def test_folders_that_give_one_split_are_asked_for_that_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part, count in (("train", 3), ("val", 1)):
+        for number, name in enumerate(("run", "jump")):
+            (tmp_path / "videos" / part / name).mkdir(parents=True)
+            for clip in range(count):
+                pictures = scrolling(6, 1 + clip, number, 64, 64)
+                encode(tmp_path / "videos" / part / name / f"{clip}.mp4", pictures, "libx264")
+    with pytest.raises(ParamsError, match=r"splits: 2 is asked for, .*set splits: \[1\]"):
+        run_stage(tmp_path, monkeypatch, source="folder")
+    run_stage(tmp_path, monkeypatch, splits=[1], source="folder")
+    members = read_members(tmp_path / "splits/split1.csv")
+    assert sorted(path.name for path in (tmp_path / "splits").iterdir()) == ["split1.csv"]
+    assert [m.part for m in members].count("test") == 2
+    assert [m.part for m in members].count("val") == 2
 
 
 def test_real_clips_are_a_part(real_ucf101: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from moclip.video.extent import Extent
+from moclip.video.file.extent import Extent
 
 STATED_SLACK = 1  # AVI headers of sound UCF101 clips state one frame too many
 _LEAST_SLACK_S = Fraction(1, 10)  # durations are rounded, and the last picture's is guessed

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from moclip.video.transport import packet_size
+from moclip.video.file.transport import packet_size
 
 _TAIL = 1 << 18  # bytes at the end in which the last pack or page of a stream begins
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
