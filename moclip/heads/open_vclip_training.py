@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from moclip.base.errors import ParamsError
 from moclip.base.random import stream, torch_stream
+from moclip.clip.captions import read_captions, sentences_of
 from moclip.clip.encoder import Encoder
-from moclip.data.captions import read_captions, sentences_of
 from moclip.data.splits import Member, Split
 from moclip.heads.fitted import Seed, Videos
 from moclip.heads.frames import RESIDUAL, Feed, OnEpoch, passes, train_part

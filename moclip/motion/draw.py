@@ -15,7 +15,7 @@ from moclip.base.files import InPieces, write_npz
 from moclip.base.outputs import writing_file
 from moclip.motion.fields import field_at
 from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
-from moclip.motion.spool import PIECE_BYTES, let_go, pieces
+from moclip.store.spool import PIECE_BYTES, let_go, pieces
 from moclip.video import decode as video
 from moclip.video.write import write_mp4
 

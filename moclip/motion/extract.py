@@ -21,8 +21,8 @@ from moclip.base.files import atomic_path, fingerprint, sha256_file, temporary_n
 from moclip.base.progress import Progress
 from moclip.base.work import Work, alone_in, finish
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
-from moclip.motion.spool import MEMORY_BYTES, pieces
 from moclip.motion.store import FORMAT_VERSION, MotionStore, write_store
+from moclip.store.spool import MEMORY_BYTES, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
 from moclip.video.vectors import MotionVectors

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from moclip.base.errors import ParamsError
-from moclip.motion.spool import Spool
+from moclip.store.spool import Spool
 from moclip.video.vectors import LOST_IN_B_FRAMES, FrameState, MotionVectors
 
 HALF_PELS_PER_PX = 2
@@ -31,7 +31,7 @@ class MotionGrid:
 
     Attributes:
         mv: int8 (t, gh, gw, 2), (dx, dy) in half pixels per frame, or with distance "as_coded" in half pixels; zero
-            where a cell has no vector. Of a long film it is mapped from a file, read-only (`moclip.motion.spool`).
+            where a cell has no vector. Of a long film it is mapped from a file, read-only (`moclip.store.spool`).
         state: uint8 (t,), a `moclip.video.vectors.FrameState` per frame.
         clipped: cells whose motion was beyond int8 in dx or dy.
     """

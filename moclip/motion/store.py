@@ -16,7 +16,7 @@ import numpy as np
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, fingerprint, read_json, read_npz, sha256_bytes, sha256_file, write_json
 from moclip.motion.grid import MotionGrid, grid_shape
-from moclip.motion.spool import pieces
+from moclip.store.spool import pieces
 from moclip.video.vectors import FrameState
 
 FORMAT = "moclip-motion-store"

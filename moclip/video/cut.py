@@ -14,7 +14,7 @@ import av
 from moclip.base.errors import VideoError
 from moclip.base.files import remove
 from moclip.video.decode import CONTAINERS, probe
-from moclip.video.streams import choose
+from moclip.video.file.streams import choose
 
 # By the name of what reads a container: what writes it, and the ending that other programs know it by.
 _WRITERS = {

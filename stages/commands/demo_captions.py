@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from moclip.base.outputs import writing_file
-from moclip.data.captions import Caption, write_captions
+from moclip.clip.captions import Caption, write_captions
 from moclip.demo.dataset import video_name
 from moclip.demo.spec import APPEARANCES, PAIRS, DemoSpec
 from moclip.params.demo import DemoParams

@@ -18,11 +18,11 @@ from torch.nn import functional
 from moclip.base.errors import DataError, ParamsError, StoreError
 from moclip.base.files import read_json, sha256_file
 from moclip.base.random import torch_stream
+from moclip.clip.captions import Caption, write_captions
 from moclip.clip.encoder import build, load_encoder, save_encoder
 from moclip.clip.patch import interpolated
 from moclip.clip.tiny import CONFIG
 from moclip.clip.top import ClipTop
-from moclip.data.captions import Caption, write_captions
 from moclip.data.splits import Member, Split
 from moclip.data.ucf101 import Lists
 from moclip.heads import frames_zero_shot, open_vclip

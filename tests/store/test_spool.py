@@ -67,7 +67,7 @@ def test_reading_in_pieces_does_not_fill_memory():
     program = """
 import resource
 import numpy as np
-from moclip.motion.spool import Spool, pieces
+from moclip.store.spool import Spool, pieces
 with Spool() as growing:
     for number in range(200):
         growing.append(np.full((1, 1 << 20), number % 100, dtype=np.int8))
