@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from moclip.base.files import InPieces, write_npz
-from moclip.motion import draw, spool
+from moclip.motion import draw
 from moclip.motion import extract as extraction
 from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.fields import field_at
 from moclip.motion.grid import MotionGrid
 from moclip.motion.store import MotionStore, write_store
+from moclip.store import spool
 from moclip.video.vectors import FrameState
 from tests.support.clips import encode, scrolling
 
