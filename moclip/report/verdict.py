@@ -232,7 +232,7 @@ def _try(paper: Paper, summary: Json, params: Json, costs: Json, search: Json | 
             return Judged(claim, NO_VALUE, NOT_COMPARABLE, f"needs {claim.lacks}")
         if isinstance(claim, Retrieval):
             return _retrieval(paper, claim, summary, search)
-        assert isinstance(claim, Accuracy | Difference), "every kind of claim has its rule"
+        assert isinstance(claim, Accuracy | Difference | OfHalf), "every kind of claim has its rule"
         return _measured(paper, claim, summary, params)
 
     rows = [judged(claim) for claim in paper.claims]
