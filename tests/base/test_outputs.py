@@ -22,9 +22,11 @@ from moclip.base import console, outputs
 from moclip.base.errors import OutputError
 from moclip.base.files import read_npz, sha256_file
 from moclip.cli import main as cli
+from moclip.cli import search
 from moclip.data import audit
 from moclip.predict import onnx as exporting
 from moclip.predict.bundle import open_model, write_bundle
+from moclip.search import ask, sheet
 from moclip.video import container
 from moclip.video import decode as video
 from stages.commands import ablate, compare
@@ -96,6 +98,23 @@ def data_audit(scene: Scene, target: Path) -> list[Any]:
     ]
 
 
+def searching(scene: Scene, option: str, target: Path) -> list[Any]:
+    return ["search", "a square", scene.video, "--model", scene.model, "--cache", scene.root / "cache", option, target]
+
+
+class Searched:
+    """The search of one video, whose answer is known."""
+
+    def __init__(self, *given: Any) -> None:
+        self.question = SimpleNamespace(title="a square", unit="cosine")
+
+    def look(self, videos: list[Path], failures: list[str]) -> dict[Path, Any]:
+        return {path: SimpleNamespace(is_steady=True, start_s=0.0) for path in videos}
+
+    def curves(self, seen: dict[Path, Any], failures: list[str]) -> dict[Path, Any]:
+        return {path: np.zeros(1) for path in seen}
+
+
 # Every option of every command that names an output, by command and option.
 OUTPUTS: dict[tuple[str, str], Output] = {
     ("motion", "--out"): Output(".npz", lambda s, t: ["motion", s.video, "--out", t], lambda s: s.video),
@@ -112,6 +131,8 @@ OUTPUTS: dict[tuple[str, str], Output] = {
     ("compare", "--out"): Output(
         ".md", lambda s, t: ["compare", "other", "--out", t], lambda s: s.manifest, page_and_table
     ),
+    ("search", "--cut"): Output("", lambda s, t: searching(s, "--cut", t), lambda s: s.video),
+    ("search", "--sheet"): Output(".png", lambda s, t: searching(s, "--sheet", t), lambda s: s.video),
     ("ablate", "--out"): Output(".md", lambda s, t: ["ablate", "--out", t], lambda s: s.manifest, page_and_table),
 }
 # The same options for a folder of videos.
@@ -131,11 +152,15 @@ OTHERS = {
     ("results", "summary"), ("results", "--report"), ("results", "--costs"),
     ("motion", "video"), ("motion", "--cell-px"), ("motion", "--reference"), ("motion", "--distance"),
     ("data verify", "--against"), ("data verify", "--manifest"), ("data verify", "--root"), ("data verify", "--params"),
+    ("data audit", "--motion"),
     ("data audit", "--splits"), ("data audit", "--manifest"), ("data audit", "--root"), ("data audit", "--params"),
     ("predict", "videos"), ("predict", "--model"), ("predict", "--split"), ("predict", "--head"), ("predict", "--top"),
     ("bundle", "--model"), ("bundle", "--split"),
     ("export", "--model"), ("export", "--split"), ("export", "--head"),
     ("compare", "experiments"), ("compare", "--baseline"),
+    *(("search", name) for name in ("words", "--model", "--split", "--top", "--every", "--chunks", "--chunk")),
+    ("search", "--merge"),
+    *(("search", name) for name in ("--class", "--head", "--like", "--by", "--cache")),
     ("ablate", "names"), ("ablate", "--jobs"), ("ablate", "--seeds"), ("ablate", "--suite"),
 }  # fmt: skip
 
@@ -195,6 +220,12 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
         exporting: {"write_onnx": write_onnx, "_EXTRA": ()},
         container: {"read_containers": lambda paths: {}},
         audit: {"audit": lambda *given: found},
+        search: {"_Search": Searched},
+        ask: {
+            "moments": lambda video, *given: [ask.Moment(video, (0, 1), 0.0, 0.16, 0.5, 0, None)],
+            "best_of": lambda by_video, top: [one for of_video in by_video.values() for one in of_video],
+        },
+        sheet: {"draw_sheet": lambda *given: Image.new("RGB", (8, 8), (next(numbers) % 256, 0, 0))},
         compare: {
             "bootstrap_of_params": lambda: None,
             "find": lambda name: SimpleNamespace(name=name, state=DONE),
@@ -208,9 +239,10 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "read_suite": lambda *given: [],
             "choose": lambda suite, names: [],
             "all_params": lambda: {"seed": 0},
-            "subprocess": SimpleNamespace(run=lambda *given, **options: None),
+            "store_at": lambda *given: None,
+            "program": SimpleNamespace(run=lambda *given, **options: SimpleNamespace(returncode=0)),
+            "graph": SimpleNamespace(sources=lambda params: [], digester=lambda: str),
             "plan": lambda *given: ([], []),
-            "_digest": str,
             "bring": lambda *given: {},
             "read_runs": lambda jobs: {},
             "as_markdown": lambda *given: f"# {next(numbers)}\n",
