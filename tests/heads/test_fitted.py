@@ -29,8 +29,9 @@ SMALLER = {"fusion": {"hidden": 8, "epochs": 2}, "tokens": {"epochs": 2, "width"
 FRAMES, PLACES = 4, 2
 LOGITS = ("score_average",)  # heads whose streams are other heads' logits
 # Tested with a network of their own: tests/motion/test_train.py, tests/heads/test_evl.py and test_open_vclip.py.
-OF_NETWORKS = ("motion_only", "evl", "open_vclip")
-HERE = [head for head in HEADS if head not in ("evl", "open_vclip")]
+MOTION_NETWORKS = ("motion_mcl", "motion_vit", "motion_mae")  # trained by the stage that trains motion_only
+OF_NETWORKS = ("motion_only", "evl", "open_vclip", *MOTION_NETWORKS)
+HERE = [head for head in HEADS if head not in ("evl", "open_vclip", "evl_fusion", *MOTION_NETWORKS)]
 ON_FRAMES = (
     "frames_zero_shot",
     "frames_probe",
