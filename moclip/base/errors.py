@@ -25,7 +25,6 @@ _REMEDIES = {
     errno.EIO: "check the disk, then run it again",
     errno.ESTALE: "check the network folder, then run it again",
     errno.ETXTBSY: "end the program that uses it, then run it again",
-    errno.EBUSY: "end the program that uses it, then run it again",
     errno.ENOMEM: "free some memory, then run it again",
     errno.ENODEV: "name a regular file",
     errno.ENXIO: "name a regular file",
