@@ -76,10 +76,9 @@ class Measured(Claim):
     needs: list[Text] = Field(default_factory=list)
 
 
-class Accuracy(Measured):
-    """Top-1 of one head."""
+class OfOneHead(Measured):
+    """A top-1 of one head."""
 
-    about: Literal["head"]
     value: float
     unit: Literal["%"]
 
@@ -94,23 +93,17 @@ class Accuracy(Measured):
         return f"{self.value:.1f} %"
 
 
-class OfHalf(Measured):
+class Accuracy(OfOneHead):
+    """Top-1 of one head among all classes."""
+
+    about: Literal["head"]
+
+
+class OfHalf(OfOneHead):
     """Top-1 of a head fitted on some of the classes, on test videos of one half among the classes of that half."""
 
     about: Literal["half"]
     half: Literal["seen", "unseen", "harmonic_mean"]
-    value: float
-    unit: Literal["%"]
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """The one head."""
-        return (self.head,)
-
-    @property
-    def claimed(self) -> str:
-        """The figure in percent."""
-        return f"{self.value:.1f} %"
 
 
 class Difference(Measured):
