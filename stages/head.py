@@ -48,9 +48,9 @@ def main() -> None:
                 if args.features:
                     write_features_of(fitted, sources.videos(split), args.features, split)
                 choices[f"split{split}"] = fitted.choice
-            write_account(preds, account_of(fitted, sources, split))
-            if args.features:
-                write_account(args.features, account_of(fitted, sources, split))
+            account = account_of(fitted, sources, split)
+            for directory in filter(None, (preds, args.features)):
+                write_account(directory, account)
             if args.chosen:
                 write_json(args.chosen, choices)
 
