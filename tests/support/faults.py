@@ -2,15 +2,16 @@
 
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.servers import Server, running
 
 CUT, STALL, SLOW = "cut", "stall", "slow"
 _HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "content-length", "host"})
@@ -125,24 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests read `asked`."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the tests."""
-
-
 @contextmanager
 def proxied(target: str) -> Iterator[Proxy]:
     """A proxy before the server at `target`, on a free port."""
     proxy = Proxy(target)
-    server = _Server(("127.0.0.1", 0), type("FaultHandler", (_Handler,), {"proxy": proxy}))
+    server = Server(("127.0.0.1", 0), type("FaultHandler", (_Handler,), {"proxy": proxy}))
     proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server):
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

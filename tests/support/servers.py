@@ -126,7 +126,7 @@ def lie(**headers: str) -> Callable[[Handler], bool]:
     return fault
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -134,19 +134,26 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Let a server answer in a thread of its own; it is closed after the block."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def serving(site: Site, certificate: Path | None = None) -> Iterator[Site]:
     """Serve a site on a free port; `certificate` is a PEM file of key and certificate, for HTTPS."""
-    server = _Server(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
+    server = Server(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     site.url = f"{'https' if certificate else 'http'}://localhost:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server):
         yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -36,11 +36,6 @@ def store(request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> Sto
 
 
 @pytest.fixture
-def client(store: Store) -> MlflowClient:
-    return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
-
-
-@pytest.fixture
 def result(request: pytest.FixtureRequest) -> Result:
     """Of a data set of its own: tests share the server."""
     return replace(result_of_demo(), dataset=str(abs(hash(request.node.name))))

@@ -18,7 +18,6 @@ from moclip.tracking.pending import is_empty
 from moclip.tracking.publish import publish
 from moclip.tracking.store import Store, store_at
 from tests.support.faults import CUT, SLOW, STALL, Proxy, proxied
-from tests.support.trained import pipeline
 from tests.tracking.test_registry import best, pytestmark, quick, result  # noqa: F401
 
 
@@ -26,22 +25,6 @@ from tests.tracking.test_registry import best, pytestmark, quick, result  # noqa
 def proxy(sqlite_server: str) -> Iterator[Proxy]:
     with proxied(sqlite_server) as made:
         yield made
-
-
-@pytest.fixture
-def store(proxy: Proxy, tmp_path: Path) -> Iterator[Store]:
-    yield store_at(tmp_path, proxy.url)
-    proxy.heal()
-
-
-@pytest.fixture
-def client(store: Store) -> MlflowClient:
-    return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
-
-
-@pytest.fixture
-def models(trained: Path) -> Pipeline:
-    return pipeline(trained)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from moclip.tracking.result import Child, Result
 from moclip.tracking.store import ServerError, Store, store_at
 from tests.support.faults import Proxy, proxied
 from tests.support.tracking import mlflow_server
-from tests.support.trained import pipeline
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
@@ -42,22 +41,6 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     import moclip.store
 
     monkeypatch.setattr("moclip.tracking.registry.moclip", moclip.store)
-
-
-@pytest.fixture
-def store(proxy: Proxy, tmp_path: Path) -> Iterator[Store]:
-    yield store_at(tmp_path, proxy.url)
-    proxy.heal()
-
-
-@pytest.fixture
-def client(store: Store) -> MlflowClient:
-    return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
-
-
-@pytest.fixture
-def models(trained: Path) -> Pipeline:
-    return pipeline(trained)
 
 
 def result(dataset: str, key: str, val_top1_pct: float | None, **changes: object) -> Result:
