@@ -19,27 +19,10 @@ from moclip.base.errors import StoreError
 # Endings by which a video is told from what lies beside it, such as lists and thumbnails.
 VIDEO_SUFFIXES = frozenset(
     f".{ending}"
-    for ending in (
-        *(
-            "264",
-            "265",
-            "3g2",
-            "3gp",
-            "3gpp",
-            "asf",
-            "avi",
-            "divx",
-            "f4v",
-            "flv",
-            "h263",
-            "h264",
-            "h265",
-            "hevc",
-            "ivf",
-        ),
-        *("m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mk3d", "mkv", "mod", "mov", "mp4", "mpe", "mpeg", "mpg"),
-        *("mpv", "mts", "nut", "ogm", "ogv", "qt", "tod", "tp", "trp", "ts", "vob", "webm", "wmv", "xvid"),
-    )
+    for ending in (  # noqa: SIM905
+        "264 265 3g2 3gp 3gpp asf avi divx f4v flv h263 h264 h265 hevc ivf m1v m2p m2t m2ts m2v m4v mk3d mkv "
+        "mod mov mp4 mpe mpeg mpg mpv mts nut ogm ogv qt tod tp trp ts vob webm wmv xvid"
+    ).split()
 )
 
 
