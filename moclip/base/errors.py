@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # What a person can mend, told by the system's error number.
@@ -79,3 +81,16 @@ def explain(error: OSError, path: Path | None = None) -> str | None:
         return None
     place = path or error.filename
     return f"{shown(place)}: {error.strerror}; {remedy}" if place else f"{error.strerror}; {remedy}"
+
+
+@contextmanager
+def apart(path: Path, failures: list[str]) -> Iterator[None]:
+    """Add to `failures` what is refused of one file, so that the others go on; what no person could mend is raised."""
+    try:
+        yield
+    except MoclipError as error:
+        failures.append(str(error))
+    except OSError as error:
+        if (told := explain(error, path)) is None:
+            raise
+        failures.append(told)

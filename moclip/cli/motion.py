@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moclip.base.errors import MoclipError, ParamsError, VideoError, explain, shown
+from moclip.base.errors import ParamsError, VideoError, apart, shown
 
 if TYPE_CHECKING:
     from moclip.base.outputs import Form
@@ -82,17 +82,12 @@ def _targets(args: argparse.Namespace, path: Path) -> dict["Form", Path]:
 def _all(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     from moclip.base.progress import Progress
 
-    failures, frames = [], 0
+    failures: list[str] = []
+    frames = 0
     with Progress(paths, desc="motion", unit="video") as bar:
         for path in bar:
-            try:
+            with apart(path, failures):
                 frames += _one(args, path)
-            except MoclipError as error:
-                failures.append(str(error))
-            except OSError as error:  # of one file; the others go on
-                if (told := explain(error, path)) is None:
-                    raise
-                failures.append(told)
             bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
     if failures:
         listed = "\n  ".join(failures)

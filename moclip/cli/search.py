@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moclip.base.errors import MoclipError, ParamsError
+from moclip.base.errors import ParamsError, apart
 from moclip.cli import model
 from moclip.cli.places import PLACES
 
@@ -163,10 +163,8 @@ class _Search:
         found = {}
         with Progress(videos, desc="search", unit="video", disable=len(videos) == 1) as bar:
             for video in bar:
-                try:
+                with apart(video, failures):
                     found[video] = self._seen(video)
-                except MoclipError as error:
-                    failures.append(str(error))
         return found
 
     def _seen(self, video: Path) -> "Timeline":
@@ -180,14 +178,12 @@ class _Search:
             return self._like(seen, failures)
         found = {}
         for video, timeline in seen.items():
-            try:
+            with apart(video, failures):
                 if self.head is not None and self.label is not None:
                     found[video] = ask.class_curve(video, timeline, self.head, self.label)
                 else:
                     assert self.text is not None, "a question in words has a feature"
                     found[video] = ask.text_curve(timeline, self.text)
-            except MoclipError as error:
-                failures.append(str(error))
         return found
 
     def _like(self, seen: Mapping[Path, "Timeline"], failures: list[str]) -> dict[Path, "np.ndarray"]:
@@ -199,11 +195,9 @@ class _Search:
         ask.described(self.example.video, self.example.seen, "motion" if self.by != "clip" else "clip")
         able = {}
         for video, timeline in seen.items():
-            try:
+            with apart(video, failures):
                 ask.described(video, timeline, "motion" if self.by != "clip" else "clip")
                 able[video] = timeline
-            except MoclipError as error:
-                failures.append(str(error))
         curves = ask.like_curves(able, self.example, self.by) if able else {}
         own = self.shelf.digest(self.example.video)
         for video, curve in curves.items():

@@ -1,6 +1,8 @@
 """`moclip search` on a really spliced file: ranks of the feature path, times within a step; refusals, cuts, sheets."""
 
+import errno
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from moclip.predict.predictor import load_clip, load_head, load_motion
 from moclip.search import ask
 from moclip.search.films import Film, compose
 from moclip.search.moments import chunk_scores, chunks, cosine, retrieve
-from moclip.search.timeline import field_features
+from moclip.search.timeline import Shelf, Timeline, field_features
 from moclip.video.decode import decoding, probe, read_frames
 from moclip.video.rate import constant_rate
 from moclip.video.write import encode as encode_as_the_demo
@@ -250,6 +252,30 @@ def test_one_bad_video_is_reported_and_the_others_are_searched(
     assert answer["moments"]
     assert "error: 2 of 3 videos were not searched" in printed.err
     assert "none.mp4: no such file" in printed.err
+
+
+def test_a_refusal_of_the_system_is_of_one_video_alone(
+    trained: Path,
+    spliced: tuple[Path, Film],
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its path, the reason and the remedy; the other video is searched."""
+    (bad := tmp_path / "b.mp4").write_bytes(b"x")
+    own = Shelf.timeline
+
+    def refused(self: Shelf, video: Path, *others: Any) -> Timeline:
+        if video == bad:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(video))
+        return own(self, video, *others)
+
+    monkeypatch.setattr(Shelf, "timeline", refused)
+    assert main(search(trained, cache, WORDS, bad, spliced[0])) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["moments"]
+    assert f"error: {bad}: Too many open files; raise the limit on open files" in printed.err
 
 
 def test_without_vectors_words_find_and_motion_is_refused_by_name(
