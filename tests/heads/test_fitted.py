@@ -31,7 +31,7 @@ LOGITS = ("score_average",)  # heads whose streams are other heads' logits
 # Tested with a network of their own: tests/motion/test_train.py, tests/heads/test_evl.py and test_open_vclip.py.
 MOTION_NETWORKS = ("motion_mcl", "motion_vit", "motion_mae")  # trained by the stage that trains motion_only
 OF_NETWORKS = ("motion_only", "evl", "open_vclip", *MOTION_NETWORKS)
-HERE = [head for head in HEADS if head not in ("evl", "open_vclip", "evl_fusion", *MOTION_NETWORKS)]
+HERE = [head for head in HEADS if head not in ("evl", "open_vclip", *MOTION_NETWORKS)]
 ON_FRAMES = (
     "frames_zero_shot",
     "frames_probe",
@@ -52,12 +52,14 @@ COSTS = {
     "motion_permuted": Cost(IN_ALL * HIDDEN + HIDDEN + HIDDEN * K + K, IN_ALL * HIDDEN + HIDDEN * K),
     "fusion": Cost(IN_ALL * HIDDEN + HIDDEN + HIDDEN * K + K, IN_ALL * HIDDEN + HIDDEN * K),
 }
+COSTS["evl_fusion"] = COSTS["fusion"]  # on streams of these widths
 
 
 def given(head: str) -> Videos:
     """The videos with all streams that this head may take."""
     facts = {member.id: {"encoder": f"T{member.label % 2}", "frames": 30 + i} for i, member in enumerate(MEMBERS)}
-    streams: dict[str, Any] = {**two_streams(), "container": FactsByVideo(facts)}
+    features = two_streams()
+    streams: dict[str, Any] = {**features, "appearance": features["clip"], "container": FactsByVideo(facts)}
     if head in LOGITS:
         rng, ids = np.random.default_rng(0), np.array([member.id for member in MEMBERS])
         streams |= {name: Features(name, ids, rng.normal(size=(len(ids), K))) for name in ("clip", "motion")}
