@@ -1,8 +1,8 @@
 """The code that a stage runs, as a text: digest and path of each file that its script reaches.
 
 A digest is over the syntax tree without docstrings and comments: what only reads differently runs nothing again.
-`NO_NUMBER` is left out, with what it alone reaches: it shows and measures, and can move no number. A stage of heads
-hangs on the rows of its own heads, not on the whole registry.
+`NO_NUMBER` is left out, with what it alone reaches: it shows, measures or refuses, and can move no number. A stage of
+heads hangs on the rows of its own heads, not on the whole registry.
 """
 
 import ast
@@ -24,13 +24,13 @@ REGISTRY = "moclip.heads.registry"
 NO_NUMBER = frozenset(
     [
         *("moclip.base.console", "moclip.base.progress", "moclip.base.meter"),
-        *("stages._live", "stages._sections", "stages.dvc.cost", "stages.dvc.code"),
+        *("stages._live", "stages._sections", "stages._foresight", "stages.dvc.cost", "stages.dvc.code"),
     ]
 )
 # What a row of the registry says to those who read, not to those who compute.
 _WORDS = (
     *("title", "words", "colour", "rivals", "is_motion_control", "is_servable", "is_of_stream", "chosen_by"),
-    "own_network",
+    *("own_network", "related"),
 )
 
 

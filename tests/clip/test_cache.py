@@ -62,7 +62,12 @@ def mean_colour(video: Video, root: Path, index: int) -> np.ndarray:
 
 def test_several_frames_count_alike_and_a_file_is_decoded_once(videos, demo_folder, tmp_path, monkeypatch):
     reads: list[Path] = []
-    monkeypatch.setattr(clip_cache, "read_frames", lambda path, at: (reads.append(path), read_frames(path, at))[1])
+
+    def counted(path: Path, at: Sequence[int], **how: bool) -> np.ndarray:
+        reads.append(path)
+        return read_frames(path, at, **how)
+
+    monkeypatch.setattr(clip_cache, "read_frames", counted)
     _, values = image_features(MeanColour(), videos, demo_folder, tmp_path, frame="uniform:3", batch_images=4)
     assert sorted(reads) == sorted(demo_folder / video.path for video in videos)
     for video, value in zip(videos, values, strict=True):

@@ -94,7 +94,7 @@ def fit(workplace: Path, head: str, *words: str) -> subprocess.CompletedProcess[
 def cached(workplace: Path) -> Path:
     finished(stage(workplace, "clip_model", "--out", "clip"))
     finished(
-        stage(workplace, "cache_clip", *LISTS, "--model", "clip", "--prompts", "none", "--templates", "none", *CLIP)
+        stage(workplace, "cache_clip", *LISTS, "--model", "clip", "--templates", "none", "--motion", "none", *CLIP)
     )
     return workplace
 

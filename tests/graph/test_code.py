@@ -16,6 +16,7 @@ from tests.support.imports import ROOT, closure
 READ_ALL_ROWS = {
     "account.txt",
     "report.txt",
+    "search.txt",
     "summarize.txt",
 }  # titles, order and pairs of heads: seconds, and no training
 

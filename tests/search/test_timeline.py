@@ -9,7 +9,6 @@ import pytest
 from moclip.base.errors import VideoError
 from moclip.motion.extract import MotionOptions, read_grid
 from moclip.motion.fields import field_at
-from moclip.params.motion import MotionParams
 from moclip.search.timeline import Eyes, Shelf, read_timeline
 from moclip.search.trail import PLAIN, Trail, speed_of, statistics
 from moclip.video.decode import stream_motion
@@ -29,7 +28,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fields_read_run_by_run_are_those_of_the_whole_grid(
     film: Path, accumulate: str, window: int | None, chunk_bytes: int
 ) -> None:
-    motion = MotionParams(source="original", cell_px=16, reference="both", accumulate=accumulate, window_frames=window)
+    motion = PLAIN.model_copy(update={"cell_px": 16, "accumulate": accumulate, "window_frames": window})
     whole = read_grid(film, MotionOptions(16, "both"))
     points = np.arange(0, 90, 4)
     expected = field_at(whole, points, accumulate, window)

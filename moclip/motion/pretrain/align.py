@@ -60,7 +60,7 @@ def field_boundaries(fields: Tensor) -> Tensor:
     across = difference[..., :-2, :] + difference[..., 1:-1, :] + difference[..., 2:, :]
     difference = fields[..., 2:, :] - fields[..., :-2, :]
     down = difference[..., :, :-2] + difference[..., :, 1:-1] + difference[..., :, 2:]
-    return functional.pad((across.square() + down.square()).sqrt().sum(dim=2), (1, 1, 1, 1))
+    return functional.pad(((across.square() + down.square()) ** 0.5).sum(dim=2), (1, 1, 1, 1))
 
 
 def motion_target(fields: Tensor, times: int, rows: int, columns: int) -> Tensor:

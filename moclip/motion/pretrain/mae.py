@@ -90,7 +90,7 @@ class Mae(nn.Module):
         cells = tubelets.unflatten(2, (self.net.transformer.tube, COMPONENTS, -1))
         spread = cells.var(dim=(2, 4), keepdim=True) + self.floor**2
         apart = cells - cells.mean(dim=(2, 4), keepdim=True)
-        return (apart / spread.sqrt()).flatten(2)
+        return (apart / spread**0.5).flatten(2)
 
     @property
     def floor(self) -> float:
