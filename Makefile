@@ -79,7 +79,7 @@ types: $(INSTALLED) ## mypy
 	mypy
 
 audit: $(INSTALLED) ## ask for known holes in the pinned packages (needs the network; SECURITY.md has those that are open)
-	pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+	pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
 
 ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
 	python -m stages.commands.ui --port $(PORT)

@@ -134,8 +134,8 @@ def _check_name(path: Path, number: int, name: str) -> None:
     """
     if not name.isprintable() or name.startswith((".", "-")):
         raise DataError(
-            f"{path}: the name {name!r} begins with a dot or a dash, or holds what does not print; rename it in the list "
-            f"and on the disk (line {number})"
+            f"{path}: the name {name!r} begins with a dot or a dash, or holds what does not print; rename it in the "
+            f"list and on the disk (line {number})"
         )
 
 

@@ -163,7 +163,8 @@ def _folder(client: MlflowClient, uri: str, model: LoggedModel, cache: Path) -> 
     if is_server and urlsplit(model.artifact_location).scheme not in _ELSEWHERE:
         raise StoreError(
             f"{uri}: the server has the model at {model.artifact_location!r:.200}, a place of this machine, and "
-            "no server chooses what is opened here; start it with --serve-artifacts, or name the folder `data` there by --model"
+            "no server chooses what is opened here; start it with --serve-artifacts, or name its folder `data` by "
+            "--model"
         )
     kept = cache / fingerprint(shown_address(client.tracking_uri), _checked(uri, model.model_id))
     if not kept.exists():
