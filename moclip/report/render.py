@@ -15,7 +15,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # it is for HTML: in Markdown, each value of somebody else goes through `cell`, `code` or `literal`
+        autoescape=False,  # of HTML; in Markdown, what is not ours goes through `cell`, `code` or `literal`
     )
     for name in ("cell", "code", "literal", "pct", "signed", "significance", "span"):
         environment.filters[name] = getattr(markdown, name)

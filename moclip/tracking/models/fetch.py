@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from mlflow import MlflowClient, artifacts
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAMLError
 
 from moclip.base.errors import MoclipError, StoreError
 from moclip.base.files import atomic_path, fingerprint
+from moclip.base.outside import yaml
 from moclip.base.outside.addresses import shown_address
 from moclip.predict.bundle import MANIFEST
 from moclip.tracking import tags
@@ -77,11 +78,11 @@ def _bundle(uri: str, folder: Path) -> Path:
 def _flavour(uri: str, path: Path) -> dict[str, Any]:
     """How MLflow loads the model; by hand, since MLflow takes a path for an address, and decodes it."""
     try:
-        found = YAML(typ="safe", pure=True).load(path)
+        found = yaml.load(path)
         for key in ("flavors", "python_function"):
             found = found.get(key, {})
         return dict(found)
-    except (YAMLError, OSError, AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (YAMLError, OSError, AttributeError, TypeError, ValueError) as error:
         raise StoreError(
             f"{uri}: {path} cannot be read as MLflow's description of a model ({first_line(error)})"
         ) from error
