@@ -6,6 +6,13 @@ PORT ?= 5000
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
+# Only what requirements.lock lists by its SHA-256 is installed. `make setup HASHES=0` keeps the versions and takes other
+# wheels of them, such as PyTorch's CPU builds.
+HASHES ?= 1
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Packages without a wheel are built, by the pinned setuptools: pip would fetch a builder that no lock knows.
+SOURCES := antlr4-python3-runtime
+
 # DVC starts the stages by the plain name `python`; nothing here reports home.
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -26,7 +33,7 @@ export MOCLIP_VERBOSE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup state repro test sweep lint types ui pictures lock clean
+.PHONY: help setup state repro test sweep lint types audit ui pictures lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -39,8 +46,15 @@ state: $(INSTALLED) # a folder for DVC's state that no other user can enter; bar
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+ifeq ($(HASHES),0)
+	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > $(VENV)/pins.txt
+	$(PIP) -r $(VENV)/pins.txt
+else
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/builder.txt
+	$(PIP) --require-hashes --only-binary :all: -r $(VENV)/builder.txt
+	$(PIP) --require-hashes --only-binary :all: --no-binary $(SOURCES) --no-build-isolation -r requirements.lock
+endif
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 repro: state ## run the whole pipeline and print the results
@@ -64,14 +78,17 @@ lint: $(INSTALLED) ## ruff: rules and format
 types: $(INSTALLED) ## mypy
 	mypy
 
+audit: $(INSTALLED) ## ask for known holes in the pinned packages (needs the network; SECURITY.md has those that are open)
+	pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+
 ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
 	python -m stages.commands.ui --port $(PORT)
 
 pictures: $(INSTALLED) ## take the README's pictures of MLflow's pages, of the runs that are there
 	python -m tools.pictures --out docs/pictures
 
-lock: $(INSTALLED) ## pin every package anew, for all platforms
-	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate \
+lock: $(INSTALLED) ## pin every package anew, with its digests, for all platforms
+	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --generate-hashes \
 	  --custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
 
 clean: ## remove what runs leave behind, but neither videos nor DVC's cache

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAMLError
 
 from moclip.base import console
 from moclip.base.errors import MoclipError, ParamsError
 from moclip.base.meter import Meter
+from moclip.base.outside import yaml
 from moclip.params.section import validated
 from stages._sections import check_sections
 from stages.dvc import cost
@@ -84,7 +85,7 @@ def read_params(path: Path) -> dict[str, Any]:
         ParamsError: it is unreadable, or no mapping.
     """
     try:
-        params = YAML(typ="safe", pure=True).load(path)
+        params = yaml.load(path)
     except (OSError, YAMLError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from error
     if not isinstance(params, dict):

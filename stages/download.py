@@ -10,7 +10,7 @@ from moclip.base.errors import DataError
 from moclip.base.files import fingerprint, write_json
 from moclip.data.dataset import Dataset, assign_parts, drop_short
 from moclip.data.duplicates import conflicts, described, twins
-from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101
+from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101, fetched_digests
 from moclip.data.folder import find_folder
 from moclip.data.hmdb51 import find_hmdb51
 from moclip.data.manifest import Video, write_classes, write_manifest
@@ -57,7 +57,7 @@ def main() -> None:
     write_classes(args.classes, dataset.classes)
     for split, of_split in members.items():
         write_split(args.splits / f"split{split}.csv", of_split)
-    write_json(args.dataset, describe(dataset, data) | dropped | repeated | damage(videos))
+    write_json(args.dataset, describe(dataset, data) | dropped | repeated | damage(videos) | came_from(root, data))
 
 
 def tell(videos: Sequence[Video]) -> None:
@@ -73,6 +73,12 @@ def damage(videos: Sequence[Video]) -> dict[str, object]:
     """What of a data set is damaged, for the report; empty where nothing is."""
     ids = [video.id for video in videos if video.is_damaged]
     return {"damaged": {"videos": len(ids), "ids": ids}} if ids else {}
+
+
+def came_from(root: Path, data: DataParams) -> dict[str, object]:
+    """The digests of the archives that were unpacked here, for the record; empty where none was."""
+    found = fetched_digests(root) if data.source == "ucf101" else {}
+    return {"sha256": found} if found else {}
 
 
 def hold_apart(videos: Sequence[Video], members: Mapping[int, Sequence[Member]], data: DataParams) -> dict[str, object]:
@@ -145,6 +151,8 @@ def archive_source(data: DataParams) -> Ucf101Source:
         ca_bundle=repository() / data.ca_bundle if data.ca_bundle else None,
         classes=data.classes,
         clips_per_class=data.clips_per_class,
+        sha256=data.sha256,
+        lists_sha256=data.lists_sha256,
     )
 
 

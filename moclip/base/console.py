@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from moclip.base.errors import MoclipError, explain
+from moclip.base.outside.terminal import message, printable
 
 Verbosity = Literal["quiet", "verbose"]
 _VARIABLES: dict[Verbosity, str] = {"quiet": "MOCLIP_QUIET", "verbose": "MOCLIP_VERBOSE"}
@@ -43,7 +44,7 @@ class _AboveBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from moclip.base.progress import Progress  # late: `moclip doctor` runs where packages are missing
 
-        Progress.write(self.format(record), file=sys.stderr)
+        Progress.write(message(self.format(record)), file=sys.stderr)
 
 
 def set_up_logging(form: str) -> None:
@@ -95,10 +96,10 @@ def _bug(error: Exception, more: str) -> int:
     return _end(BUG, f"internal error: {what}; this is a bug in moclip: {hint}")
 
 
-def _end(status: int, message: str) -> int:
+def _end(status: int, told: str) -> int:
     if is_verbose():
-        traceback.print_exc()
-    sys.stderr.write(f"{message}\n")
+        sys.stderr.write(printable(traceback.format_exc()))
+    sys.stderr.write(f"{message(told)}\n")
     return status
 
 

@@ -1,10 +1,11 @@
 """The errors that a person is meant to read: what is wrong, the rule, and the remedy, in one message."""
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from moclip.base.outside.terminal import name
 
 # What a person can mend, told by the system's error number.
 _REMEDIES = {
@@ -63,8 +64,8 @@ class OutputError(MoclipError):
 
 
 def shown(path: object) -> str:
-    """A path or text as it can be printed anywhere: bytes that are not UTF-8 are spelled, as in `caf\\xe9.avi`."""
-    return os.fsencode(str(path)).decode("utf-8", "backslashreplace")
+    """A path or text as it can be printed anywhere, in one line: what does not print is spelled, as `caf\\xe9.avi`."""
+    return name(path)
 
 
 def explain(error: OSError, path: Path | None = None) -> str | None:

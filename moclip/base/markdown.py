@@ -3,12 +3,34 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from moclip.base.outside.terminal import printable
+
 NO_VALUE = "\N{EN DASH}"
 
 
 def cell(text: str) -> str:
-    """Text that stays inside one cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text with our own markup that stays inside one cell of a Markdown table; no HTML tag and no entity is in it.
+
+    >>> cell("*a* | <b> & c")
+    '*a* \\\\| &lt;b> &amp; c'
+    """
+    return _line(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
+def code(text: object) -> str:
+    """A value as code, also in a cell of a table: no character of it ends the code, nor the cell.
+
+    >>> code("a`b|c")
+    '``a`b\\\\|c``'
+    """
+    value = _line(str(text))
+    fence = "`" * (1 + max(map(len, re.findall("`+", value)), default=0))
+    space = " " if value.startswith("`") or value.endswith("`") or not value else ""
+    return f"{fence}{space}{value}{space}{fence}".replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.splitlines()), keep="")
 
 
 def literal(text: str) -> str:
@@ -17,9 +39,9 @@ def literal(text: str) -> str:
     An underscore between letters or digits is none to begin with.
 
     >>> literal("pick_up a$b_{*|<i>")
-    'pick_up a\\$b\\_{\\*\\|\\<i\\>'
+    'pick_up a\\\\$b\\\\_{\\\\*\\\\|\\\\<i\\\\>'
     """
-    escaped = re.sub(r"([\\`*\[\]<>&$|~#!])", r"\\\1", " ".join(text.splitlines()))
+    escaped = re.sub(r"([\\`*\[\]<>&$|~#!])", r"\\\1", _line(text))
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 

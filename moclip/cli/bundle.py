@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from moclip.base.outside.terminal import say
 from moclip.cli import model
 
 
@@ -19,5 +20,5 @@ def run(args: argparse.Namespace) -> int:
 
     claim_directory(args.out, MANIFEST)  # before a model comes from MLflow
     write_bundle(args.out, open_model(model.source_of(args.model), args.split))
-    print(f"{args.out} holds the model; `moclip predict VIDEO --model {args.out}` asks it")
+    say(f"{args.out} holds the model; `moclip predict VIDEO --model {args.out}` asks it")
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import DataError, ParamsError
+from moclip.base.outside.terminal import name, say
 from moclip.cli.places import PLACES
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     verify(videos, root)
     _refuse_added(videos, root, args)
-    print(f"{len(videos)} videos in {root} are those of {args.manifest}")
+    say(f"{len(videos)} videos in {root} are those of {args.manifest}")
     if args.against is not None:
         compare(videos, read_manifest(args.against))
-        print(f"{args.against} describes the same videos")
+        say(f"{args.against} describes the same videos")
     return 0
 
 
@@ -128,11 +129,11 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")
     containers = read_containers({stem: root / video.path for stem, video in videos.items()})
     found = audit(videos, containers, splits)
-    print(found.parts.to_string(index=False))
+    say(found.parts.to_string(index=False))
     for one in found.associations:
-        print(f"{one.trait:9} Cramer's V {one.cramers_v:.2f} (shuffled: 95 % below {one.shuffled_v:.2f})")
+        say(f"{one.trait:9} Cramer's V {one.cramers_v:.2f} (shuffled: 95 % below {one.shuffled_v:.2f})")
     for warning in found.warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
     _print_copies(videos, args.motion)
     if args.csv:
         with writing_file(args.csv, None) as temporary:
@@ -148,14 +149,14 @@ def _print_copies(videos: Mapping[str, "Video"], motion: Path) -> None:
 
     same = twins(videos.values())
     for copies in same[:_SHOWN]:
-        print(f"warning: the same file byte by byte: {', '.join(video.id for video in copies)}")
+        say(f"warning: the same file byte by byte: {', '.join(name(video.id) for video in copies)}")
     if not motion.is_dir():
-        print(f"no {motion} yet, so copies in other containers are not looked for; `dvc repro extract_motion` makes it")
+        say(f"no {motion} yet, so copies in other containers are not looked for; `dvc repro extract_motion` makes it")
         return
     content = {video.id: video.sha256 for video in videos.values()}
     near = [ids for ids in same_motion(MotionStore.open(motion)) if len({content.get(one) for one in ids}) > 1]
     for ids in near[:_SHOWN]:
-        print(f"warning: the same motion in other files, so copies in all likelihood: {', '.join(ids)}")
+        say(f"warning: the same motion in other files, so copies in all likelihood: {', '.join(map(name, ids))}")
 
 
 def _root(params: Path) -> Path:

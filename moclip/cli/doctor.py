@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from moclip.base.outside.terminal import say
 from moclip.cli.places import PLACES, Places
 
 State = Literal["ok", "todo", "missing"]
@@ -61,11 +62,11 @@ def run(args: argparse.Namespace, places: Places = PLACES) -> int:
     findings = examine(places)
     following = next_command(findings)
     if args.json:
-        print(json.dumps({"findings": [asdict(one) for one in findings], "next": following}, indent=2))
+        say(json.dumps({"findings": [asdict(one) for one in findings], "next": following}, indent=2))
     else:
         for one in findings:
-            print(f"{one.state:8} {one.name:10} {one.found}" + (f"\n{'':20}-> {one.remedy}" if one.remedy else ""))
-        print(f"next: {following}")
+            say(f"{one.state:8} {one.name:10} {one.found}" + (f"\n{'':20}-> {one.remedy}" if one.remedy else ""))
+        say(f"next: {following}")
     return int(any(one.state == "missing" for one in findings))
 
 

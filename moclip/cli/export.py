@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from moclip.base.outside.terminal import say
 from moclip.cli import model
 
 
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     claim_directory(args.out, META)  # before a model comes from MLflow
     deviations = export(model.source_of(args.model), args.split, args.head, args.out)
     for name, deviation in deviations.items():
-        print(f"{args.out / name}: at most {deviation:.1e} from PyTorch")
+        say(f"{args.out / name}: at most {deviation:.1e} from PyTorch")
     return 0

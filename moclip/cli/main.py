@@ -11,6 +11,7 @@ from typing import Any
 
 from moclip.base import console
 from moclip.base.arithmetic import apply, kernels_of
+from moclip.base.outside.terminal import say
 from moclip.cli.places import PLACES
 
 COMMANDS = {
@@ -82,7 +83,7 @@ def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
 def _script(name: str, words: Sequence[str]) -> int:
     script = Path("stages", "commands", f"{name}.py")
     if not script.is_file():
-        print(f"error: {script}: not here; run `moclip {name}` at the top of the repository", file=sys.stderr)
+        say(f"error: {script}: not here; run `moclip {name}` at the top of the repository", file=sys.stderr)
         return 1
     # DVC and the `python` of its stages are those beside this program, also where nobody activated the environment.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

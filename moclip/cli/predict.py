@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import MoclipError, explain
+from moclip.base.outside.terminal import message, name, say, table_cell
 from moclip.cli import model
 
 if TYPE_CHECKING:
@@ -45,28 +46,28 @@ def run(args: argparse.Namespace) -> int:
             told = explain(error, Path(video)) if isinstance(error, OSError) else str(error)
             if told is None:
                 raise
-            print(f"error: {told}", file=sys.stderr)
+            say(message(f"error: {told}"), file=sys.stderr)
             failed += 1
             continue
         if args.json:
-            print(json.dumps(answer.as_dict(args.top)))
+            say(json.dumps(answer.as_dict(args.top)))
         elif args.csv:
             rows.writerows(_rows(answer, args.top))
         else:
-            print(_text(answer, args.top))
+            say(_text(answer, args.top))
         sys.stdout.flush()
     if failed and len(args.videos) > 1:
-        print(f"error: {failed} of {len(args.videos)} videos have no answer", file=sys.stderr)
+        say(f"error: {failed} of {len(args.videos)} videos have no answer", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _rows(answer: "Prediction", most: int) -> list[list[Any]]:
     ms = [answer.ms.get(part, "") for part in ("decode", "motion", "clip", "head")]
-    heads = [answer.head, *(name for name in answer.logits if name != answer.head)]
+    heads = [answer.head, *(head for head in answer.logits if head != answer.head)]
     return [
-        [answer.video, head, rank, name, f"{probability:.6f}", *ms]
+        [table_cell(str(answer.video)), head, rank, table_cell(found), f"{probability:.6f}", *ms]
         for head in heads
-        for rank, (name, probability) in enumerate(answer.top(most, head), start=1)
+        for rank, (found, probability) in enumerate(answer.top(most, head), start=1)
     ]
 
 
@@ -74,10 +75,10 @@ def _text(answer: "Prediction", most: int) -> str:
     def percent(probability: float) -> str:
         return f"{100 * probability:5.1f} %"
 
-    lines = [f"{answer.video}  ({answer.frames} frames, {answer.head}, split {answer.split})"]
-    lines += [f"  {percent(probability)}  {name}" for name, probability in answer.top(most)]
-    alone = [(name, answer.top(1, name)[0]) for name in answer.logits if name != answer.head]
-    width = max((len(name) for name, _ in alone), default=0)
-    lines += [f"  {name:{width}} alone: {percent(probability)}  {top}" for name, (top, probability) in alone]
+    lines = [f"{name(answer.video)}  ({answer.frames} frames, {answer.head}, split {answer.split})"]
+    lines += [f"  {percent(probability)}  {name(found)}" for found, probability in answer.top(most)]
+    alone = [(head, answer.top(1, head)[0]) for head in answer.logits if head != answer.head]
+    width = max((len(head) for head, _ in alone), default=0)
+    lines += [f"  {head:{width}} alone: {percent(probability)}  {name(top)}" for head, (top, probability) in alone]
     lines.append("  ms: " + ", ".join(f"{part} {ms:.1f}" for part, ms in answer.ms.items()))
     return "\n".join(lines)

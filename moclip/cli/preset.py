@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from moclip.base.outside.terminal import say
 from moclip.cli.places import PLACES
 
 
@@ -20,10 +21,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.name is None:
         for name, purpose in list_presets(args.directory).items():
-            print(f"{name:10} {purpose}")
+            say(f"{name:10} {purpose}")
         return 0
     back = apply_preset(args.name, args.directory, args.params, check_params)
-    print(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")
+    say(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")
     if back:
-        print(f"set back, so that nothing of another preset stays: {', '.join(back)}")
+        say(f"set back, so that nothing of another preset stays: {', '.join(back)}")
     return 0

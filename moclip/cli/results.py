@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from moclip.base.outside.terminal import name, say
 from moclip.cli.places import PLACES
 
 
@@ -20,11 +21,11 @@ def run(args: argparse.Namespace) -> int:
     from moclip.base.files import read_json, sha256_file
     from moclip.report.cost import cost_line
 
-    print(text_table(read_json(args.summary)))
-    print(f"\nreport: {args.report}")
+    say(text_table(read_json(args.summary)))
+    say(f"\nreport: {args.report}")
     costs = read_json(args.costs) if args.costs.exists() else None
     if costs and costs["summary_sha256"] == sha256_file(args.summary):  # of another result, it says nothing here
-        print(cost_line(costs))
+        say(cost_line(costs))
     return 0
 
 
@@ -36,7 +37,7 @@ def text_table(summary: Mapping[str, Any]) -> str:
     splits = [str(split) for split in summary["splits"]]
     header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", "std", "test videos"]
     rows = [_row(head, summary["heads"][head], splits) for head in HEADS if head in summary["heads"]]
-    return f"data set: {summary['dataset']}\n{aligned([header, *rows], right=range(1, len(header)))}"
+    return f"data set: {name(summary['dataset'])}\n{aligned([header, *rows], right=range(1, len(header)))}"
 
 
 def _row(head: str, values: Mapping[str, Any], splits: Sequence[str]) -> list[str]:

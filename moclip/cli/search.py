@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import ParamsError, apart
+from moclip.base.outside.terminal import message, name, say
 from moclip.cli import model
 from moclip.cli.places import PLACES
 
@@ -96,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
 
         save_sheet(args.sheet, asked.question.title, {video: (seen[video], curves[video]) for video in curves}, found)
     if args.json:
-        print(json.dumps(_as_json(asked.question, found, written, failures), indent=2))
+        say(json.dumps(_as_json(asked.question, found, written, failures), indent=2))
     elif found:
-        print(_text(asked.question, found, written))
+        say(_text(asked.question, found, written))
     for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
+        say(message(f"error: {failure}"), file=sys.stderr)
     if failures and len(videos) > 1:
-        print(f"error: {len(failures)} of {len(videos)} videos were not searched", file=sys.stderr)
+        say(f"error: {len(failures)} of {len(videos)} videos were not searched", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -290,7 +291,7 @@ def _text(question: _Question, found: Sequence["Moment"], written: Mapping[int, 
     rows = [
         [
             str(rank),
-            str(one.video),
+            name(one.video),
             f"{clock(one.start_s)}-{clock(one.end_s)}",
             f"{one.score:.4f}",
             NO_VALUE if one.motion_px is None else f"{one.motion_px:.2f}",

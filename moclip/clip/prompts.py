@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field, ValidationError, field_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAMLError
 
 from moclip.base.errors import ParamsError
+from moclip.base.outside import yaml
 from moclip.params.section import Section
 
 T = TypeVar("T", bound=Section)
@@ -156,6 +157,6 @@ def read_prompts(phrases: Path, templates: Path) -> Prompts:
 
 def _read(path: Path, form: type[T]) -> T:
     try:
-        return form.model_validate(YAML(typ="safe", pure=True).load(path))
+        return form.model_validate(yaml.load(path))
     except (OSError, YAMLError, ValidationError) as error:
         raise ParamsError(f"{path}: not a file of prompts ({error})") from error

@@ -38,6 +38,7 @@ def read_class_index(path: Path) -> list[str]:
             first = 0
         if not match or int(match[1]) != first + place:
             raise DataError(f"{path}: line {number} must read '{first + place} ClassName', is {line!r}")
+        _check_name(path, number, match[2])
         names.append(match[2])
     if len(set(names)) != len(names) or not names:
         raise DataError(f"{path}: must name at least one class, each once")
@@ -76,6 +77,7 @@ def read_flags(path: Path) -> dict[str, int]:
         match = re.fullmatch(rf"([^/\\]+){_ENDING}\s+([012])", line)
         if not match:
             raise DataError(f"{path}: {line!r} is not of the form file.avi 0|1|2 (line {number})")
+        _check_name(path, number, match[1])
         if match[1] in flags:
             raise DataError(f"{path}: {match[1]} is listed twice; remove one of the lines (line {number})")
         flags[match[1]] = int(match[2])
@@ -117,10 +119,24 @@ def _text(path: Path, content: bytes) -> str:
 
 def _row(path: Path, number: int, line: str) -> _Row:
     match = re.fullmatch(rf"([^/\\]+)[/\\]([^/\\]+){_ENDING}(?:\s+(\d+))?", line)
-    if not match or match[1] in (".", ".."):
+    if not match:
         raise DataError(f"{path}: {line!r} is not of the form Class/file.avi [number] (line {number})")
     class_name, stem, label = match.groups()
+    _check_name(path, number, class_name)
+    _check_name(path, number, stem)
     return _Row(number, class_name, stem, None if label is None else int(label))
+
+
+def _check_name(path: Path, number: int, name: str) -> None:
+    """Refuse a name that would lead out of its folder, hide in it, be taken for an option, or move a terminal.
+
+    Lists come from elsewhere, and their names become those of folders and files.
+    """
+    if not name.isprintable() or name.startswith((".", "-")):
+        raise DataError(
+            f"{path}: the name {name!r} begins with a dot or a dash, or holds what does not print; rename it in the "
+            f"list and on the disk (line {number})"
+        )
 
 
 def _check(path: Path, row: _Row, position: Mapping[str, int]) -> None:

@@ -25,6 +25,8 @@ SHARD_BYTES = 64 << 20  # bounds what the writer holds, and a file that a cache 
 UNITS = "int8 half pixels of the shown frame per frame (see distance), (dx, dy) of the content, x right, y down"
 
 _COLUMNS = ("ids", "shard", "offset", "first", "frames", "width", "height", "fps", "clipped")
+_ALWAYS = ("index.npz", "states.npy")
+_LARGEST_PX = 1 << 16
 _AGAIN = "Extract the motion again (`dvc repro extract_motion`)"
 
 
@@ -164,7 +166,10 @@ def shard_name(number: int) -> str:
 
 
 class MotionStore:
-    """A reader of one store; opening checks that it is whole, reading touches only the bytes asked for."""
+    """A reader of one store; opening checks that it is whole, reading touches only the bytes asked for.
+
+    The content of the shards is not compared with their digests: that would read all of it.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a store.
@@ -175,7 +180,8 @@ class MotionStore:
         self.path = path
         self.meta = _read_meta(path)
         self._index = read_npz(path / "index.npz", *_COLUMNS)
-        self._states = np.load(path / "states.npy", allow_pickle=False)
+        self._states = _read_array(path / "states.npy", np.uint8)
+        _check_index(path, self.meta, self._index, len(self._states))
         self._row = {str(video_id): row for row, video_id in enumerate(self._index["ids"])}
 
     @classmethod
@@ -261,8 +267,13 @@ class MotionStore:
 
     @cached_property
     def _shards(self) -> list[np.ndarray]:
-        count = int(self._index["shard"][-1]) + 1
-        return [np.load(self.path / shard_name(number), mmap_mode="r") for number in range(count)]
+        names = [shard_name(number) for number in range(int(self._index["shard"][-1]) + 1)]
+        shards = [_read_array(self.path / name, np.int8, mapped=True) for name in names]
+        ends = self._index["offset"] + _cells(self._index, self.cell_px) * self._index["frames"]
+        for name, shard, end in zip(names, shards, _furthest(ends, self._index["shard"]), strict=True):
+            if len(shard) < end:
+                raise StoreError(f"{self.path / name}: has {len(shard)} bytes where the index names {end}. {_AGAIN}.")
+        return shards
 
 
 def same_motion(store: MotionStore) -> list[list[str]]:
@@ -291,11 +302,80 @@ def _read_meta(path: Path) -> dict[str, Any]:
     stated = meta.pop("digest", None)
     if stated != fingerprint(meta):
         raise StoreError(f"{path}: meta.json was changed after it was written. {_AGAIN}.")
-    for name, facts in meta["files"].items():
+    for name, facts in _files(path, meta).items():
         _check_size(path / name, facts)
-    for name in ("index.npz", "states.npy"):
+    for name in _ALWAYS:
         _check_digest(path / name, meta["files"][name])
     return meta | {"digest": stated}
+
+
+def _files(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """The files that a store says it has: each by its plain name, with a size and a digest."""
+    files, cell_px = meta.get("files"), meta.get("cell_px")
+    is_list = isinstance(files, dict) and all(
+        Path(name).name == name and isinstance(facts, dict) and type(facts.get("bytes")) is int and "sha256" in facts
+        for name, facts in files.items()
+    )
+    if not is_list or not set(_ALWAYS) <= set(files) or type(cell_px) is not int or not 1 <= cell_px <= _LARGEST_PX:
+        raise StoreError(f"{path / 'meta.json'}: does not list the files of a motion store. {_AGAIN}.")
+    return dict(files)
+
+
+def _read_array(path: Path, kind: type[np.generic], *, mapped: bool = False) -> np.ndarray:
+    """A list of numbers of one kind; nothing pickled is loaded."""
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}). {_AGAIN}.") from error
+    if not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1:
+        raise StoreError(f"{path}: is no list of {kind.__name__}. {_AGAIN}.")
+    return array
+
+
+def _check_index(path: Path, meta: dict[str, Any], index: dict[str, np.ndarray], states: int) -> None:
+    """Refuse an index whose clips do not all lie inside the files that the store lists.
+
+    Raises:
+        StoreError: names the column.
+    """
+    numbers = {name: index[name] for name in _COLUMNS if name not in ("ids", "fps")}
+    shapes = {column.shape for column in index.values()}
+    fault = next((name for name, column in numbers.items() if column.dtype.kind not in "iu"), None)
+    if (
+        index["ids"].dtype.kind != "U"
+        or index["fps"].dtype.kind not in "fiu"
+        or len(shapes) != 1
+        or (fault is None and (shapes == {(0,)} or len(next(iter(shapes))) != 1))
+    ):
+        fault = "ids"
+    elif fault is None:
+        most = {"shard": len(meta["files"]) - len(_ALWAYS) - 1, "width": _LARGEST_PX, "height": _LARGEST_PX}
+        least = {"frames": 1, "width": 1, "height": 1}
+        for name, column in numbers.items():
+            if column.min() < least.get(name, 0) or column.max() > most.get(name, 2**62):
+                fault = name
+        if fault is None and (index["first"].astype(float) + index["frames"]).max() > states:
+            fault = "frames"
+        if fault is None and (np.diff(index["shard"]) < 0).any():
+            fault = "shard"
+        if fault is None and len(set(index["ids"].tolist())) != len(index["ids"]):
+            fault = "ids"
+    if fault:
+        raise StoreError(f"{path / 'index.npz'}: column '{fault}' is not that of a motion store's clips. {_AGAIN}.")
+
+
+def _cells(index: dict[str, np.ndarray], cell_px: int) -> np.ndarray:
+    """Numbers of each clip's frames: two a cell, (n,)."""
+    grids = [grid_shape(int(w), int(h), cell_px) for w, h in zip(index["width"], index["height"], strict=True)]
+    return np.array([2 * rows * columns for rows, columns in grids], dtype=np.int64)
+
+
+def _furthest(ends: np.ndarray, shard: np.ndarray) -> list[int]:
+    """The largest of the ends in each shard; 0 where it holds no clip."""
+    furthest = [0] * (int(shard[-1]) + 1)
+    for number, end in zip(shard.tolist(), ends.tolist(), strict=True):
+        furthest[number] = max(furthest[number], end)
+    return furthest
 
 
 def _check_size(file: Path, facts: dict[str, Any]) -> None:

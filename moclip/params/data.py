@@ -1,11 +1,32 @@
 """Parameters of the videos: where they come from, which of them, and what is held out for validation."""
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from moclip.base.outside.addresses import has_secrets
 from moclip.params.section import PathText, Section
+
+_OPENLY = frozenset(["dl", "download", "raw"])  # options of an address that say how a file is handed out, and no more
+
+
+def _open(url: str) -> str:
+    """An address that may be read by everybody: the parameters go into Git, into MLflow and into messages."""
+    if has_secrets(url):
+        raise ValueError("names a user or a password, and parameters are recorded; write them into ~/.netrc")
+    options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    if urlsplit(url).fragment or not set(options) <= _OPENLY or any(len(value) > 5 for value in options.values()):
+        raise ValueError(
+            f"has options other than {', '.join(sorted(_OPENLY))}, which may be secret, and parameters are recorded; "
+            "fetch the file yourself, and name it in data.archive or put it into data.root"
+        )
+    return url
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+\S*$"), AfterValidator(_open)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class DataParams(Section):
@@ -15,8 +36,10 @@ class DataParams(Section):
     archive: PathText | None = Field(
         description="Where ucf101 is brought from: `official`, `thumos` or a local zip or RAR; null: it is there.",
     )
-    url: str | None = Field(pattern="^https?://", description="Mirror to use instead of the archive's own address.")
-    lists_url: str | None = Field(pattern="^https?://", description="Mirror of the train/test lists zip.")
+    url: Url | None = Field(description="Mirror to use instead of the archive's own address.")
+    sha256: Sha256 | None = Field(description="SHA-256 that the archive must have; it is then fetched whole.")
+    lists_url: Url | None = Field(description="Mirror of the train/test lists zip.")
+    lists_sha256: Sha256 | None = Field(description="SHA-256 that the train/test lists zip must have.")
     ca_bundle: PathText | None = Field(description="PEM file of certificates to trust; never none.")
     root: PathText = Field(description="Directory of the videos; relative to the repository.")
     short_videos: Literal["keep", "drop"] = Field(
@@ -63,4 +86,6 @@ class DataParams(Section):
             raise ValueError("archive goes with source: ucf101; the other sources take a folder (archive: null)")
         if self.url is not None and self.archive not in ("official", "thumos"):
             raise ValueError("url is a mirror of archive: official or thumos; it does nothing here, set it to null")
+        if (self.sha256 is not None and self.archive is None) or (self.lists_sha256 and self.source != "ucf101"):
+            raise ValueError("sha256 and lists_sha256 are of archives of ucf101 (archive); set them to null here")
         return self

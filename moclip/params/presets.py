@@ -14,6 +14,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from moclip.base.errors import ParamsError
 from moclip.base.outputs import claim_edit, editing
+from moclip.base.outside import yaml
 from moclip.params.flat import leaves
 
 DEFAULTS = "demo"  # the preset that holds what others set back
@@ -47,15 +48,15 @@ def apply_preset(name: str, directory: Path, params: Path, check: Callable[[Mapp
         raise ParamsError(f"preset {name!r}: no such preset; there are {', '.join(known) or 'none'}")
     preset = directory / f"{name}.yaml"
     claim_edit(params, [preset])
-    yaml = YAML()  # its defaults are how `dvc exp run -S` writes; comments are kept
-    yaml.width = 4096
-    whole = _load(yaml, params)
+    form = YAML()  # its defaults are how `dvc exp run -S` writes; comments are kept
+    form.width = 4096
+    whole = _load(form, params)
     before = dict(leaves(_load(_plain(), params)))
     back = set_back(name, directory)
     _merge(whole, _nested(back), "")
     _merge(whole, _load(_plain(), preset), "")
     text = StringIO()
-    yaml.dump(whole, text)
+    form.dump(whole, text)
     check(_plain().load(text.getvalue()))
     with editing(params, [preset]) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
@@ -105,9 +106,9 @@ def _purpose(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
 
 
-def _load(yaml: YAML, path: Path) -> Any:
+def _load(form: YAML, path: Path) -> Any:
     try:
-        content = yaml.load(path)
+        content = yaml.load(path, form)
     except (OSError, YAMLError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from error
     if not isinstance(content, Mapping):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from moclip.base.errors import ParamsError
+from moclip.base.outside.addresses import shown_address, without_secrets
 
 T = TypeVar("T")
 Select = Literal["val", "test", "last"]  # whose accuracy chooses the epoch that is kept
@@ -46,6 +47,9 @@ def _describe(name: str, detail: Any) -> str:
     key = ".".join([name, *map(str, detail["loc"])])
     if detail["type"] == "missing":
         return f"parameter '{key}': required, but missing"
+    given = detail["input"]
+    # What is wrong of an address may be a password in it.
+    value = repr(shown_address(given)) if isinstance(given, str) and "://" in given else without_secrets(repr(given))
     if detail["type"] == "extra_forbidden":
-        return f"parameter '{key}': no such parameter (value {detail['input']!r}); check its spelling"
-    return f"parameter '{key}': {detail['msg']} (value {detail['input']!r})"
+        return f"parameter '{key}': no such parameter (value {value}); check its spelling"
+    return f"parameter '{key}': {detail['msg']} (value {value})"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAMLError
 
 from moclip.base.errors import PaperError
+from moclip.base.outside import yaml
 from moclip.heads.registry import HEADS, sections
 from moclip.params.section import Section
 
@@ -252,7 +253,7 @@ def _read(file: Path) -> Paper:
     if not re.fullmatch(r"[\w-]+", file.stem, re.ASCII):  # it becomes the name of a tag
         raise PaperError(f"{file}: a paper's file is named by letters, digits, _ and - alone")
     try:
-        values = YAML(typ="safe", pure=True).load(file)
+        values = yaml.load(file)
     except (OSError, ValueError, YAMLError) as error:
         raise PaperError(f"{file}: cannot be read ({error})") from error
     try:

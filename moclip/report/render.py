@@ -15,8 +15,8 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown of our own values, no HTML of anyone else's
+        autoescape=False,  # of HTML; in Markdown, what is not ours goes through `cell`, `code` or `literal`
     )
-    for name in ("cell", "literal", "pct", "signed", "significance", "span"):
+    for name in ("cell", "code", "literal", "pct", "signed", "significance", "span"):
         environment.filters[name] = getattr(markdown, name)
     return environment.get_template(template).render(**values)

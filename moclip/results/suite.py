@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAMLError
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.base.files import fingerprint
+from moclip.base.outside import yaml
 from moclip.params.flat import flatten
 from moclip.params.section import Section, validated
 from moclip.results.intervals import Bootstrap, is_significant, paired_hits
@@ -56,7 +57,7 @@ def read_suite(path: Path, heads: Collection[str], main: str) -> list[Variant]:
         ParamsError: the file is unreadable, a variant breaks a rule or names an unknown head, or a name stands twice.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(path)
+        content = yaml.load(path)
     except (OSError, YAMLError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from error
     if isinstance(content, list):

@@ -251,7 +251,10 @@ class BlockStore:
         stated = meta.pop("digest", None)
         if stated != fingerprint(meta):
             raise StoreError(f"{self.path}: meta.json was changed after it was written; {self.remedy}")
-        for name, digest in meta["files"].items():
+        files = meta.get("files")
+        if not isinstance(files, dict) or any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+            raise StoreError(f"{self.path}: meta.json does not list the store's files; {self.remedy}")
+        for name, digest in files.items():
             file = self.path / name
             if not file.is_file() or sha256_file(file) != digest:
                 raise StoreError(f"{file}: missing, or not what was written; {self.remedy}")

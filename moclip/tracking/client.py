@@ -71,7 +71,7 @@ def connected(store: Store) -> Iterator[MlflowClient]:
         if not is_of_transport(error):
             raise
         raise ServerError(
-            f"MLflow at {store.shown} failed ({first_line(error)}); all result files are safe: "
+            f"MLflow at {store.shown} failed ({first_line(error, store.uri)}); all result files are safe: "
             "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
         ) from error
 

@@ -150,10 +150,25 @@ def _read(place: Path) -> Result | None:
         values.pop("for", None)
         values["children"] = [Child(**child) for child in values["children"]]
         result = Result(**values)
-    except (StoreError, KeyError, TypeError) as error:
+        return replace(result, artifacts=[_artifact(place / _ARTIFACTS, name) for name in values["artifacts"]])
+    except (StoreError, KeyError, TypeError, AttributeError, OSError) as error:
         log.warning("%s: cannot be read as a result that waits (%s); it stays there", place, error)
         return None
-    return replace(result, artifacts=[place / _ARTIFACTS / name for name in values["artifacts"]])
+
+
+def _artifact(folder: Path, name: object) -> Path:
+    """A file or folder of a result; what is uploaded lies beside the result, and no link leads out of it.
+
+    Raises:
+        StoreError: it is elsewhere.
+    """
+    if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
+        raise StoreError(f"artifact {name!r:.80} is no plain name, so it is not uploaded")
+    path = folder / name
+    for one in (path, *path.rglob("*")):
+        if one.is_symlink() or not (one.is_file() or one.is_dir()):
+            raise StoreError(f"artifact {one} is a link or no file, so it is not uploaded")
+    return path
 
 
 def _lock(place: Path) -> Path:

@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint
+from moclip.base.outside.addresses import shown_address, without_secrets
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 _SERVERS, _DATABASES = ("http", "https"), ("postgresql", "mysql", "mssql")
 _FORMS = "http://HOST:PORT, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-# What stands before an `@` of an address, however many of them a password has; a path may hold one too.
-_USER = re.compile(r"(?<![/])//(?!/)[^\s]*@")
-_SECRET = re.compile(r"(?i)\b(\w*(?:password|passwd|pwd|token|secret))=[^&\s]+")
+_USER = re.compile(r"//(?!/)[^\s]*@")
+_PASSWORD = re.compile(r"(?i)\b(\w*(?:password|passwd|pwd|token|secret))=[^&\s]+")
 
 
 class ServerError(StoreError):
@@ -42,13 +42,13 @@ class Store:
 
     @property
     def shown(self) -> str:
-        """The address without a password, for messages."""
-        return str(self.file) if self.is_file else without_password(self.uri)
+        """The address without user, password and options, for messages."""
+        return str(self.file) if self.is_file else shown_address(self.uri)
 
     @property
     def target(self) -> str:
         """Stands for this address, whoever signs in and with which password."""
-        return fingerprint(without_password(self.uri).rstrip("/"))
+        return fingerprint(_PASSWORD.sub(r"\1=***", _USER.sub("//", self.uri)).rstrip("/"))
 
     @property
     def clone(self) -> str:
@@ -80,7 +80,7 @@ def store_at(root: Path, uri: str | None = None) -> Store:
             uri = re.sub("^postgresql://", "postgresql+psycopg2://", uri)
     elif scheme not in _SERVERS or not re.match(r"\w+://[^/?#]", uri):
         raise StoreError(
-            f"{VARIABLE}: {without_password(uri)!r} is no address of a tracking server or database; write one as "
+            f"{VARIABLE}: {shown_address(uri)!r} is no address of a tracking server or database; write one as "
             f"{_FORMS}, or unset it for the database in the repository"
         )
     artifacts = None if scheme in _SERVERS else (root / "mlartifacts").as_uri()
@@ -92,11 +92,15 @@ def _sqlite(root: Path, uri: str) -> str:
     from sqlalchemy import URL, make_url
 
     if uri and not re.match(r"sqlite(\+\w+)?:///", uri):
-        raise StoreError(f"{VARIABLE}: {uri!r} names no file; write sqlite:///FILE, or sqlite:////FILE from the root")
+        raise StoreError(
+            f"{VARIABLE}: {shown_address(uri)!r} names no file; write sqlite:///FILE, or sqlite:////FILE from the root"
+        )
     given = make_url(uri or "sqlite:///mlflow.db")
     name = given.database or ""
     if name.startswith(("~", "$")):
-        raise StoreError(f"{VARIABLE}: {uri!r} holds `{name[0]}`, which only a shell expands; write the whole path")
+        raise StoreError(
+            f"{VARIABLE}: {shown_address(uri)!r} holds `{name[0]}`, which only a shell expands; write the whole path"
+        )
     if name == ":memory:" or name.startswith("file:"):
         return uri
     path = str(root / name)
@@ -125,20 +129,11 @@ def _check_database(uri: str) -> None:
     authority = re.match(r"[\w+]+://([^\s]*)", uri)
     if authority and authority[1].count("@") > 1:
         raise StoreError(
-            f"{VARIABLE}: {without_password(uri)!r} has more than one `@`; write those of the user's name and password "
+            f"{VARIABLE}: {shown_address(uri)!r} has more than one `@`; write those of the user's name and password "
             "as %40"
         )
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error, at most 300 characters, without a password."""
-    return without_password(str(error).strip().partition("\n")[0])[:300]
-
-
-def without_password(text: str) -> str:
-    """The text with the user's name and password taken out of its addresses, and secrets out of their options.
-
-    >>> without_password("postgresql://me:p@ss/w@host/runs?sslpassword=x")
-    'postgresql://host/runs?sslpassword=***'
-    """
-    return _SECRET.sub(r"\1=***", _USER.sub("//", text))
+def first_line(error: Exception, *addresses: str) -> str:
+    """The first line of an error, at most 300 characters, without secrets, in it and of the addresses in use."""
+    return without_secrets(str(error).strip().partition("\n")[0], *addresses)[:300]

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from moclip.base.errors import StoreError
@@ -29,7 +29,8 @@ def save_model(directory: Path, model: nn.Module, config: Mapping[str, Any]) -> 
 
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write every parameter and buffer as safetensors."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path)
+    # As bytes: what `save_file` makes nobody but its owner may read, whatever the umask says.
+    path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}))
 
 
 def restored(build: Callable[[], Net], state: Mapping[str, Tensor]) -> Net:

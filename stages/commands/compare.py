@@ -9,6 +9,7 @@ from typing import Any
 
 from moclip.base.errors import DataError, ParamsError, StoreError
 from moclip.base.outputs import claim_page, table_of, write_page
+from moclip.base.outside.terminal import say
 from moclip.params.flat import flatten
 from moclip.report.comparison_page import as_markdown, as_text
 from moclip.results.comparison import COLUMNS, Variant, compare
@@ -38,10 +39,10 @@ def main() -> None:
     if baseline.state != DONE or len(variants) < 2:
         raise DataError("; ".join([*notes, f"there is nothing to hold against {args.baseline}"]))
     found = compare(variants[0], variants[1:], bootstrap, notes)
-    print(as_text(found))  # noqa: T201
+    say(as_text(found))
     if args.out:
         write_page(args.out, as_markdown(found), COLUMNS, (row.values() for row in found.rows))
-        print(f"\nwritten: {args.out}, {table_of(args.out)}")  # noqa: T201
+        say(f"\nwritten: {args.out}, {table_of(args.out)}")
 
 
 def _parser() -> argparse.ArgumentParser:

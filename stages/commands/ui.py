@@ -16,8 +16,8 @@ def main() -> None:
         raise StoreError(f"the runs are on a tracking server: open {store.shown} in a browser")
     prepare(store)
     log.info("http://127.0.0.1:%d shows %s; stop with Ctrl-C", args.port, store.shown)
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri  # as an option, every user of the machine could read a password
     command = {
-        "--backend-store-uri": store.uri,
         "--default-artifact-root": store.artifacts,
         "--host": "127.0.0.1",
         "--port": str(args.port),

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any
 
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_file, writing_file
+from moclip.base.outside.terminal import say
 from moclip.results.predictions import read_outcomes
 from moclip.results.verification import SAME_WITHIN, VERDICTS, SplitCheck, check_split, worst
 from stages._entry import PARAMS_FILE, command, read_params
@@ -36,7 +36,7 @@ def main() -> int:
         # A conclusion rests on several heads: it is held only where the setting is the same.
         conclusions = list(_conclusions(then, now)) if checks and not stages.other else []
     text = _as_json(stages, checks, conclusions) if args.json else _as_text(args.against, stages, checks, conclusions)
-    sys.stdout.write(text)
+    say(text.removesuffix("\n"))
     if args.out:
         with writing_file(args.out, None) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from moclip.base.outside import yaml
 from moclip.tracking.provenance import committed_text
 from stages._entry import PARAMS_FILE, all_params
 
@@ -14,4 +13,4 @@ def baseline_params() -> Any:
     """Parameters of the commit that a run starts from; those of the run where there is no commit."""
     revision = os.environ.get("DVC_EXP_BASELINE_REV", "HEAD")
     text = committed_text(Path.cwd(), PARAMS_FILE.as_posix(), revision)
-    return all_params() if text is None else YAML(typ="safe", pure=True).load(text)
+    return all_params() if text is None else yaml.load(text)

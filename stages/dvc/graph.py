@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAMLError
 
 from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint
+from moclip.base.outside import yaml
 from stages.dvc.digest import md5
 from stages.dvc.lock import CODE
 
@@ -85,7 +86,7 @@ def _stages(params: Mapping[str, Any]) -> list[Stage]:
 
 def _read(graph: Path) -> dict[str, Any]:
     try:
-        stages: dict[str, Any] = YAML(typ="safe", pure=True).load(graph)["stages"]
+        stages: dict[str, Any] = yaml.load(graph)["stages"]
     except (OSError, YAMLError, KeyError, TypeError) as error:
         raise StoreError(f"{graph}: cannot be read as DVC's graph ({error})") from error
     return stages

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint
+from moclip.base.outside import yaml
 from stages.dvc.digest import md5
 
 CODE = "code"  # directory of the texts that stand for each stage's code
@@ -201,7 +202,7 @@ def read_lock(*paths: Path) -> Lock:
     stages: dict[str, Any] = {}
     for path in paths:
         try:
-            stages |= YAML(typ="safe").load(path)["stages"]
+            stages |= yaml.load(path, YAML(typ="safe"))["stages"]
         except (OSError, YAMLError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: cannot be read as DVC's lock file ({error!r})") from error
     return Lock({name: _without_code(stage) for name, stage in stages.items()})

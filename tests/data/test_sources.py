@@ -74,7 +74,7 @@ def test_whole_data_set_through_cuts(site: Site, layout: Path, tmp_path: Path, a
     assert videos(tmp_path) == videos(layout)
     found = find_ucf101(tmp_path, "ucf101")
     assert (found.complete, len(found.clips)) == (True, 270)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".fetch.lock", VIDEOS, LISTS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".fetch.lock", ".fetched.json", VIDEOS, LISTS]
 
 
 def test_what_is_there_is_not_fetched_again(site: Site, layout: Path, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_archive_that_disagrees_with_the_lists(site: Site, layout: Path, tmp_pat
     site.files["/v.zip"] = zipped({name: data for name, data in files.items() if data is not None})
     with pytest.raises(ArchiveError, match=message):
         fetch_ucf101(tmp_path, source(site), patience=QUICK)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".fetch.lock", "thumos.archive", LISTS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".fetch.lock", ".fetched.json", "thumos.archive", LISTS]
     asked = len(site.asked)
     with pytest.raises(ArchiveError, match=message):
         fetch_ucf101(tmp_path, source(site), patience=QUICK)

@@ -12,7 +12,7 @@ from moclip.tracking.lookup import shown_run
 from moclip.tracking.models.fetch import fetch_model
 from moclip.tracking.publish import publish
 from moclip.tracking.record import record
-from moclip.tracking.store import first_line, store_at, without_password
+from moclip.tracking.store import first_line, store_at
 from moclip.tracking.upkeep.health import faults
 from moclip.tracking.upkeep.moved import is_home
 from tests.support.trained import pipeline
@@ -97,12 +97,11 @@ def test_raw_at_in_a_password_is_named_and_no_part_of_it_shown(tmp_path: Path) -
     [
         ("to http://a:b@c@h/x failed", "to http://h/x failed"),
         ("no http://h/x here, mail me@host", "no http://h/x here, mail me@host"),
-        ("postgresql://h/db?user=u&password=s3cret&x=1", "postgresql://h/db?user=u&password=***&x=1"),
+        ("postgresql://h/db?user=u&password=s3cret&x=1", "postgresql://h/db?***"),
         ("sqlite:////home/me@corp/mlflow.db", "sqlite:////home/me@corp/mlflow.db"),
     ],
 )
 def test_secrets_are_taken_out_of_messages(text: str, shown: str) -> None:
-    assert without_password(text) == shown
     assert first_line(ValueError(f"{text}\nmore")) == shown
 
 

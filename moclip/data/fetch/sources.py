@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock, Timeout
 
 from moclip.base.errors import DataError
-from moclip.base.files import remove
+from moclip.base.files import read_json, remove, write_json
+from moclip.base.outside.addresses import shown_address
 from moclip.data.fetch.archives import Archive, ArchiveError, Zip, extract, open_archive, require_rar
-from moclip.data.fetch.transfer import Patience, RangeFile, Remote, download
+from moclip.data.fetch.transfer import Patience, RangeFile, Remote, download, hold_digest
 from moclip.data.ucf101 import LIST_FILES, LISTS, VIDEOS, listed_videos
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ URLS = {
     THUMOS: "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip",
 }
 LISTS_URL = f"{_CRCV}/UCF101TrainTestSplits-RecognitionTask.zip"
+_NOTE = ".fetched.json"  # beside the videos: their archives are removed once they are unpacked
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Ucf101Source:
         ca_bundle: Certificates to trust instead of the system's.
         classes: Only these; None takes all.
         clips_per_class: So many of each class; None takes all.
+        sha256: SHA-256 that the archive of the videos must have, in hexadecimal; None takes any.
+        lists_sha256: The same of the archive of the lists.
     """
 
     archive: str
@@ -45,6 +49,8 @@ class Ucf101Source:
     ca_bundle: Path | None = None
     classes: Sequence[str] | None = None
     clips_per_class: int | None = None
+    sha256: str | None = None
+    lists_sha256: str | None = None
 
     @property
     def part(self) -> bool:
@@ -85,7 +91,9 @@ def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) ->
     if not missing:
         return
     path = root / "lists.zip"
-    download(source.lists_url or LISTS_URL, path, ca_bundle=source.ca_bundle, patience=patience)
+    digest = download(
+        source.lists_url or LISTS_URL, path, ca_bundle=source.ca_bundle, patience=patience, sha256=source.lists_sha256
+    )
 
     def place(name: str) -> PurePosixPath | None:
         base = PurePosixPath(name).name
@@ -97,7 +105,9 @@ def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) ->
     finally:
         remove(path)
     if count < len(missing):
-        raise DataError(f"{source.lists_url or LISTS_URL}: lacks some of {missing}, which are the lists of UCF101")
+        shown = shown_address(source.lists_url or LISTS_URL)
+        raise DataError(f"{shown}: lacks some of {missing}, which are the lists of UCF101")
+    _note(root, "lists", digest)
 
 
 def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -> None:
@@ -108,25 +118,43 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
         return
     log.info("%s: %d of %d wanted videos are missing; bringing them", root, len(missing), len(wanted))
     if source.archive not in URLS:
+        digest = hold_digest(Path(source.archive), source.sha256, of=f"data.archive: {source.archive}")
         with open_archive(Path(source.archive)) as archive:
             _take(archive, root, every, missing)
+        _note(root, "archive", digest)
         return
     url = source.url or URLS[source.archive]
     if source.part and source.archive == OFFICIAL:
         raise DataError("data.archive: official is a RAR archive, which cannot be read in parts; use thumos for a part")
-    if source.archive == THUMOS and (source.part or 2 * len(missing) < len(every)):
+    if source.archive == THUMOS and source.sha256 is None and (source.part or 2 * len(missing) < len(every)):
         with Remote(url, ca_bundle=source.ca_bundle, patience=patience) as remote, RangeFile(remote) as file:
             _take(Zip(url, file, file.size), root, every, missing)
-        log.info("%s: moved %.1f MB for %d videos", url, remote.moved_bytes / 1e6, len(missing))
+        log.info("%s: moved %.1f MB for %d videos", remote.shown, remote.moved_bytes / 1e6, len(missing))
         return
     if source.archive == OFFICIAL:
         require_rar(url)  # before gigabytes are moved that nothing here could open
     path = root / f"{source.archive}.archive"
-    if not path.is_file():
-        download(url, path, ca_bundle=source.ca_bundle, patience=patience)
+    if path.is_file():
+        digest = hold_digest(path, source.sha256, of=str(path))
+    else:
+        digest = download(url, path, ca_bundle=source.ca_bundle, patience=patience, sha256=source.sha256)
     with open_archive(path) as archive:
         _take(archive, root, every, missing)
+    _note(root, "archive", digest)
     remove(path)  # its members are out and were checked; kept on any error, for it may be good and was long in coming
+
+
+def fetched_digests(root: Path) -> dict[str, str]:
+    """SHA-256 of what videos and lists below `root` came out of: `archive` and `lists`, as far as they are known.
+
+    Of an archive that was read in parts there is none.
+    """
+    return dict(read_json(root / _NOTE)) if (root / _NOTE).is_file() else {}
+
+
+def _note(root: Path, what: str, digest: str) -> None:
+    log.info("%s: SHA-256 of the %s %s", root, {"lists": "lists'", "archive": "videos'"}[what] + " archive", digest)
+    write_json(root / _NOTE, fetched_digests(root) | {what: digest})
 
 
 def _take(archive: Archive, root: Path, every: Mapping[str, str], missing: Mapping[str, str]) -> None:

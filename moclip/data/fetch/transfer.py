@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
 from moclip.base.errors import DataError
-from moclip.base.files import read_json, remove, write_json
+from moclip.base.files import fingerprint, read_json, remove, sha256_file, write_json
+from moclip.base.outside.addresses import shown_address, without_secrets
 from moclip.base.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ _TAIL_BYTES = 4096
 _SPARE_BYTES = 64 << 20  # left free on the disk beside what arrives
 _REDIRECTS = 10
 _PASSING = frozenset([408, 425, 429, 500, 502, 503, 504])
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class TransferError(DataError):
@@ -83,6 +85,24 @@ class Version:
         return self.size == other.size and all(a == b for a, b in pairs if a is not None and b is not None)
 
 
+class _Session(requests.Session):
+    """Follows redirects, each looked at before it is asked: nothing leaves encryption once it is in it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer leads, if anywhere."""
+        target: str | None = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        to = urljoin(resp.url, target)
+        if urlsplit(to).scheme not in ("http", "https"):
+            fault = "no address of the web"
+        elif urlsplit(resp.url).scheme == "https" and urlsplit(to).scheme != "https":
+            fault = "which is not encrypted"
+        else:
+            return target
+        raise TransferError(f"{shown_address(resp.url)}: redirects to {shown_address(to)!r:.300}, {fault}; refused")
+
+
 class Remote:
     """A file on an HTTP server, read in ranges that all are of one version. Certificates are always verified."""
 
@@ -97,12 +117,15 @@ class Remote:
         if ca_bundle is not None and not ca_bundle.is_file():
             raise TransferError(f"data.ca_bundle: {ca_bundle} is no file; name a PEM file of certificates, or null")
         self.url = url
+        self.shown = shown_address(url)
         self.version = version
         self.moved_bytes = 0
         self._patience = patience or Patience()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.max_redirects = _REDIRECTS
         self._verify: str | bool = str(ca_bundle) if ca_bundle else True
+        if urlsplit(url).scheme != "https":
+            log.warning("%s: is not encrypted, so anybody on the way may change what comes; take https", self.shown)
 
     def __enter__(self) -> Self:
         return self
@@ -139,11 +162,11 @@ class Remote:
     def _wait(self, fault: _PassingError, failures: int) -> None:
         if failures > self._patience.retries:
             raise TransferError(
-                f"{self.url}: gave up after {failures} tries without progress ({fault}); "
+                f"{self.shown}: gave up after {failures} tries without progress ({fault}); "
                 "run it again later: it goes on from what has arrived"
             ) from fault
         wait = self._patience.wait_seconds(failures, fault.wait_seconds)
-        log.warning("%s: %s; try %d of %d in %.0f s", self.url, fault, failures, self._patience.retries, wait)
+        log.warning("%s: %s; try %d of %d in %.0f s", self.shown, fault, failures, self._patience.retries, wait)
         time.sleep(wait)
 
     def _attempt(self, start: int, stop: int | None) -> Iterator[tuple[int, bytes]]:
@@ -184,15 +207,16 @@ class Remote:
             raise self._fault(error) from error
 
     def _fault(self, error: Exception) -> Exception:
+        told = without_secrets(str(error), self.url)
         if _is_certificate(error):
             return TransferError(
-                f"{self.url}: the server's certificate cannot be verified ({error}). It is never skipped: get the "
+                f"{self.shown}: the server's certificate cannot be verified ({told}). It is never skipped: get the "
                 "missing certificates of its chain from their issuer, and name the PEM file in data.ca_bundle; or take "
                 "another source (data.archive)"
             )
         if isinstance(error, requests.TooManyRedirects | requests.exceptions.InvalidSchema | ValueError):
-            return TransferError(f"{self.url}: cannot be fetched ({error}); check data.url and data.lists_url")
-        return _PassingError(f"{type(error).__name__}: {error}")
+            return TransferError(f"{self.shown}: cannot be fetched ({told}); check data.url and data.lists_url")
+        return _PassingError(f"{type(error).__name__}: {told}")
 
     def _accepted(self, response: requests.Response, start: int, stop: int | None) -> int:
         """The offset at which an answer's body starts, after status, version and range were checked."""
@@ -206,26 +230,26 @@ class Remote:
         if stop is not None:
             self._hold(found, stop)
             raise TransferError(
-                f"{self.url}: the server does not serve ranges, which a part of an archive needs; "
+                f"{self.shown}: the server does not serve ranges, which a part of an archive needs; "
                 "leave out data.classes and data.clips_per_class to fetch the whole, or name another data.url"
             )
         if found is None:
             raise TransferError(
-                f"{self.url}: the server does not state the size, so a cut could not be told from an end"
+                f"{self.shown}: the server does not state the size, so a cut could not be told from an end"
             )
         self.version = found
         return 0
 
     def _refuse_foreign(self, response: requests.Response) -> None:
         status = response.status_code
-        if urlsplit(self.url).scheme == "https" and urlsplit(response.url).scheme != "https":
-            raise TransferError(f"{self.url}: redirects to {response.url}, which is not encrypted; refused")
         if status in _PASSING:
             raise _PassingError(f"HTTP status {status}", _seconds(response.headers.get("Retry-After")))
         if status not in (200, 206, 416):
-            raise TransferError(f"{self.url}: HTTP status {status} {response.reason}; check the address")
+            raise TransferError(f"{self.shown}: HTTP status {status} {response.reason:.80}; check the address")
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise TransferError(f"{self.url}: the server sends it re-encoded, so that sizes cannot be checked; refused")
+            raise TransferError(
+                f"{self.shown}: the server sends it re-encoded, so that sizes cannot be checked; refused"
+            )
 
     def _hold(self, found: Version | None, stop: int | None) -> None:
         """Take the first version that is seen; refuse another one, or for a whole file start from zero."""
@@ -238,7 +262,7 @@ class Remote:
 
     def _changed(self, stop: int | None, reason: str) -> None:
         if stop is not None:
-            raise TransferError(f"{self.url}: {reason}; run it again to read the new one")
+            raise TransferError(f"{self.shown}: {reason}; run it again to read the new one")
         self.version = None
         raise _PassingError(f"{reason}; starting from zero")
 
@@ -254,13 +278,13 @@ def _version(response: requests.Response) -> Version | None:
     """The version that an answer is of; None where the whole size is not stated."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     length = match[3] if match else response.headers.get("Content-Length", "")
-    if (response.status_code == 206 and not match) or not length.isdecimal():
+    if (response.status_code == 206 and not match) or not _LENGTH.fullmatch(length):
         return None
     return Version(int(length), response.headers.get("ETag"), response.headers.get("Last-Modified"))
 
 
 def _seconds(text: str | None) -> float:
-    return float(text) if text and text.isdecimal() else 0.0
+    return float(text) if text and _LENGTH.fullmatch(text) else 0.0
 
 
 def _is_certificate(error: BaseException | None) -> bool:
@@ -281,14 +305,25 @@ def download(
     *,
     ca_bundle: Path | None = None,
     patience: Patience | None = None,
-) -> None:
+    sha256: str | None = None,
+) -> str:
     """Bring a whole file to `path`, which appears when the last byte is there; what a cut left is gone on with.
 
     The caller holds a lock: two transfers to one path at a time would mix. Until the end the bytes lie in a hidden
     sibling, with a note of the version that they are of.
 
+    Args:
+        url: Where it is.
+        path: Where it goes.
+        ca_bundle: Certificates to trust instead of the system's.
+        patience: How long to go on.
+        sha256: What its SHA-256 must be, in hexadecimal; None takes any.
+
+    Returns:
+        Its SHA-256 in hexadecimal.
+
     Raises:
-        TransferError: the server refuses or keeps failing, or the disk is too small.
+        TransferError: the server refuses or keeps failing, the file has another digest, or the disk is too small.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part, note = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json")
@@ -302,8 +337,30 @@ def download(
             _receive(remote, handle, note, start)
         handle.flush()
         os.fsync(handle.fileno())
+    try:
+        digest = hold_digest(part, sha256, of=shown_address(url))
+    except TransferError:
+        remove(note)
+        remove(part)
+        raise
     part.replace(path)
     remove(note)
+    return digest
+
+
+def hold_digest(path: Path, sha256: str | None, *, of: str) -> str:
+    """The SHA-256 of a file, held against the one that it must have, where that is known.
+
+    Raises:
+        TransferError: it is another; names the file as `of`.
+    """
+    found = sha256_file(path)
+    if sha256 not in (None, found):
+        raise TransferError(
+            f"{of}: has SHA-256 {found}, and {sha256} is asked for: it is another file, or was changed on the way; "
+            "nothing of it was kept. Look for the file that the digest is of, or correct the digest"
+        )
+    return found
 
 
 def _receive(remote: Remote, handle: BinaryIO, note: Path, start: int) -> None:
@@ -319,7 +376,7 @@ def _receive(remote: Remote, handle: BinaryIO, note: Path, start: int) -> None:
                 handle.seek(offset)
                 handle.truncate()
                 require_space(note.parent, version.size - offset)
-                write_json(note, {"url": remote.url, **asdict(version)})
+                write_json(note, {"url": fingerprint(remote.url), **asdict(version)})
                 noted, bar.total = version, version.size
             handle.write(block)
             bar.update(offset + len(block) - bar.n)
@@ -331,7 +388,7 @@ def _noted(note: Path, part: Path, url: str) -> Version | None:
         return None
     known = read_json(note)
     version = Version(known["size"], known["etag"], known["modified"])
-    usable = known["url"] == url and version.validator is not None and part.stat().st_size <= version.size
+    usable = known["url"] == fingerprint(url) and version.validator is not None and part.stat().st_size <= version.size
     return version if usable else None
 
 

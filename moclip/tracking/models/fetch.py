@@ -1,24 +1,37 @@
-"""A model out of MLflow, as the bundle inside it."""
+"""A model out of MLflow, as the bundle inside it.
 
+What a server says chooses no place on this disk: its ids and paths are checked before they become one.
+"""
+
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from mlflow import MlflowClient, artifacts
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
-from ruamel.yaml import YAML
+from ruamel.yaml import YAMLError
 
 from moclip.base.errors import MoclipError, StoreError
-from moclip.base.files import atomic_path
+from moclip.base.files import atomic_path, fingerprint
+from moclip.base.outside import yaml
+from moclip.base.outside.addresses import shown_address
 from moclip.predict.bundle import MANIFEST
 from moclip.tracking import tags
 from moclip.tracking.failures import is_absent, is_of_transport, pages
 from moclip.tracking.serving import LOADERS
-from moclip.tracking.store import ServerError, first_line, without_password
+from moclip.tracking.store import ServerError, first_line
 from moclip.tracking.upkeep.moved import local_path
 
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+# Whence a server may have a model fetched: elsewhere, and never from this disk, nor round by another name of its own.
+_ELSEWHERE = frozenset(
+    ["mlflow-artifacts", "http", "https", "s3", "gs", "r2", "b2", "wasb", "wasbs", "abfs", "abfss", "dbfs", "hdfs"]
+)
 _MEND = "`dvc repro track` logs the model of the present result again, and says what is the best; `make ui` lists all"
 
 
@@ -32,22 +45,47 @@ def fetch_model(uri: str, tracking_uri: str, cache: Path) -> Path:
         cache: Directory that keeps what a server sends, by model id; a model on this machine is used where it lies.
 
     Raises:
-        StoreError: there is no such model, its files are gone, or it is none of moclip's.
+        StoreError: there is no such model, its files are gone, it is none of moclip's, or a server names as its id or
+            its place what would lead to other files of this machine.
         ServerError: the store is down or refuses.
     """
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     with _told(uri, tracking_uri):
-        folder = _folder(client, client.get_logged_model(_model_id(client, uri)), cache)
+        model = client.get_logged_model(_checked(uri, _model_id(client, uri)))
+        folder = _folder(client, uri, model, cache)
         if not (folder / "MLmodel").is_file():
             raise StoreError(f"{uri}: MLflow lists the model, and its files are not in {folder}; {_MEND}")
-        # By hand: MLflow takes a path for an address, and decodes it.
-        flavour = YAML(typ="safe", pure=True).load(folder / "MLmodel").get("flavors", {}).get("python_function", {})
-    if flavour.get("loader_module") not in LOADERS:
-        raise StoreError(f"{uri}: an MLflow model, but none of moclip's ({flavour.get('loader_module')})")
-    bundle = folder / str(flavour["data"])
+    bundle = _bundle(uri, folder)
     if not (bundle / MANIFEST).is_file():
         raise StoreError(f"{uri}: MLflow lists the model, and {bundle / MANIFEST} is gone; {_MEND}")
     return bundle
+
+
+def _bundle(uri: str, folder: Path) -> Path:
+    """Where MLflow's description of a model says that its bundle lies: inside its folder."""
+    flavour = _flavour(uri, folder / "MLmodel")
+    if flavour.get("loader_module") not in LOADERS:
+        raise StoreError(f"{uri}: an MLflow model, but none of moclip's ({flavour.get('loader_module')!r:.80})")
+    data = flavour.get("data")
+    bundle = folder / str(data)
+    if not isinstance(data, str) or folder.resolve() not in bundle.resolve().parents:
+        raise StoreError(
+            f"{folder / 'MLmodel'}: data: {data!r:.80} is no folder inside it; take the model from its maker"
+        )
+    return bundle
+
+
+def _flavour(uri: str, path: Path) -> dict[str, Any]:
+    """How MLflow loads the model; by hand, since MLflow takes a path for an address, and decodes it."""
+    try:
+        found = yaml.load(path)
+        for key in ("flavors", "python_function"):
+            found = found.get(key, {})
+        return dict(found)
+    except (YAMLError, OSError, AttributeError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{uri}: {path} cannot be read as MLflow's description of a model ({first_line(error)})"
+        ) from error
 
 
 @contextmanager
@@ -59,12 +97,13 @@ def _told(uri: str, tracking_uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         if is_absent(error) or _is_refused_name(error):
-            raise StoreError(f"{uri}: no such MLflow model in the store ({first_line(error)}); {_MEND}") from error
+            told = first_line(error, tracking_uri)
+            raise StoreError(f"{uri}: no such MLflow model in the store ({told}); {_MEND}") from error
         if not is_of_transport(error):
             raise
         raise ServerError(
-            f"{uri}: MLflow at {without_password(tracking_uri)} failed ({first_line(error)}); bring the store back or "
-            "change MLFLOW_TRACKING_URI"
+            f"{uri}: MLflow at {shown_address(tracking_uri)} failed ({first_line(error, tracking_uri)}); bring the "
+            "store back or change MLFLOW_TRACKING_URI"
         ) from error
 
 
@@ -109,10 +148,26 @@ def _id_of(version: ModelVersion) -> str:
     return str(version.tags.get(tags.MODEL) or version.model_id)
 
 
-def _folder(client: MlflowClient, model: LoggedModel, cache: Path) -> Path:
-    if place := local_path(model.artifact_location):
+def _checked(uri: str, model_id: str) -> str:
+    """An id, unless it is none: it becomes part of addresses and paths."""
+    if not _ID.fullmatch(str(model_id)):
+        raise StoreError(
+            f"{uri}: the store names {model_id!r:.80} as the model's id, which is none; nothing was fetched"
+        )
+    return str(model_id)
+
+
+def _folder(client: MlflowClient, uri: str, model: LoggedModel, cache: Path) -> Path:
+    place, is_server = local_path(model.artifact_location), client.tracking_uri.startswith("http")
+    if place is not None and not is_server:
         return place
-    kept = cache / model.model_id
+    if is_server and urlsplit(model.artifact_location).scheme not in _ELSEWHERE:
+        raise StoreError(
+            f"{uri}: the server has the model at {model.artifact_location!r:.200}, a place of this machine, and "
+            "no server chooses what is opened here; start it with --serve-artifacts, or name its folder `data` by "
+            "--model"
+        )
+    kept = cache / fingerprint(shown_address(client.tracking_uri), _checked(uri, model.model_id))
     if not kept.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic_path(kept) as temporary, tempfile.TemporaryDirectory(dir=cache) as folder:

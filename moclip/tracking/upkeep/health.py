@@ -34,7 +34,8 @@ def faults(store: Store, pending: Path) -> Iterator[tuple[str, str]]:
     try:
         yield from _of_file(store) if store.is_file else _of_server(store)
     except (sqlite3.Error, requests.RequestException, OSError) as error:
-        yield f"{store.shown} does not answer ({first_line(error)})", "bring it back, or change MLFLOW_TRACKING_URI"
+        reason = first_line(error, store.uri)
+        yield f"{store.shown} does not answer ({reason})", "bring it back, or change MLFLOW_TRACKING_URI"
     waiting = sum(1 for _ in pending.glob(f"*/*/{_RESULT}")) + sum(1 for _ in pending.glob(f"*/{_RESULT}"))
     if waiting:
         yield f"{waiting} results wait in {pending} for a server", TRACK

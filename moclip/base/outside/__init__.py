@@ -1,0 +1,1 @@
+"""What comes from outside and goes to people: escaped once, at each exit, and without secrets."""
