@@ -64,7 +64,7 @@ def clone(own: Repository) -> Repository:
 
 @pytest.mark.parametrize(
     ("section", "change", "stage"),
-    [("motion", {"cell_px": 32}, "extract_motion"), ("clip", {"frame": "uniform:2"}, "cache_clip")],
+    [("motion", {"reference": "both"}, "extract_motion"), ("clip", {"frame": "uniform:2"}, "cache_clip")],
 )
 def test_clone_without_videos_names_what_brings_them_and_it_helps(
     clone: Repository, section: str, change: dict[str, object], stage: str
