@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -147,16 +147,20 @@ def _print_copies(videos: Mapping[str, "Video"], motion: Path) -> None:
     from moclip.data.duplicates import twins
     from moclip.motion.store import MotionStore, same_motion
 
-    same = twins(videos.values())
-    for copies in same[:_SHOWN]:
-        say(f"warning: the same file byte by byte: {', '.join(name(video.id) for video in copies)}")
+    _print_groups("the same file byte by byte", [[video.id for video in copies] for copies in twins(videos.values())])
     if not motion.is_dir():
         say(f"no {motion} yet, so copies in other containers are not looked for; `dvc repro extract_motion` makes it")
         return
     content = {video.id: video.sha256 for video in videos.values()}
     near = [ids for ids in same_motion(MotionStore.open(motion)) if len({content.get(one) for one in ids}) > 1]
-    for ids in near[:_SHOWN]:
-        say(f"warning: the same motion in other files, so copies in all likelihood: {', '.join(map(name, ids))}")
+    _print_groups("the same motion in other files, so copies in all likelihood", near)
+
+
+def _print_groups(what: str, groups: Sequence[Sequence[str]]) -> None:
+    for ids in groups[:_SHOWN]:
+        say(f"warning: {what}: {', '.join(map(name, ids))}")
+    if len(groups) > _SHOWN:
+        say(f"warning: {what}: {len(groups) - _SHOWN} groups more")
 
 
 def _root(params: Path) -> Path:

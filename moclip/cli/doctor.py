@@ -75,7 +75,8 @@ def examine(places: Places) -> list[Finding]:
     # All take seconds; they work while the rest is looked at.
     torch = _start([sys.executable, "-c", _DEVICE])
     arithmetic = _start([sys.executable, "-c", _ARITHMETIC, str(places.params)])
-    pipeline = _start(places.pipeline) if places.params.is_file() else None
+    conflict = _conflict(places.params.parent)
+    pipeline = _start(places.pipeline) if places.params.is_file() and conflict is None else None
     checks: dict[str, Callable[[], Finding]] = {
         "python": _python,
         "packages": _packages,
@@ -90,7 +91,7 @@ def examine(places: Places) -> list[Finding]:
         "git": lambda: _git(places.params.parent),
         "tracking": lambda: _tracking(places),
     }
-    if conflict := _conflict(places.params.parent):
+    if conflict is not None:
         return [*(_alone(name, check) for name, check in checks.items()), conflict]
     if pipeline is not None:
         checks |= {
@@ -280,11 +281,23 @@ def _conflict(root: Path) -> Finding | None:
     torn = [name for name in names if (root / name).is_file() and _is_torn(root / name)]
     if not torn:
         return None
-    locks = [name for name in torn if name in PLACES.locks]
-    if locks == torn:  # what DVC writes itself; the graph and the parameters say what it is about
-        taken = f"git checkout --ours {' '.join(locks)} && dvc repro && git add {' '.join(locks)}"
-        return Finding("stages", "missing", f"{', '.join(torn)}: a merge conflict", taken)
-    return Finding("stages", "missing", f"{', '.join(torn)}: a merge conflict", f"edit {torn[0]}, then git add it")
+    found = f"{', '.join(torn)}: a merge conflict"
+    if by_hand := [name for name in torn if name not in PLACES.locks]:
+        return Finding("stages", "missing", found, f"edit {by_hand[0]}, then git add it")
+    # What DVC writes itself; the graph and the parameters say what it is about.
+    locks = " ".join(torn)
+    taken = f"git checkout --ours {locks}" if _has_sides(root, torn) else f"rm {locks}"
+    return Finding("stages", "missing", found, f"{taken} && dvc repro && git add {locks}")
+
+
+def _has_sides(root: Path, names: Sequence[str]) -> bool:
+    """Whether Git still holds our side of each; once they are added, signs and all, it does not."""
+    words = ["git", "-C", str(root), "ls-files", "--unmerged", "--", *names]
+    try:
+        rows = subprocess.run(words, check=False, capture_output=True, text=True).stdout.splitlines()
+    except OSError:
+        return False
+    return {row.partition("\t")[2] for row in rows if row.split()[2] == "2"} == set(names)
 
 
 def _is_torn(path: Path) -> bool:

@@ -109,10 +109,11 @@ def _one(args: argparse.Namespace, path: Path) -> int:
     if mp4 := targets.get("mp4"):
         motion_view.save_film(mp4, path, grid)
     log.info(
-        "%s: %d frames, %d of them key frames, %d cells clipped",
+        "%s: %d frames, %d of them key frames, %d cells clipped%s",
         shown(path),
         len(grid.mv),
         grid.key.sum(),
         grid.clipped,
+        f", {grid.field_blocks} blocks left out that are coded as fields" if grid.field_blocks else "",
     )
     return len(grid.mv)

@@ -5,9 +5,10 @@ written from these files at the end, in the order of the videos.
 """
 
 import json
+import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ from moclip.store.spool import MEMORY_BYTES, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
 from moclip.video.vectors import MotionVectors
+
+log = logging.getLogger(__name__)
 
 SOURCES = ("original", "reencoded")
 
@@ -134,9 +137,24 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
     with alone_in(work / fingerprint(made_by, FORMAT_VERSION), "extracts the same") as shelf:
         grids = finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
         kept = Progress(zip(videos, grids.files, strict=True), total=len(videos), desc="store", unit="video")
-        write_store(out, ((item.id, _read(file)) for item, file in kept), made_by)
+        left_out: dict[str, int] = {}
+        write_store(out, _counted(((item.id, _read(file)) for item, file in kept), left_out), made_by)
+    if left_out:
+        first, blocks = next(iter(left_out.items()))
+        log.warning(
+            "%d videos lose blocks that are coded as fields (interlaced), %d in all; first %s, %d blocks",
+            *(len(left_out), sum(left_out.values()), first, blocks),
+        )
     counts = MotionStore.open(out).meta["counts"]
     return ExtractSummary(len(videos), grids.made, counts["frames"], counts["clipped_cells"])
+
+
+def _counted(grids: Iterable[tuple[str, MotionGrid]], left_out: dict[str, int]) -> Iterator[tuple[str, MotionGrid]]:
+    """The same, and into `left_out` by id how many blocks a video lost, where it lost any."""
+    for video_id, grid in grids:
+        if grid.field_blocks:
+            left_out[video_id] = grid.field_blocks
+        yield video_id, grid
 
 
 def _check_request(videos: Sequence[VideoFile], jobs: int) -> None:
@@ -174,6 +192,7 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
         "width": grid.width,
         "height": grid.height,
         "fps": grid.fps,
+        "field_blocks": grid.field_blocks,
     }
     # Flushing to disk one by one would cost a fifth of the time; `_is_finished` finds what a power failure tore.
     with atomic_path(file, flush=False) as temporary:

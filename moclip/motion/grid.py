@@ -34,6 +34,7 @@ class MotionGrid:
             where a cell has no vector. Of a long film it is mapped from a file, read-only (`moclip.store.spool`).
         state: uint8 (t,), a `moclip.video.vectors.FrameState` per frame.
         clipped: cells whose motion was beyond int8 in dx or dy.
+        field_blocks: blocks that were left out because they are coded as fields; known where the video was read.
     """
 
     mv: np.ndarray
@@ -43,6 +44,7 @@ class MotionGrid:
     width: int
     height: int
     fps: float
+    field_blocks: int = 0
 
     @property
     def key(self) -> np.ndarray:
@@ -87,13 +89,14 @@ def rasterise(
     check_choice("reference", reference, REFERENCES)
     check_choice("distance", distance, DISTANCES)
     states: list[np.ndarray] = []
-    clipped = 0
+    clipped = field_blocks = 0
     with Spool(folder) as cells:
         for run in runs:
             part, beyond = _grid_of_run(run, cell_px, reference, distance == "nearest")
             cells.append(part)
             states.append(run.state)
             clipped += beyond
+            field_blocks += run.field_blocks
         mv = cells.array()
     return MotionGrid(
         mv=mv,
@@ -103,6 +106,7 @@ def rasterise(
         width=run.width,
         height=run.height,
         fps=run.fps,
+        field_blocks=field_blocks,
     )
 
 

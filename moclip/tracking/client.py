@@ -9,11 +9,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from sqlalchemy import NullPool, create_engine, make_url
 
 from moclip.base.errors import MoclipError, StoreError
 from moclip.tracking.failures import is_of_transport
-from moclip.tracking.store import ServerError, Store, first_line
+from moclip.tracking.store import ServerError, Store, connect_once, first_line
 from moclip.tracking.upkeep.moved import bring_home
 
 LOCK_TIMEOUT_S = 120
@@ -63,7 +62,7 @@ def connected(store: Store) -> Iterator[MlflowClient]:
         ServerError: the store is down or refuses what the block asks.
     """
     try:
-        _connect(store.uri)
+        connect_once(store.uri)
         yield MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
     except MoclipError:
         raise
@@ -74,16 +73,6 @@ def connected(store: Store) -> Iterator[MlflowClient]:
             f"MLflow at {store.shown} failed ({first_line(error, store.uri)}); all result files are safe: "
             "bring the store back or change MLFLOW_TRACKING_URI, then run `dvc repro track`"
         ) from error
-
-
-def _connect(uri: str) -> None:
-    """Connect once to a database server: MLflow tries for 100 s before it says what is wrong."""
-    if not uri.startswith(("postgresql", "mysql", "mssql")):
-        return
-    url = make_url(uri)
-    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
-        url = url.update_query_dict({"connect_timeout": "10"})
-    create_engine(url, poolclass=NullPool).connect().close()
 
 
 def answers(store: Store) -> bool:

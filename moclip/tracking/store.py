@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint
@@ -70,19 +70,22 @@ def store_at(root: Path, uri: str | None = None) -> Store:
     Raises:
         StoreError: `uri` is no address that MLflow has a store for; it is not shown whole.
     """
-    uri = (uri or "").strip()
-    scheme = uri.partition("://")[0].lower().partition("+")[0] if "://" in uri else ""
+    uri = re.sub(r"^\w+(?=[:+])", lambda scheme: scheme[0].lower(), (uri or "").strip())
+    scheme = uri.partition("://")[0].partition("+")[0] if "://" in uri else ""
     if not uri or scheme == "sqlite":
         uri = _sqlite(root, uri)
     elif scheme in _DATABASES:
         _check_database(uri)
         if find_spec("psycopg") is None:
             uri = re.sub("^postgresql://", "postgresql+psycopg2://", uri)
-    elif scheme not in _SERVERS or not re.match(r"\w+://[^/?#]", uri):
+    elif scheme not in _SERVERS:
+        shown = re.sub(".*@", "", shown_address(uri))
         raise StoreError(
-            f"{VARIABLE}: {shown_address(uri)!r} is no address of a tracking server or database; write one as "
-            f"{_FORMS}, or unset it for the database in the repository"
+            f"{VARIABLE}: {shown!r} is no address of a tracking server or database; write one as {_FORMS}, "
+            "or unset it for the database in the repository"
         )
+    else:
+        _check_server(uri)
     artifacts = None if scheme in _SERVERS else (root / "mlartifacts").as_uri()
     return Store(uri, artifacts, root / "mlflow.db.lock")
 
@@ -91,12 +94,12 @@ def _sqlite(root: Path, uri: str) -> str:
     """The address of a database file, whose path may hold any character."""
     from sqlalchemy import URL, make_url
 
-    if uri and not re.match(r"sqlite(\+\w+)?:///", uri):
+    given = make_url(uri or "sqlite:///mlflow.db")
+    name = given.database or ""
+    if not name or (uri and not re.match(r"sqlite(\+\w+)?:///", uri)):
         raise StoreError(
             f"{VARIABLE}: {shown_address(uri)!r} names no file; write sqlite:///FILE, or sqlite:////FILE from the root"
         )
-    given = make_url(uri or "sqlite:///mlflow.db")
-    name = given.database or ""
     if name.startswith(("~", "$")):
         raise StoreError(
             f"{VARIABLE}: {shown_address(uri)!r} holds `{name[0]}`, which only a shell expands; write the whole path"
@@ -125,15 +128,63 @@ def _database(uri: str) -> str:
 
 
 def _check_database(uri: str) -> None:
-    """Refuse a password with a raw `@`, which the library takes for the end of it."""
-    authority = re.match(r"[\w+]+://([^\s]*)", uri)
-    if authority and authority[1].count("@") > 1:
+    """Refuse an address that the library cannot read, or reads otherwise than it was meant."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    _check_user(uri)
+    try:
+        make_url(uri)
+    except (ArgumentError, ValueError) as error:
+        raise _unreadable(uri, "its port is no number, or an `@` is missing before the host") from error
+
+
+def _check_server(uri: str) -> None:
+    """Refuse what no server can have as its address, such as one that was copied with a page of its UI."""
+    _check_user(uri)
+    try:
+        parts = urlsplit(uri)
+        is_whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as error:
+        raise _unreadable(uri, "its host or its port is none") from error
+    if not is_whole or re.search(r"[\s\x00-\x1f]", uri):
+        raise _unreadable(uri, "its host or its port is none")
+    if parts.query or parts.fragment:
+        raise StoreError(
+            f"{VARIABLE}: an address of a server ends with its path: "
+            f"leave out `{uri[min(uri.find(sign) for sign in '?#' if sign in uri)]}` and what follows it"
+        )
+
+
+def _check_user(uri: str) -> None:
+    """Refuse a password with a raw `@`, which some libraries take for the end of it."""
+    if uri.count("@") > 1:
         raise StoreError(
             f"{VARIABLE}: {shown_address(uri)!r} has more than one `@`; write those of the user's name and password "
             "as %40"
         )
 
 
+def connect_once(uri: str) -> None:
+    """Connect once to a database server: MLflow tries for 100 s before it says what is wrong."""
+    from sqlalchemy import NullPool, create_engine, make_url
+
+    if not uri.startswith(_DATABASES):
+        return
+    url = make_url(uri)
+    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": "10"})
+    create_engine(url, poolclass=NullPool).connect().close()
+
+
 def first_line(error: Exception, *addresses: str) -> str:
     """The first line of an error, at most 300 characters, without secrets, in it and of the addresses in use."""
     return without_secrets(str(error).strip().partition("\n")[0], *addresses)[:300]
+
+
+def _unreadable(uri: str, why: str) -> StoreError:
+    """What stands where a host should may be part of a password: no more than the scheme is shown."""
+    return StoreError(
+        f"{VARIABLE}: {uri.partition('://')[0]}://... cannot be read: {why}; write one as {_FORMS}, "
+        "with `/ @ : # ?` of a password as %2F %40 %3A %23 %3F"
+    )

@@ -277,6 +277,8 @@ class _Video:
         self.stream, self.note = chosen
         _tell(path, self.note)
         context = self.stream.codec_context
+        if context is None and self.extent.lacks:  # it may lie in what is missing which codec it is
+            self.refuse(f"cut off: {self.extent.lacks}", _COPY_AGAIN)
         if context is None:
             self.refuse("its codec has no decoder here", _CONVERT)
         self.codec = context.codec.canonical_name

@@ -78,6 +78,7 @@ class Run:
         pictures = np.array(self.pictures, dtype=np.uint8)
         records = np.frombuffer(self.buffer, dtype=VECTOR_DTYPE, count=int(offsets[-1]))
         states = _states(pictures, np.diff(offsets))
+        exported = len(records)
         if self.has_fields:
             records, offsets = self._without_fields(records, offsets)
         left, top = self.order.crop
@@ -94,6 +95,7 @@ class Run:
             height=shown_height,
             fps=fps,
             codec=self.codec,
+            field_blocks=exported - len(records),
         )
 
     def _distances(self, bidirectional: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:

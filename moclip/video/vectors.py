@@ -66,6 +66,7 @@ class MotionVectors:
         future_frames: int32 (t,), frames on to that of vectors with `source` above 0; 0 where none, and below 0 where
             these, too, refer to the past.
         width: Of the picture as it is shown: cropped, turned.
+        field_blocks: how many blocks the run has lost, because they are coded as fields.
     """
 
     records: np.ndarray
@@ -77,6 +78,7 @@ class MotionVectors:
     height: int
     fps: float
     codec: str
+    field_blocks: int = 0
 
 
 UNKNOWN_PLACE = 1 << 30

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from moclip.base.files import sha256_file
 from moclip.cli.main import main
 from moclip.data.dataset import assign_parts
 from moclip.data.manifest import read_manifest, write_manifest
 from moclip.data.measure import measure
-from moclip.data.splits import write_split
+from moclip.data.splits import read_members, write_split
 from moclip.data.ucf101 import find_ucf101
+from moclip.motion.extract import MotionOptions, VideoFile, extract
+from tests.support.containers import remux
 
 
 @pytest.fixture
@@ -80,6 +83,38 @@ def test_audit_prints_parts_and_writes_the_whole_table(project: Path, capsys: py
     rows = Path("audit.csv").read_text().splitlines()
     assert rows[0].startswith("split,part,class_name,videos,groups,frames_min")
     assert len(rows) == 1 + 3 * 3 * 12
+
+
+def test_audit_names_copies_byte_by_byte_and_in_other_containers(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project / "data/videos"
+    assert main(["data", "audit"]) == 0
+    assert "no data/motion yet, so copies in other containers are not looked for" in capsys.readouterr().out
+    found = list(read_manifest(Path("data/manifest.csv")).values())
+    same, other = replace(found[0], id="same", path="same.avi"), replace(found[1], id="other", path="other.mkv")
+    shutil.copy(root / found[0].path, root / same.path)
+    other = replace(other, sha256=sha256_file(remux(root / found[1].path, root / other.path)))
+    write_manifest(Path("data/manifest.csv"), [*found, same, other])
+    files = [VideoFile(video.id, root / video.path) for video in [*found, same, other]]
+    extract(files, Path("data/motion"), project / "work", MotionOptions(), jobs=1)
+    add_to_splits(project, {"same": found[0].id, "other": found[1].id})
+    assert main(["data", "audit"]) == 0
+    printed = [line for line in capsys.readouterr().out.splitlines() if "warning: the same" in line]
+    assert printed == [
+        f"warning: the same file byte by byte: same, {found[0].id}",
+        f"warning: the same motion in other files, so copies in all likelihood: {found[1].id}, other",
+    ]
+    monkeypatch.setattr("moclip.cli.data._SHOWN", 0)
+    assert main(["data", "audit"]) == 0
+    assert "byte by byte: 1 groups more" in capsys.readouterr().out
+
+
+def add_to_splits(project: Path, ids: dict[str, str]) -> None:
+    """Videos beside others in each split: same class, group and part."""
+    for path in (project / "data/splits").iterdir():
+        members = {member.id: member for member in read_members(path)}
+        write_split(path, [*members.values(), *(replace(members[old], id=new) for new, old in ids.items())])
 
 
 def test_commands_say_what_they_miss(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 import argparse
 import logging
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +119,25 @@ def test_a_folder_is_done_as_far_as_it_goes_and_its_bad_videos_are_listed(tmp_pa
     made = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.npz")]
     assert sorted(made) == [Path("a.avi.npz"), Path("deep/b.MP4.npz")]
     assert re.search(r"motion: 3/3 video in .* frames/s, 1 bad$", caplog.messages[-1])
+
+
+LONGEST_BYTES = 255  # of a name, on all file systems of Linux and macOS
+
+
+def test_names_that_are_not_utf8_or_as_long_as_can_be_end_no_other(tmp_path, caplog):
+    source = encode(tmp_path / "a.avi", scrolling(5, 1, 0))
+    (folder := tmp_path / "videos").mkdir()
+    names = [b"caf\xe9.avi", *(b"n" * (size - 4) + b".avi" for size in (240, LONGEST_BYTES - 4, LONGEST_BYTES))]
+    names += ["é".encode() * 120 + b".avi", "动作 😀 عربي.avi".encode(), b" \n.avi", b"a:b.avi", b"-o.avi"]
+    for name in names:
+        shutil.copy(source, os.fsencode(folder) + b"/" + name)
+    for option, ending in (("--out", b".npz"), ("--png", b".png"), ("--mp4", b".mp4")):
+        with caplog.at_level(logging.INFO), pytest.raises(VideoError, match="1 of 9 videos") as refused:
+            run(folder, option, out := tmp_path / option)
+        assert f"{'n' * (LONGEST_BYTES - 4)}.avi: File name too long; choose a shorter name" in str(refused.value)
+        made = [os.fsencode(path.name) for path in out.iterdir()]
+        assert sorted(made) == sorted(name + ending for name in names if len(name) < 252)
+    assert "caf\\xe9.avi: 5 frames" in caplog.text
 
 
 def test_what_cannot_be_done_is_said(tmp_path):

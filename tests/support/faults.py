@@ -52,6 +52,7 @@ class Proxy:
 
     def heal(self) -> None:
         self.rule = lambda number, request: None
+        self.late = False
 
 
 class _Handler(BaseHTTPRequestHandler):

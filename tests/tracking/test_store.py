@@ -63,8 +63,11 @@ def test_path_in_an_address_is_read_as_the_library_reads_it(uri: str, tmp_path: 
         "localhost:5000",
         "host",
         "http:/host",
-        "http://",
         "postgres://me:secret@host/runs",
+        "postgresql:/me:secret@host/runs",
+        "me:secret@host/runs",
+        "'http://host:5000'",
+        "file:///mlruns",
         "./mlruns",
     ],
 )
@@ -75,7 +78,7 @@ def test_mistyped_address_is_refused_with_the_forms_that_there_are(uri: str, tmp
 
 
 @pytest.mark.parametrize(
-    "uri", ["sqlite://runs.db", "sqlite:runs.db", "sqlite:///~/runs.db", "sqlite:///$HOME/runs.db"]
+    "uri", ["sqlite://runs.db", "sqlite:runs.db", "sqlite:///", "sqlite:///~/runs.db", "sqlite:///$HOME/runs.db"]
 )
 def test_address_of_no_file_is_refused(uri: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI"):
@@ -83,12 +86,48 @@ def test_address_of_no_file_is_refused(uri: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_raw_at_in_a_password_is_named_and_no_part_of_it_shown(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="as %40") as refused:
-        store_at(tmp_path, "postgresql://me:my@secret@host/runs")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://",
+        "http://:5000",
+        "http://host:50000000",
+        "http://host:500O",
+        "http://[::1",
+        "http://a host:5000",
+        "http://me:secret/x@host",
+        "http://me:secret#x@host",
+        "postgresql://me:secret@host:543Z/runs",
+        "postgresql://me:secret",
+    ],
+)
+def test_address_that_cannot_be_read_is_refused_and_nothing_of_it_shown(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot be read: its .* write one as http://HOST:PORT") as refused:
+        store_at(tmp_path, uri)
     assert "secret" not in str(refused.value)
-    assert store_at(tmp_path, "postgresql://me:my%40secret@host/runs").shown.endswith("//host/runs")
-    assert store_at(tmp_path, "https://me:my@sec/ret@host/mlflow").shown == "https://host/mlflow"
+
+
+def test_address_with_a_page_of_the_ui_is_refused_and_capitals_are_read(tmp_path: Path) -> None:
+    for uri in ("http://host:5000/#/experiments/1", "http://host:5000/?token=secret"):
+        with pytest.raises(StoreError, match=r"leave out `[#?]` and what follows it"):
+            store_at(tmp_path, uri)
+    assert store_at(tmp_path, "HTTP://Host:5000/base/").uri == "http://Host:5000/base/"
+    assert store_at(tmp_path, "SQLite:///runs.db").file == tmp_path / "runs.db"
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql://me:my@secret@host/runs", "https://me:my@secret@host", "https://me:my@sec/secret@host/mlflow"]
+)
+def test_raw_at_in_a_password_is_named_and_no_part_of_it_shown(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="as %40") as refused:
+        store_at(tmp_path, uri)
+    assert "secret" not in str(refused.value)
+    assert "my" not in str(refused.value)
+    assert (
+        store_at(tmp_path, uri.replace("my@sec", "my%40sec").replace("/secret@", "%2Fsecret@"))
+        .shown.partition("://")[2]
+        .startswith("host")
+    )
     assert "secret" not in repr(store_at(tmp_path, "https://me:secret@host"))
 
 

@@ -22,13 +22,14 @@ from tests.support.trained import pipeline
 from tests.tracking.test_registry import best, pytestmark, quick, result  # noqa: F401
 
 pytestmark = [*pytestmark, pytest.mark.sweep]
-FAULTS = (503, 404, 413, STALL, CUT)
+LATE = "late"  # the server does what it was asked, and its answer is lost
+FAULTS = (503, 404, 413, STALL, CUT, LATE)
 DATASET = "sweep"
 
 
-@pytest.fixture(scope="module")
-def proxy(sqlite_server: str) -> Iterator[Proxy]:
-    with proxied(sqlite_server) as made:
+@pytest.fixture(scope="module", params=["sqlite_server", "postgresql_server"])
+def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    with proxied(request.getfixturevalue(request.param)) as made:
         made.stall_s = 4.0
         yield made
 
@@ -71,7 +72,13 @@ def kind_of(request: str) -> str:
 @pytest.mark.parametrize("how", FAULTS)
 @pytest.mark.parametrize("score", ["better", "worse"])
 def test_each_request_may_fail(
-    store: Store, proxy: Proxy, models: Pipeline, tmp_path: Path, score: str, how: int | str
+    store: Store,
+    proxy: Proxy,
+    models: Pipeline,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    score: str,
+    how: int | str,
 ) -> None:
     client = MlflowClient(tracking_uri=proxy.target, registry_uri=proxy.target)
     pending = tmp_path / "unrecorded"
@@ -83,6 +90,7 @@ def test_each_request_may_fail(
         value = 50.0 + number / 100 if score == "better" else 50.0 - number / 100
         one = result(dataset, f"k{number}", value, artifacts=[report])
         if at is not None:
+            proxy.late = how == LATE
             proxy.fail_number(at, how)
         publish(one, models, store, pending, "none")
         proxy.heal()
@@ -109,8 +117,9 @@ def test_each_request_may_fail(
         if state != (f"k{expected}", True, True, (1, 1, 1)):
             wrong.append(f"{requests[at]}: afterwards {state}")
     kinds = len({kind_of(requests[at]) for at in numbers})
+    server = request.node.callspec.params["proxy"].removesuffix("_server")
     print(  # noqa: T201 - a row of the table that the closing note has
-        f"| {score} | {how} | {len(numbers)} of {len(requests)} | {kinds} | {waited} | {len(wrong)} |"
+        f"| {server} | {score} | {how} | {len(numbers)} of {len(requests)} | {kinds} | {waited} | {len(wrong)} |"
     )
     assert wrong == []
 

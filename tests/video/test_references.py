@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from moclip.base.errors import VideoError
-from moclip.motion.extract import MotionOptions, read_grid
+from moclip.cli.main import main as moclip
+from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.grid import MotionGrid, rasterise
 from moclip.video import decode as video
 from moclip.video.coded import Coded
@@ -233,7 +234,7 @@ def test_what_is_only_called_interlaced_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(("codec", "ending"), [("mpeg2video", "ts"), ("mpeg4", "avi")])
-def test_field_blocks_of_mpeg_are_left_out_where_they_are_few(tmp_path, codec, ending):
+def test_field_blocks_of_mpeg_are_left_out_where_they_are_few_and_said(tmp_path, caplog, codec, ending):
     options = {"flags": "+ildct+ilme", "qscale": "2", "g": "99"}
     frames = grey(scrolling(12, 6, 4))
     for frame, woven in zip(frames, interlaced(12, 5, -3), strict=True):
@@ -244,6 +245,17 @@ def test_field_blocks_of_mpeg_are_left_out_where_they_are_few(tmp_path, codec, e
     assert not ((vectors.records["w"] == 16) & (vectors.records["h"] == 8)).any()
     assert 500 < vectors.offsets[-1] == len(vectors.records) < len(read_motion(plain).records)
     assert median_of_moving(rasterise([vectors], 16)) == pytest.approx((6, 4), abs=0.25)
+    lost = vectors.field_blocks
+    assert lost > 0
+    files = [VideoFile("plain", plain), VideoFile("tv", path)]
+    extract(files, tmp_path / "store", tmp_path / "work", MotionOptions(), jobs=1)
+    words = f"1 videos lose blocks that are coded as fields (interlaced), {lost} in all; first tv, {lost} blocks"
+    assert caplog.messages.count(words) == 1
+    extract(files, tmp_path / "again", tmp_path / "work", MotionOptions(), jobs=1)
+    assert caplog.messages.count(words) == 2, "what was found finished is said too"
+    caplog.set_level("INFO")
+    assert moclip(["motion", str(path), "--out", str(tmp_path / "tv.npz")]) == 0
+    assert f"{lost} blocks left out that are coded as fields" in caplog.text
 
 
 def test_a_film_of_field_blocks_is_refused(tmp_path, monkeypatch):

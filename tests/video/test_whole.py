@@ -51,6 +51,25 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path: Path, ending: str) -> 
             video.probe(part)
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_an_index_that_is_cut_at_any_byte_is_no_bug(tmp_path: Path, ending: str) -> None:
+    """The index stands at the end; cut in the middle of it, the file may not say which codec it has."""
+    path = encode(tmp_path / f"whole.{ending}", scrolling(12, 3, -2), "libx264")
+    content = path.read_bytes()
+    for size in range(content.rindex(b"moov"), len(content), 3):
+        part = cut(path, tmp_path / f"part.{ending}", size)
+        with pytest.raises(VideoError, match=r"cut off|no video container"):
+            video.probe(part)
+
+
+def test_a_codec_without_a_decoder_is_named_beside_other_streams(tmp_path: Path) -> None:
+    path = with_second_video(tmp_path / "two.avi", (64, 64), (176, 144), None)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"FMP4", b"XYZ1"))
+    with pytest.raises(VideoError, match=r"two\.avi \(no video\): its codec has no decoder here\. Convert it once"):
+        video.probe(path)
+
+
 def test_what_is_stated_and_what_is_found_are_named_in_seconds_and_bytes(tmp_path: Path) -> None:
     path = clip(tmp_path, "mkv", frames=40)
     size = path.stat().st_size

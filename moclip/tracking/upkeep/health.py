@@ -8,7 +8,8 @@ from pathlib import Path
 import requests
 
 from moclip.tracking import tags
-from moclip.tracking.store import Store, first_line
+from moclip.tracking.failures import is_of_transport
+from moclip.tracking.store import Store, connect_once, first_line
 from moclip.tracking.upkeep.moved import is_home, local_path
 
 ASK_S = 5
@@ -33,7 +34,9 @@ def faults(store: Store, pending: Path) -> Iterator[tuple[str, str]]:
     """
     try:
         yield from _of_file(store) if store.is_file else _of_server(store)
-    except (sqlite3.Error, requests.RequestException, OSError) as error:
+    except Exception as error:  # of the library that carries the question
+        if not isinstance(error, OSError) and not is_of_transport(error):
+            raise
         reason = first_line(error, store.uri)
         yield f"{store.shown} does not answer ({reason})", "bring it back, or change MLFLOW_TRACKING_URI"
     waiting = sum(1 for _ in pending.glob(f"*/*/{_RESULT}")) + sum(1 for _ in pending.glob(f"*/{_RESULT}"))
@@ -62,7 +65,8 @@ def _of_file(store: Store) -> Iterator[tuple[str, str]]:
 
 def _of_server(store: Store) -> Iterator[tuple[str, str]]:
     if not store.uri.startswith("http"):
-        return  # a database server: only its driver could ask
+        connect_once(store.uri)
+        return
     answer = requests.post(
         f"{store.uri.rstrip('/')}/api/2.0/mlflow/experiments/search", json={"max_results": 1}, timeout=ASK_S
     )

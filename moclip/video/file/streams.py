@@ -39,7 +39,13 @@ def _is_attached(stream: Any) -> bool:
 
 
 def _rank(stream: Any) -> tuple[bool, bool, int]:
-    return not _stands(stream), _is_default(stream), stream.width * stream.height
+    width, height = _size(stream)
+    return not _stands(stream), _is_default(stream), width * height
+
+
+def _size(stream: Any) -> tuple[int, int]:
+    context = stream.codec_context
+    return (0, 0) if context is None else (context.width, context.height)
 
 
 def _stands(stream: Any) -> bool:
@@ -58,4 +64,5 @@ def _note(stream: Any, films: Sequence[Any]) -> str:
         why = "the one that moves"
     elif _is_default(stream):
         why = "the default one"
-    return f"of {len(films)} videos in the file stream {stream.index} is read, {why} ({stream.width} x {stream.height})"
+    width, height = _size(stream)
+    return f"of {len(films)} videos in the file stream {stream.index} is read, {why} ({width} x {height})"
