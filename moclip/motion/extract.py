@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from moclip.motion.store import FORMAT_VERSION, MotionStore, write_store
 from moclip.store.spool import MEMORY_BYTES, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
+from moclip.video.bounded.worker import CRASHED, Held
 from moclip.video.vectors import MotionVectors
 
 SOURCES = ("original", "reencoded")
@@ -128,9 +130,9 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         "video",
         counts="frames",
         refuse=lambda bad: VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad)),
-        crashed=lambda item: f"{item.path}: its decoder crashes. Leave it out of the lists.",
+        crashed=lambda item: f"{item.path}: {CRASHED}. Leave it out of the lists.",
     )
-    keep = partial(_keep_grid, options=options)
+    keep = Held(partial(_keep_grid, options=options), attrgetter("path"))
     with alone_in(work / fingerprint(made_by, FORMAT_VERSION), "extracts the same") as shelf:
         grids = finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
         kept = Progress(zip(videos, grids.files, strict=True), total=len(videos), desc="store", unit="video")

@@ -307,8 +307,7 @@ def test_a_size_that_changes_in_mid_stream_is_refused(tmp_path):
 
 def test_pictures_beyond_the_limit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     path = one_clip(tmp_path, "mpeg4")
-    monkeypatch.setattr(video, "MAX_PIXELS", 176 * 144 - 1)
-    with pytest.raises(VideoError, match="176 x 144 pixels"):
+    with using(Limits(pixels=176 * 144 - 1)), pytest.raises(VideoError, match="176 x 144 pixels"):
         read_motion(path)
 
 

@@ -188,8 +188,7 @@ def test_a_picture_that_is_too_large_comes_with_a_command_that_makes_it_small_en
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clip(tmp_path, "avi")
-    monkeypatch.setattr(video, "MAX_PIXELS", 176 * 144 - 1)
-    with pytest.raises(VideoError, match=r"`ffmpeg -i IN -vf scale=124:100 OUT\.avi`"):
+    with using(Limits(pixels=176 * 144 - 1)), pytest.raises(VideoError, match=r"`ffmpeg -i IN -vf scale=124:100 OUT\.avi`"):
         video.probe(path)
 
 
