@@ -97,10 +97,11 @@ def _all(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 def _one(args: argparse.Namespace, path: Path) -> int:
     """Handle one video; returns its number of frames."""
     from moclip.motion import draw as motion_view
-    from moclip.motion.extract import MotionOptions, read_grid
+    from moclip.motion.extract import MotionOptions, look
 
     source = "reencoded" if args.reencode else "original"
-    grid = read_grid(path, MotionOptions(args.cell_px, args.reference, source, args.distance))
+    grid = look(path, MotionOptions(args.cell_px, args.reference, source, args.distance)).grid
+    assert grid is not None, "it was asked for"
     targets = _targets(args, path)
     if out := targets.get("npz"):
         motion_view.save_arrays(out, grid)

@@ -242,6 +242,7 @@ def _cut(folder: Path, title: str, seen: Mapping[Path, "Timeline"], found: Seque
 
 def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> _Written:
     from moclip.base.errors import VideoError
+    from moclip.video.bounded.worker import call
     from moclip.video.cut import cut, ending_of, remedy
 
     span = (moment.start_s, moment.end_s)
@@ -249,8 +250,8 @@ def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> _Wr
     try:
         if not seen.is_steady:
             raise VideoError(f"{moment.video}: cannot be cut without re-encoding (its time stamps run backwards)")
-        out = folder / f"{name}{ending_of(moment.video)}"
-        made = cut(moment.video, span, out, seen.start_s)
+        out = folder / f"{name}{call(moment.video, ending_of, moment.video)}"
+        made = call(moment.video, cut, moment.video, span, out, seen.start_s)
     except VideoError as error:
         why = f"{error}; `{remedy(moment.video, span, f'{name}.mp4')}` does it by re-encoding"
         log.warning("moment %d: %s", rank, why)

@@ -7,7 +7,8 @@ written from these files at the end, in the order of the videos.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -23,10 +24,10 @@ from moclip.base.progress import Progress
 from moclip.base.work import Work, alone_in, finish
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import FORMAT_VERSION, MotionStore, write_store
-from moclip.store.spool import MEMORY_BYTES, pieces
+from moclip.store.spool import MEMORY_BYTES, Spool, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
-from moclip.video.bounded.worker import CRASHED, Held
+from moclip.video.bounded.worker import CRASHED, Held, stream
 from moclip.video.vectors import MotionVectors
 
 SOURCES = ("original", "reencoded")
@@ -102,6 +103,53 @@ def read_grid(
         except VideoError as error:
             raise VideoError(str(error).replace(str(encoded), f"{path}, re-encoded")) from error
         return replace(grid, fps=fps)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one pass over a video gives.
+
+    Attributes:
+        frames: How many there are.
+        grid: Its motion, where it was asked for.
+        picture: Its middle frame, uint8 (h, w, 3), where that was asked for.
+    """
+
+    frames: int
+    grid: MotionGrid | None = None
+    picture: np.ndarray | None = None
+
+
+def look(path: Path, options: MotionOptions | None, *, middle: bool = False) -> Seen:
+    """One pass over a video, by a process that the system holds to the limits (`moclip.video.bounded`).
+
+    Args:
+        path: A video file, of whomever.
+        options: How motion is read; None, where nobody asks for it, so that the codec need not have any.
+        middle: Keep the middle frame.
+
+    Raises:
+        VideoError: the video cannot be read, crashes its decoder, or takes more than the limits allow.
+    """
+    with Spool() as spool, closing(stream(path, _passed, path, options, middle)) as parts:
+        for part in parts:
+            if isinstance(part, Seen):
+                seen = part
+            else:
+                spool.append(part)
+        return seen if seen.grid is None else replace(seen, grid=replace(seen.grid, mv=spool.array()))
+
+
+def _passed(path: Path, options: MotionOptions | None, middle: bool) -> Iterator[np.ndarray | Seen]:
+    """Pieces of a grid's `mv`, and then all the rest, since a long film's grid is held by neither process."""
+    kept = video.Middle() if middle else None
+    if options is None:
+        grid, frames = None, video.count_frames(path, kept)
+    else:
+        whole = read_grid(path, options, middle=kept)
+        yield from pieces(whole.mv)
+        grid, frames = replace(whole, mv=whole.mv[:0]), len(whole.mv)
+    yield Seen(frames, grid, kept.picture(path, frames) if kept else None)
 
 
 def _rasterise(runs: Iterable[MotionVectors], options: MotionOptions, folder: Path | None) -> MotionGrid:

@@ -253,6 +253,21 @@ def decoding(
         yield video.fps, map(video.shown, video.frames())
 
 
+def count_frames(path: Path, middle: Watcher | None = None) -> int:
+    """Frames of a video whose motion nobody asks for, so that its codec need not have any; raises as `probe` does."""
+    with decoding(path, middle) as (_, frames):
+        return sum(1 for _ in frames)
+
+
+def pictures(path: Path) -> Iterator[np.ndarray]:
+    """Every frame as it is to be shown, uint8 (h, w, 3), RGB; raises as `probe` does."""
+    with _open(path, {}) as video:
+        for frame in video.frames():
+            picture = video.picture(frame)
+            del frame
+            yield picture
+
+
 class _DamageError(VideoError):
     """Pictures are broken or missing; what decodes before may be used."""
 

@@ -32,7 +32,7 @@ def test_the_two_encoders_of_ucf101(real_ucf101: Path) -> None:
 
 def test_what_is_no_video(tmp_path: Path, demo_folder: Path) -> None:
     (tmp_path / "noise.avi").write_bytes(b"noise" * 1000)
-    with pytest.raises(VideoError, match=r"noise\.avi: cannot be read as a video"):
+    with pytest.raises(VideoError, match=r"noise\.avi: is no video container"):
         read_container(tmp_path / "noise.avi")
     with pytest.raises(VideoError, match=r"absent\.avi: cannot be read"):
         read_container(tmp_path / "absent.avi")

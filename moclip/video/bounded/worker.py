@@ -6,6 +6,7 @@ made anew.
 
 import atexit
 import importlib
+import logging
 import multiprocessing
 import os
 import pickle
@@ -29,7 +30,7 @@ T = TypeVar("T")
 CRASHED = "its decoder crashes, or hangs for longer than limits.seconds"
 """What is known of a video that ended one of many processes."""
 
-_ITEM, _DONE, _ERROR = "item", "done", "error"
+_ITEM, _LOG, _DONE, _ERROR = "item", "log", "done", "error"
 _LATE_S = 5.0  # the parent's own clock, should the system's be late: an item that does not come
 Message = tuple[str, Any]
 
@@ -118,9 +119,12 @@ class _Worker:
         limits = bounds.current()
         self.is_idle = False
         try:
-            self._pipe.send_bytes(pickle.dumps((limits, do, args, options or {})))
-            while (message := self._next(path, limits))[0] == _ITEM:
-                yield message[1]
+            self._pipe.send_bytes(pickle.dumps((limits, os.getcwd(), do, args, options or {})))
+            while (message := self._next(path, limits))[0] in (_ITEM, _LOG):
+                if message[0] == _ITEM:
+                    yield message[1]
+                elif (logger := logging.getLogger(message[1].name)).isEnabledFor(message[1].levelno):
+                    logger.handle(message[1])
         except (EOFError, ConnectionError) as error:
             raise VideoError(f"{path}: {self._end(limits)}.") from error
         self.is_idle = True
@@ -203,11 +207,27 @@ def _serve(pipe: Connection) -> None:
     """The life of a worker: one task after another, until the parent is gone."""
     end_with_parent()
     importlib.import_module("moclip.video.decode")  # before the first video comes
+    logging.basicConfig(level=logging.INFO, handlers=[_Teller(pipe)])
     with suppress(EOFError, OSError):
         while True:
-            limits, do, args, options = pickle.loads(pipe.recv_bytes())  # of the parent, after what it imports
+            limits, folder, do, args, options = pickle.loads(pipe.recv_bytes())  # of the parent, after what it imports
+            os.chdir(folder)  # relative names count from where the parent is now
             bounds.use(limits)
             pipe.send(_outcome(pipe, limits, do, args, options))
+
+
+class _Teller(logging.Handler):
+    """Hands on what is logged here."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self.pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record, its arguments written out."""
+        record.msg, record.args = record.getMessage(), None
+        with system.paused():
+            self.pipe.send((_LOG, record))
 
 
 def _outcome(
