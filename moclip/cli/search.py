@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import ParamsError, apart
-from moclip.cli import model
+from moclip.cli import limit, model
 from moclip.cli.places import PLACES
+from moclip.video.bounded.limits import FILMS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", help=f"the head for --class: {', '.join(servable())} (default {MAIN})")
     parser.add_argument("--like", metavar="CLIP[:START-END]", help="find what is like this stretch of a video")
     parser.add_argument("--by", choices=("clip", "motion", "both"), help="in what it is like --like (default both)")
+    limit.add_arguments(parser, FILMS)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--cut", type=Path, metavar="DIR", help="write the moments as files, without re-encoding")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw the moments and the score over time")
@@ -77,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from moclip.search.timeline import Shelf
     from moclip.video.rate import check_every
 
+    limit.apply(args)
     words, videos = _words_and_videos(args)
     check_every(args.every)
     cutting = Cutting(args.chunks, args.chunk, args.merge)

@@ -9,6 +9,7 @@ import av
 from moclip.base.errors import DataError, StoreError, VideoError
 from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
 from moclip.base.work import Work, gather
+from moclip.video.bounded.limits import current
 from moclip.video.bounded.worker import CRASHED, Held
 from moclip.video.decode import open_container
 from moclip.video.file.streams import choose
@@ -47,7 +48,13 @@ def read_container(path: Path) -> Container:
             if chosen is None:
                 raise VideoError(f"{path}: has no video stream")
             stream = chosen.stream
-            keys = [packet.is_keyframe for packet in file.demux(stream) if packet.size]
+            keys: list[bool] = []
+            limits = current()
+            for packet in file.demux(stream):
+                if packet.size:
+                    keys.append(packet.is_keyframe)
+                if len(keys) > limits.frames:
+                    raise VideoError(f"{path}: {limits.refusal('frames', f'more than {limits.frames} frames')}.")
             return Container(
                 codec_tag=stream.codec_context.codec_tag.rstrip("\0 "),
                 b_frames=bool(stream.codec_context.has_b_frames),

@@ -41,7 +41,8 @@ CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,h
 # PyAV 18 ties a frame and its side data in a cycle, so that only the garbage collector gives pictures
 # back to the decoder: without this a 4K film would hold gigabytes, and a small one decodes 10 % slower.
 # One that is alive then, as the next to be filled always is, moves to an older generation, where it waits as garbage.
-_COLLECT_EVERY = {2: 4096, 1: 256, 0: 16}  # packets by generation
+_COLLECT_EVERY = {2: 256, 1: 16, 0: 1}  # turns by generation
+_TURN_PACKETS, _TURN_BYTES = 16, 48 << 20  # of pictures that wait: fewer where they are large
 _TURNED_BY_PICTURES = ("h264", "hevc", "vvc")  # their pictures may say so, beside the container
 _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
@@ -388,6 +389,7 @@ class _Video:
     def _decode(self) -> Iterator[Any]:
         if (reason := wholeness.torn(self.extent, self._reopen)) and not self.damaged:
             raise _DamageError(reason)
+        turn = max(1, min(_TURN_PACKETS, _TURN_BYTES // self.frame_bytes))
         packets = -1  # the empty packet that flushes the decoder is no part of the file
         for found in self.container.demux(self.stream):
             packets += 1
@@ -405,8 +407,8 @@ class _Video:
                 with self.clock.stopped():
                     yield frame
             frame = None  # one that is still held would move to an older generation, and stay
-            if packets % _COLLECT_EVERY[0] == 0:
-                _collect(packets)
+            if packets % turn == 0:
+                _collect(packets // turn)
         if self.count == 0:
             raise _DamageError("no frame decodes")
         if reason := reason or wholeness.shortage(
@@ -480,8 +482,8 @@ class _Video:
             self.refuse(f"it is to be shown {error}, but only quarter turns and mirrors are followed", _CONVERT)
 
 
-def _collect(packets: int) -> None:
-    gc.collect(next(one for one, every in _COLLECT_EVERY.items() if packets % every == 0) if packets else 0)
+def _collect(turn: int) -> None:
+    gc.collect(next(one for one, every in _COLLECT_EVERY.items() if turn % every == 0) if turn else 0)
 
 
 def _grid_bytes(video: "_Video") -> int:

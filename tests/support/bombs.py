@@ -136,8 +136,10 @@ def _avi(path: Path, picture: bytes, side: int) -> Path:
     main = struct.pack("<14I", 40_000, 0, 0, 0x10, 2, 0, 1, 0, side, side, 0, 0, 0, 0)
     stream = b"vidsMPNG" + struct.pack("<10I4h", 0, 0, 0, 1, 25, 0, 2, 0, 0xFFFFFFFF, 0, 0, 0, side, side)
     form = struct.pack("<IiiHH4sIiiII", 40, side, side, 1, 24, b"MPNG", side * side * 3, 0, 0, 0, 0)
-    lists = _chunk(b"LIST", b"hdrl" + _chunk(b"avih", main) + _chunk(
-        b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", form)))
+    lists = _chunk(
+        b"LIST",
+        b"hdrl" + _chunk(b"avih", main) + _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", form)),
+    )
     frames = _chunk(b"LIST", b"movi" + 2 * _chunk(b"00dc", picture))
     path.write_bytes(_chunk(b"RIFF", b"AVI " + lists + frames))
     return path

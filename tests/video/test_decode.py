@@ -8,6 +8,7 @@ import pytest
 
 from moclip.base.errors import VideoError
 from moclip.video import decode as video
+from moclip.video.bounded.limits import Limits, using
 from moclip.video.vectors import VECTOR_DTYPE, FrameState, MotionVectors
 from tests.support.clips import encode, encode_audio, read_motion, scrolling, texture
 

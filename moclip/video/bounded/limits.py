@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from moclip.base.errors import ParamsError, VideoError
 
@@ -45,10 +46,12 @@ class Limits:
         return f"{found}, the limit is {limit} (limits.{name}). If you trust the file, {HOW.format(name=name)}"
 
 
+DEFAULTS = Limits()
 FILMS = Limits(frames=4_000_000, decoded_gib=16_384.0, seconds=12 * 3600.0)
 """For long films, of which search holds no more than a few pictures."""
 
-_current = Limits()
+_NUMBERS: dict[Any, str] = {int: "whole number", float: "number"}
+_current = DEFAULTS
 
 
 def current() -> Limits:
@@ -82,10 +85,10 @@ def parse(texts: Sequence[str], base: Limits | None = None) -> Limits:
     >>> parse(["frames=10"]).frames
     10
     """
-    kinds: dict[str, Callable[[str], int | float]] = {
-        field.name: type(field.default) for field in fields(Limits) if not isinstance(field.default, str)
+    kinds: dict[str, Callable[[str], Any]] = {
+        field.name: type(getattr(DEFAULTS, field.name)) for field in fields(Limits)
     }
-    found: dict[str, int | float] = {}
+    found: dict[str, Any] = {}
     for text in texts:
         name, separator, number = text.partition(SEPARATOR)
         if not separator or name not in kinds:
@@ -93,7 +96,7 @@ def parse(texts: Sequence[str], base: Limits | None = None) -> Limits:
         try:
             found[name] = kinds[name](number)
         except ValueError as error:
-            raise ParamsError(f"limit '{text}': '{number}' is not a {kinds[name].__name__}") from error
+            raise ParamsError(f"limit '{text}': '{number}' is no {_NUMBERS[kinds[name]]}") from error
     return replace(base or Limits(), **found)
 
 

@@ -108,7 +108,7 @@ def _set_soft(kind: int, limit: int | None) -> None:
     hard = resource.getrlimit(kind)[1]
     unbounded = resource.RLIM_INFINITY
     wanted = unbounded if limit is None or limit == unbounded else limit
-    resource.setrlimit(kind, (hard if wanted == unbounded or hard != unbounded and wanted > hard else wanted, hard))
+    resource.setrlimit(kind, (hard if wanted == unbounded or (hard != unbounded and wanted > hard) else wanted, hard))
 
 
 def _set_alarm(seconds: float) -> None:

@@ -12,7 +12,7 @@ import os
 import pickle
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,10 +51,10 @@ def call(path: Path, do: Callable[..., R], *args: Any, **options: Any) -> R:
         return do(*args, **options)
     with _lent() as worker:
         *_, result = worker.ask(path, _whole, (do, args, options))
-        return result  # type: ignore[no-any-return]
+        return result
 
 
-def stream(path: Path, do: Callable[..., Iterator[R]], *args: Any, **options: Any) -> Iterator[R]:
+def stream(path: Path, do: Callable[..., Iterator[R]], *args: Any, **options: Any) -> Generator[R, None, None]:
     """The items that the generator `do` gives, as they come; what is done with them meanwhile takes none of its time.
 
     Args, errors: as for `call`.
@@ -239,7 +239,7 @@ def _outcome(
             for item in do(*args, **options):
                 with system.paused():
                     pipe.send((_ITEM, item))
-    except (MemoryError, Exception) as error:  # noqa: BLE001 - it is raised where the caller is
+    except (MemoryError, Exception) as error:
         return _ERROR, _portable(error)
     return _DONE, None
 
