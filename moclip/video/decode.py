@@ -324,16 +324,18 @@ class _Video:
     def _check_size(self) -> None:
         """Hold what the headers state against the limits, before anything is decoded."""
         limits, pixels = self.limits, self.width * self.height
+        frames = wholeness.stated_frames(self.stream)
+        if frames > limits.frames:
+            self.refuse(limits.refusal("frames", f"states {frames} frames"), _CUT)
         if pixels > limits.pixels:
             found = limits.refusal("pixels", f"{self.width} x {self.height} pixels")
             self.refuse(found, self._smaller())
         if pixels == 0:
             found = "states no picture size, or a picture that was looked at has too many pixels"
             self.refuse(limits.refusal("pixels", found), _CONVERT)
-        self.frame_bytes = pixels * (self.stream.codec_context.format.padded_bits_per_pixel or _USUAL_BITS) // 8
-        frames = wholeness.stated_frames(self.stream)
-        if frames > limits.frames:
-            self.refuse(limits.refusal("frames", f"states {frames} frames"), _CUT)
+        form = self.stream.codec_context.format
+        bits = form.padded_bits_per_pixel if form else _USUAL_BITS
+        self.frame_bytes = max(1, pixels * bits // 8)
         self._check_bytes(frames)
 
     def _check_bytes(self, frames: int) -> None:

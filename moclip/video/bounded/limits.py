@@ -4,7 +4,7 @@ They hold for the whole process, as the system's own limits do, so that no reade
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -21,7 +21,7 @@ class Limits:
     """Of one video.
 
     Attributes:
-        pixels: Of a picture, width times height, also while a file is opened; beyond it picture buffers alone pass 1 GB.
+        pixels: Of a picture, width times height, also while a file is opened; beyond it picture buffers pass 1 GB.
         frames: That are decoded: 55 minutes at 30 frames a second.
         decoded_gib: Of all pictures as they are decoded: an hour of 480 x 360, or 7 minutes of 1920 x 1080.
         seconds: From opening a file to its end, of the decoding alone and not of what is made of its pictures.
@@ -85,9 +85,7 @@ def parse(texts: Sequence[str], base: Limits | None = None) -> Limits:
     >>> parse(["frames=10"]).frames
     10
     """
-    kinds: dict[str, Callable[[str], Any]] = {
-        field.name: type(getattr(DEFAULTS, field.name)) for field in fields(Limits)
-    }
+    kinds: dict[str, Any] = {field.name: type(getattr(DEFAULTS, field.name)) for field in fields(Limits)}
     found: dict[str, Any] = {}
     for text in texts:
         name, separator, number = text.partition(SEPARATOR)

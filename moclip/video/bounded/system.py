@@ -1,8 +1,8 @@
 """What the system holds this process to while it decodes one video: address space, processor time, and a clock.
 
-A process that breaks a limit of time ends, whatever it is doing; memory that is refused is an error in the decoder. Only
-processes that decode and do nothing else call `hold`. Systems without these calls leave the limits to the decoder's own
-checks, which see frames and time between packets alone.
+A process that breaks a limit of time ends, whatever it is doing; memory that is refused is an error in the decoder.
+Only processes that decode and do nothing else call `hold`. Systems without these calls leave the limits to the
+decoder's own checks, which see frames and time between packets alone.
 """
 
 import math
@@ -77,9 +77,9 @@ def ended_by(exit_code: int | None, limits: Limits) -> str:
     """Why a process that was held has ended."""
     if exit_code is not None and -exit_code in _TIME:
         return limits.refusal("seconds", f"decoding took more than {limits.seconds:g} s")
-    if exit_code is not None and exit_code < 0:
-        return f"its decoder crashes ({signal.Signals(-exit_code).name}). Leave it out, or convert it once with a tool that reads it"
-    return f"its decoder ended the process (status {exit_code}). Leave it out, or convert it once with a tool that reads it"
+    is_signal = exit_code is not None and -exit_code in set(signal.Signals)
+    how = signal.Signals(-(exit_code or 0)).name if is_signal else f"status {exit_code}"
+    return f"its decoder crashes ({how}). Leave it out, or convert it once with a tool that reads it"
 
 
 _TIME = tuple(int(getattr(signal, name)) for name in ("SIGALRM", "SIGXCPU") if hasattr(signal, name))

@@ -1,7 +1,7 @@
-"""Processes that decode: each works on one video after another, held by the system to the limits of one video.
+"""Processes that decode: each works on one video after another, held by the system to the limits of one.
 
-A file that somebody sent is opened there and nowhere else. What it can take away is a worker, which the next video finds
-made anew.
+A file that somebody sent is opened there and nowhere else. What it can take away is a worker, and the next video gets a
+new one.
 """
 
 import atexit
@@ -119,7 +119,7 @@ class _Worker:
         limits = bounds.current()
         self.is_idle = False
         try:
-            self._pipe.send_bytes(pickle.dumps((limits, os.getcwd(), do, args, options or {})))
+            self._pipe.send_bytes(pickle.dumps((limits, str(Path.cwd()), do, args, options or {})))
             while (message := self._next(path, limits))[0] in (_ITEM, _LOG):
                 if message[0] == _ITEM:
                     yield message[1]
