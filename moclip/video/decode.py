@@ -60,6 +60,8 @@ _REENCODE = (
 )
 _FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CUT = "Else cut it into clips"
+# Times the limit, of pictures that FFmpeg decodes while it opens a file: of a larger one it does not tell the size.
+_LOOKED_AT = 4
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 _STREAMED = "states no length, so that a missing end cannot be noticed"
@@ -331,7 +333,7 @@ class _Video:
             found = limits.refusal("pixels", f"{self.width} x {self.height} pixels")
             self.refuse(found, self._smaller())
         if pixels == 0:
-            found = "states no picture size, or a picture that was looked at has too many pixels"
+            found = f"states no picture size, or more than {_LOOKED_AT * limits.pixels} pixels"
             self.refuse(limits.refusal("pixels", found), _CONVERT)
         form = self.stream.codec_context.format
         bits = form.padded_bits_per_pixel if form else _USUAL_BITS
@@ -544,6 +546,6 @@ def _opened(path: Path, options: Mapping[str, str]) -> Any:
     return av.open(
         f"file:{path}",
         metadata_errors="ignore",
-        options={"max_pixels": str(current().pixels)},  # of the pictures that are looked at here, too
+        options={"max_pixels": str(_LOOKED_AT * current().pixels)},
         container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **options},
     )

@@ -361,7 +361,7 @@ def test_a_server_tells_a_reason_and_neither_paths_nor_its_code(server: str, cli
     for row, reason in (
         ({"path": "text.avi"}, "row 2: is no video container"),
         ({"base64": base64.b64encode(b"not a video" * 9).decode()}, "row 2: is no video container"),
-        ({"base64": base64.b64encode(clip.read_bytes()[:3000]).decode()}, "row 2 (mpeg4): "),
+        ({"base64": base64.b64encode(clip.read_bytes()[:-500]).decode()}, "row 2 (mpeg4): "),
         ({"base64": "%%"}, "row 2: 'base64' is not base64"),
         ({"base64": "é"}, "row 2: 'base64' is not base64"),
         ({}, "row 2: must have exactly one"),

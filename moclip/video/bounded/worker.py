@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from moclip.base.errors import VideoError
+from moclip.base.errors import MoclipError, VideoError
 from moclip.base.parallel import end_with_parent, starting_workers
 from moclip.video.bounded import limits as bounds
 from moclip.video.bounded import system
@@ -252,6 +252,7 @@ def _portable(error: Exception) -> Exception:
     """An error that another process can raise, with where it came from."""
     with suppress(Exception):
         if type(pickle.loads(pickle.dumps(error))) is type(error):
-            error.add_note("".join(traceback.format_exception(error)))
+            if not isinstance(error, MoclipError):  # that says all in its message
+                error.add_note("".join(traceback.format_exception(error)))
             return error
     return RuntimeError("".join(traceback.format_exception(error)))
