@@ -8,7 +8,7 @@ import functools
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,8 @@ _FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without
 _CUT = "Else cut it into clips"
 # Times the limit, of pictures that FFmpeg decodes while it opens a file: of a larger one it does not tell the size.
 _LOOKED_AT = 4
+# Times the limit, of pictures as decoders lay them out: with edges, in whole blocks, which is much where they are small.
+_PADDED, _SMALL_PX = 2, 1 << 18
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 _STREAMED = "states no length, so that a missing end cannot be noticed"
@@ -315,7 +317,11 @@ class _Video:
         self.crop: tuple[int, int] | None = None
         context.thread_count = 1
         # Without "explode" a decoder paints over damage, and says so at full size only.
-        limit = {"max_pixels": str(self.limits.pixels), "err_detect": "explode", **_EXACT_CROP}
+        limit = {
+            "max_pixels": str(_PADDED * max(self.limits.pixels, _SMALL_PX)),
+            "err_detect": "explode",
+            **_EXACT_CROP,
+        }
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
@@ -465,6 +471,9 @@ class _Video:
         # The decoded size alone would hide a small change under `lowres`, the coded size one within a block.
         size = (frame.width, frame.height, context.coded_width, context.coded_height)
         if index == 0:
+            if frame.width * frame.height > self.limits.pixels:
+                found = f"a picture of {frame.width} x {frame.height} pixels"
+                self.refuse(self.limits.refusal("pixels", found), self._smaller())
             self.size = size
             self.turn = self._turn(frame) or self.turn
             self.rotation = frame.rotation
@@ -506,10 +515,18 @@ def _open(
 
 
 def _count_packets(path: Path) -> int:
-    """Packets of the video stream, without decoding one: about as many as frames, where no header states these."""
-    with open_container(path) as container:
+    """Packets of the video stream, without decoding one: about as many as frames, where no header states these.
+
+    More than the limit of frames are not counted, nor what stands behind damage: decoding ends there.
+    """
+    count = 0
+    with open_container(path) as container, suppress(OSError, ValueError):  # FFmpeg's errors are of these kinds
         chosen = streams.choose(container.streams)
-        return sum(packet.size > 0 for packet in container.demux(chosen.stream)) if chosen else 0
+        for packet in container.demux(chosen.stream) if chosen else ():
+            count += packet.size > 0
+            if count > current().frames:
+                break
+    return count
 
 
 @functools.lru_cache(maxsize=4096)

@@ -19,6 +19,7 @@ from moclip.cli.main import main
 from moclip.motion.extract import MotionOptions, VideoFile, extract, look, read_grid
 from moclip.video.bounded import worker
 from moclip.video.bounded.limits import FILMS, Limits, parse, using
+from moclip.video.bounded.system import peak_mb
 from moclip.video.bounded.worker import Held, call, stream
 from moclip.video.container import read_container
 from moclip.video.decode import count_frames, probe, read_frames
@@ -68,12 +69,6 @@ READERS: dict[str, Callable[[Path], object]] = {
     "measure": lambda path: call(path, probe, path),
     "audit": lambda path: call(path, read_container, path),
 }
-
-
-def peak_mb() -> float:
-    """Most memory of the process that runs this; `ru_maxrss` would count its parent's."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 @linux

@@ -210,10 +210,18 @@ def _serve(pipe: Connection) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[_Teller(pipe)])
     with suppress(EOFError, OSError):
         while True:
-            limits, folder, do, args, options = pickle.loads(pipe.recv_bytes())  # of the parent, after what it imports
-            os.chdir(folder)  # relative names count from where the parent is now
-            bounds.use(limits)
-            pipe.send(_outcome(pipe, limits, do, args, options))
+            pipe.send(_answer(pipe, pipe.recv_bytes()))
+
+
+def _answer(pipe: Connection, asked: bytes) -> Message:
+    """Do what the parent asks; the last message."""
+    try:
+        limits, folder, do, args, options = pickle.loads(asked)
+        os.chdir(folder)  # relative names count from where the parent is now
+    except Exception as error:
+        return _ERROR, _portable(error)
+    bounds.use(limits)
+    return _outcome(pipe, limits, do, args, options)
 
 
 class _Teller(logging.Handler):
