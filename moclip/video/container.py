@@ -48,6 +48,8 @@ def read_container(path: Path) -> Container:
             if chosen is None:
                 raise VideoError(f"{path}: has no video stream")
             stream = chosen.stream
+            if stream.codec_context is None:
+                raise VideoError(f"{path}: its codec has no decoder here")
             keys: list[bool] = []
             limits = current()
             for packet in file.demux(stream):

@@ -62,7 +62,7 @@ _FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without
 _CUT = "Else cut it into clips"
 # Times the limit, of pictures that FFmpeg decodes while it opens a file: of a larger one it does not tell the size.
 _LOOKED_AT = 4
-# Times the limit, of pictures as decoders lay them out: with edges, in whole blocks, which is much where they are small.
+# Times the limit, of pictures as decoders lay them out: with edges, in whole blocks, which is much for small ones.
 _PADDED, _SMALL_PX = 2, 1 << 18
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"

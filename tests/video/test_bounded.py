@@ -13,6 +13,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
+from benchmarks.fuzz.containers import fuzz
 from moclip.base.errors import ParamsError, VideoError
 from moclip.base.parallel import spread
 from moclip.cli.main import main
@@ -25,6 +26,7 @@ from moclip.video.container import read_container
 from moclip.video.decode import count_frames, probe, read_frames
 from tests.support import bombs
 from tests.support.clips import encode, scrolling
+from tests.support.containers import with_second_video
 
 MOST_S, MOST_MB = 5.0, 500.0
 ROOT = Path(__file__).parents[2]
@@ -318,3 +320,34 @@ def test_a_command_takes_limits(clip: Path, tmp_path: Path, capsys: pytest.Captu
         assert main(["motion", str(clip), "--out", str(tmp_path / "a.npz"), "--limit", "frames=19"]) == 1
         assert "20 frames, the limit is 19 (limits.frames)" in capsys.readouterr().err
         assert main(["motion", str(clip), "--out", str(tmp_path / "a.npz"), "--limit", "frames=20"]) == 0
+
+
+def test_containers_that_are_changed_are_read_or_refused(tmp_path: Path) -> None:
+    found = fuzz(60, 3, tmp_path)
+    assert found["faults"] == []
+    assert found["refused"] > 20
+    assert found["read"] > 3
+
+
+def test_damage_while_packets_are_counted_is_refused_by_name(tmp_path: Path) -> None:
+    """Pictures are kept by their place, so packets are counted first, where no header states how many there are."""
+    path = encode(tmp_path / "a.nut", scrolling(30, 3, 1))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match=r"a\.nut"):
+        look(path, MotionOptions(), middle=True)
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_streams_without_a_decoder_are_refused_by_name_or_left_out(tmp_path: Path, which: int) -> None:
+    path = with_second_video(tmp_path / "a.avi", (64, 48), (96, 64), None)
+    content = path.read_bytes()
+    assert content.count(b"FMP4") == 4  # in the two headers of each stream
+    path.write_bytes(content.replace(b"FMP4", b"ZZZZ", 2 * which))
+    if which == 1:
+        assert look(path, MotionOptions()).frames == 20
+        return
+    for read in READERS.values():
+        with pytest.raises(VideoError, match=r"a\.avi.*its codec has no decoder here"):
+            read(path)
