@@ -17,6 +17,7 @@ from moclip.base.errors import MoclipError, ParamsError
 from moclip.base.meter import Meter
 from moclip.base.outside import yaml
 from moclip.params.section import validated
+from stages._limits import limit_videos
 from stages._sections import check_sections
 from stages.dvc import cost
 
@@ -118,12 +119,18 @@ def run(main: Callable[[], None]) -> None:
     start = time.perf_counter()
     before = cost.stamps(sys.argv[1:])
     with Meter() as meter:
-        command(main)
+        command(lambda: _limited(main))
     log.info("done in %.1f s", time.perf_counter() - start)
     try:
         cost.keep(costs(), before, meter.cost())
     except (OSError, MoclipError) as error:  # the work is done, and its outputs are worth more than their price
         log.warning("what this stage cost could not be kept: %s", error)
+
+
+def _limited(main: Callable[[], None]) -> None:
+    if PARAMS_FILE.exists():
+        limit_videos(section)
+    main()
 
 
 def command(main: Callable[[], int | None]) -> None:

@@ -7,6 +7,7 @@ from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
 from moclip.params.motion import MotionParams
 from moclip.report.contact_sheet import Tile, chosen, draw_sheet, write_png
+from moclip.video.bounded.worker import call
 from moclip.video.decode import read_frames
 from moclip.video.frames import middle_frame
 from stages._entry import arguments, data_root, run, section
@@ -24,10 +25,11 @@ def main() -> None:
     for label, video_id in chosen(split.members, MOST_CLASSES):
         video = videos[video_id]
         grid, middle = store.clip(video_id), middle_frame(video.frames)
+        path = checked_path(root, video)
         tiles.append(
             Tile(
                 title=split.classes[label],
-                frame=read_frames(checked_path(root, video), [middle], damaged=video.is_damaged)[0],
+                frame=call(path, read_frames, path, [middle], damaged=video.is_damaged)[0],
                 field_px=field_at(grid, [middle], motion.accumulate, motion.window_frames or 1)[0],
                 cell_px=grid.cell_px,
                 width_px=grid.width,

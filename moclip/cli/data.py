@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.base.outside.terminal import name, say
+from moclip.cli import limit
 from moclip.cli.places import PLACES
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look.add_argument("--csv", type=Path, help="write the table of splits, parts and classes to this new file")
     look.add_argument("--splits", type=Path, default=PLACES.splits, help="folder of splits")
     look.add_argument("--motion", type=Path, default=PLACES.motion, help="store of motion, by which copies are found")
+    limit.add_arguments(look)
     for action in (verify, look):
         action.add_argument("--manifest", type=Path, default=PLACES.manifest)
         action.add_argument("--root", type=Path, help="folder of the videos; default: data.root of the parameters")
@@ -124,6 +126,7 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
 
     if args.csv:
         claim_file(args.csv, None)
+    limit.apply(args)
     splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     if not splits:
         raise DataError(f"{args.splits}: holds no split<k>.csv; run `dvc repro download`")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moclip.base.errors import ParamsError, VideoError, apart, shown
+from moclip.cli import limit
 
 if TYPE_CHECKING:
     from moclip.base.outputs import Form
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="re-encode first (340x256, MPEG-4, key frame every 12); for codecs without vectors",
     )
+    limit.add_arguments(parser)
     parser.epilog = "For a folder, --out, --png and --mp4 are folders too."
 
 
@@ -47,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Write what was asked for; 0, or an error that lists every video that could not be read."""
     from moclip.base.outputs import claim_files
 
+    limit.apply(args)
     if not any(getattr(args, option) for option in _FORMS):
         raise ParamsError("nothing to write: give at least one of --out, --png and --mp4")
     is_folder = args.video.is_dir()
@@ -97,10 +100,11 @@ def _all(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 def _one(args: argparse.Namespace, path: Path) -> int:
     """Handle one video; returns its number of frames."""
     from moclip.motion import draw as motion_view
-    from moclip.motion.extract import MotionOptions, read_grid
+    from moclip.motion.extract import MotionOptions, look
 
     source = "reencoded" if args.reencode else "original"
-    grid = read_grid(path, MotionOptions(args.cell_px, args.reference, source, args.distance))
+    grid = look(path, MotionOptions(args.cell_px, args.reference, source, args.distance)).grid
+    assert grid is not None, "it was asked for"
     targets = _targets(args, path)
     if out := targets.get("npz"):
         motion_view.save_arrays(out, grid)

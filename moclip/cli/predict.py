@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import MoclipError, explain
 from moclip.base.outside.terminal import message, name, say, table_cell
-from moclip.cli import model
+from moclip.cli import limit, model
 
 if TYPE_CHECKING:
     from moclip.predict.predictor import Prediction
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_arguments(parser)
     parser.add_argument("--head", default=MAIN, help=f"one of {', '.join(servable())} (default {MAIN})")
     parser.add_argument("--top", type=model.positive, default=5, help="classes to show")
+    limit.add_arguments(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object a line, one for each video")
     form.add_argument("--csv", action="store_true", help="print one row for each video, head and class")
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Answer for every video; one that fails is reported, the others are still answered, and the status is 1."""
     from moclip.predict.predictor import Predictor
 
+    limit.apply(args)
     predictor = Predictor.load(model.source_of(args.model), args.split, args.head)
     rows = csv.writer(sys.stdout, lineterminator="\n")
     if args.csv:

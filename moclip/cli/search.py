@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import ParamsError, apart
 from moclip.base.outside.terminal import message, name, say
-from moclip.cli import model
+from moclip.cli import limit, model
 from moclip.cli.places import PLACES
+from moclip.video.bounded.limits import FILMS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", help=f"the head for --class: {', '.join(servable())} (default {MAIN})")
     parser.add_argument("--like", metavar="CLIP[:START-END]", help="find what is like this stretch of a video")
     parser.add_argument("--by", choices=("clip", "motion", "both"), help="in what it is like --like (default both)")
+    limit.add_arguments(parser, FILMS)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--cut", type=Path, metavar="DIR", help="write the moments as files, without re-encoding")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw the moments and the score over time")
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from moclip.search.timeline import Shelf
     from moclip.video.rate import check_every
 
+    limit.apply(args)
     words, videos = _words_and_videos(args)
     check_every(args.every)
     cutting = Cutting(args.chunks, args.chunk, args.merge)
@@ -243,6 +246,7 @@ def _cut(folder: Path, title: str, seen: Mapping[Path, "Timeline"], found: Seque
 
 def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> _Written:
     from moclip.base.errors import VideoError
+    from moclip.video.bounded.worker import call
     from moclip.video.cut import cut, ending_of, remedy
 
     span = (moment.start_s, moment.end_s)
@@ -250,8 +254,8 @@ def _cut_one(folder: Path, rank: int, moment: "Moment", seen: "Timeline") -> _Wr
     try:
         if not seen.is_steady:
             raise VideoError(f"{moment.video}: cannot be cut without re-encoding (its time stamps run backwards)")
-        out = folder / f"{name}{ending_of(moment.video)}"
-        made = cut(moment.video, span, out, seen.start_s)
+        out = folder / f"{name}{call(moment.video, ending_of, moment.video)}"
+        made = call(moment.video, cut, moment.video, span, out, seen.start_s)
     except VideoError as error:
         why = f"{error}; `{remedy(moment.video, span, f'{name}.mp4')}` does it by re-encoding"
         log.warning("moment %d: %s", rank, why)

@@ -18,6 +18,7 @@ from moclip.clip.neighbours import clip_features
 from moclip.clip.top import Edges
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
+from moclip.video.bounded.worker import call
 from moclip.video.crop import Box, cut_square
 from moclip.video.decode import read_frames
 from moclip.video.frames import evaluation_frames
@@ -116,7 +117,8 @@ def pictures_of(
 
 def _frames(video: Video, indices: np.ndarray, root: Path, box_of: BoxOf | None) -> list[np.ndarray] | str:
     try:
-        pictures = list(read_frames(checked_path(root, video), indices.tolist(), damaged=video.is_damaged))
+        path = checked_path(root, video)
+        pictures = list(call(path, read_frames, path, indices.tolist(), damaged=video.is_damaged))
     except MoclipError as error:
         return str(error)
     if box_of is None:

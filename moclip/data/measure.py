@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from moclip.base.errors import DataError
@@ -9,6 +10,7 @@ from moclip.base.files import sha256_file
 from moclip.base.work import Work, gather
 from moclip.data.dataset import Clip
 from moclip.data.manifest import Video
+from moclip.video.bounded.worker import CRASHED, Held
 from moclip.video.decode import probe
 
 
@@ -26,9 +28,9 @@ def measure(clips: Iterable[Clip], root: Path, *, damaged: bool = False, jobs: i
         "measure",
         "video",
         refuse=lambda bad: DataError(f"{len(bad)} {rule}:\n" + "\n".join(bad)),
-        crashed=lambda clip: f"{clip.path}: its decoder crashes",
+        crashed=lambda clip: f"{clip.path}: {CRASHED}",
     )
-    return gather(tasks, partial(_measure, root=root, damaged=damaged), work, jobs=jobs)
+    return gather(tasks, Held(partial(_measure, root=root, damaged=damaged), attrgetter("path")), work, jobs=jobs)
 
 
 def _measure(clip: Clip, root: Path, damaged: bool) -> Video:

@@ -5,6 +5,7 @@ Axes: t frames, n pictures, gh and gw cells down and across. Light: NumPy, Pillo
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from moclip.motion.fields import field_at
 from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
 from moclip.store.spool import PIECE_BYTES, let_go, pieces
 from moclip.video import decode as video
+from moclip.video.bounded.worker import call, stream
 from moclip.video.write import write_mp4
 
 SHOWN_FRAMES = 6  # an arrow spans the motion of so many frames: one alone is mostly below a pixel
@@ -61,7 +63,7 @@ def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
     points = [first + i for i in spread(t - first, PICTURES)]
     fields = _fields(grid, points)
     full_px = full_speed_px(np.moveaxis(fields, 1, 0))
-    frames = video.read_frames(path, points)
+    frames = call(path, video.read_frames, path, points)
     drawn = [draw(*pair, grid, full_px) for pair in zip(frames, fields, strict=True)]
     columns, rows = min(PICTURE_COLUMNS, len(drawn)), -(-len(drawn) // PICTURE_COLUMNS)
     width, height = drawn[0].size
@@ -80,12 +82,12 @@ def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
         OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
     """
     full_px = _full_speed_of_film_px(grid)
-    with writing_file(out, "mp4", [path]) as temporary, video.decoding(path) as (fps, frames):
+    with writing_file(out, "mp4", [path]) as temporary, closing(stream(path, video.pictures, path)) as frames:
         pictures = (
-            np.asarray(draw(frame.to_ndarray(format="rgb24"), field, grid, full_px))
+            np.asarray(draw(frame, field, grid, full_px))
             for frame, field in zip(frames, chain.from_iterable(_all_fields(grid)), strict=True)
         )
-        write_mp4(temporary, pictures, fps)
+        write_mp4(temporary, pictures, grid.fps)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:

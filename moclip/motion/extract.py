@@ -9,8 +9,10 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ from moclip.base.progress import Progress
 from moclip.base.work import Work, alone_in, finish
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import FORMAT_VERSION, MotionStore, write_store
-from moclip.store.spool import MEMORY_BYTES, pieces
+from moclip.store.spool import MEMORY_BYTES, Spool, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
+from moclip.video.bounded.worker import CRASHED, Held, stream
 from moclip.video.vectors import MotionVectors
 
 log = logging.getLogger(__name__)
@@ -105,6 +108,53 @@ def read_grid(
         return replace(grid, fps=fps)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one pass over a video gives.
+
+    Attributes:
+        frames: How many there are.
+        grid: Its motion, where it was asked for.
+        picture: Its middle frame, uint8 (h, w, 3), where that was asked for.
+    """
+
+    frames: int
+    grid: MotionGrid | None = None
+    picture: np.ndarray | None = None
+
+
+def look(path: Path, options: MotionOptions | None, *, middle: bool = False) -> Seen:
+    """One pass over a video, by a process that the system holds to the limits (`moclip.video.bounded`).
+
+    Args:
+        path: A video file, of whomever.
+        options: How motion is read; None, where nobody asks for it, so that the codec need not have any.
+        middle: Keep the middle frame.
+
+    Raises:
+        VideoError: the video cannot be read, crashes its decoder, or takes more than the limits allow.
+    """
+    with Spool() as spool, closing(stream(path, _passed, path, options, middle)) as parts:
+        for part in parts:
+            if isinstance(part, Seen):
+                seen = part
+            else:
+                spool.append(part)
+        return seen if seen.grid is None else replace(seen, grid=replace(seen.grid, mv=spool.array()))
+
+
+def _passed(path: Path, options: MotionOptions | None, middle: bool) -> Iterator[np.ndarray | Seen]:
+    """Pieces of a grid's `mv`, and then all the rest, since a long film's grid is held by neither process."""
+    kept = video.Middle() if middle else None
+    if options is None:
+        grid, frames = None, video.count_frames(path, kept)
+    else:
+        whole = read_grid(path, options, middle=kept)
+        yield from pieces(whole.mv)
+        grid, frames = replace(whole, mv=whole.mv[:0]), len(whole.mv)
+    yield Seen(frames, grid, kept.picture(path, frames) if kept else None)
+
+
 def _rasterise(runs: Iterable[MotionVectors], options: MotionOptions, folder: Path | None) -> MotionGrid:
     return rasterise(runs, options.cell_px, options.reference, options.distance, folder=folder)
 
@@ -131,9 +181,9 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         "video",
         counts="frames",
         refuse=lambda bad: VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad)),
-        crashed=lambda item: f"{item.path}: its decoder crashes. Leave it out of the lists.",
+        crashed=lambda item: f"{item.path}: {CRASHED}. Leave it out of the lists.",
     )
-    keep = partial(_keep_grid, options=options)
+    keep = Held(partial(_keep_grid, options=options), attrgetter("path"))
     with alone_in(work / fingerprint(made_by, FORMAT_VERSION), "extracts the same") as shelf:
         grids = finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
         kept = Progress(zip(videos, grids.files, strict=True), total=len(videos), desc="store", unit="video")

@@ -11,6 +11,7 @@ from moclip.params.demo import DemoParams
 from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.frames import FramesParams, SearchParams
+from moclip.params.limits import LimitsParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams, MotionPretrainParams
 from moclip.params.run import Related, Seed, Splits
@@ -31,6 +32,7 @@ MODELS: dict[str, Any] = {
     "search": SearchParams,
     "evaluate": EvaluateParams,
     "compute": ComputeParams,
+    "limits": LimitsParams,
 }
 
 

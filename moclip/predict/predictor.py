@@ -25,13 +25,13 @@ from moclip.heads.fitted import Fitted, Videos
 from moclip.heads.motion_only import MotionOnly
 from moclip.heads.motion_only import load as load_network
 from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, in_order, module_of, servable
-from moclip.motion.extract import MotionOptions, read_grid
+from moclip.motion.extract import MotionOptions, look
 from moclip.motion.features import SEED_NAME, describe_held_out
 from moclip.motion.grid import MotionGrid
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
 from moclip.predict.bundle import ModelFiles, Pipeline, check_clip, open_model, without_clip
-from moclip.video.decode import Middle, decoding
+from moclip.video.bounded.worker import start_early
 
 if TYPE_CHECKING:
     from moclip.clip.encoder import Encoder
@@ -136,6 +136,7 @@ class Predictor:
         """
         if head not in servable():
             raise ParamsError(f"head must be one of {servable()}, which need no more than a video; got '{head}'")
+        start_early()
         files = open_model(Path(source) if isinstance(source, str) else source, split)
         heads = load_heads(files, head)
         streams = heads[head].streams
@@ -164,22 +165,19 @@ class Predictor:
         path, timed = Path(video), Stopwatch()
         if not path.is_file():
             raise VideoError(f"{path}: no such file. Check the name and the folder.")
-        middle = Middle() if self.encoder else None
         with timed("decode"):
-            grid = read_motion(self.motion, path, middle) if self.motion else None
-            frames = _count_frames(path, middle) if grid is None else len(grid.mv)
-            picture = middle.picture(path, frames) if middle else None
+            found = look(path, motion_options(self.motion) if self.motion else None, middle=self.encoder is not None)
         seen: dict[str, np.ndarray] = {}
-        if self.motion and grid is not None:
+        if self.motion and found.grid is not None:
             with timed("motion"):
-                seen[MOTION] = motion_features(self.motion, path.stem, grid)
-        if self.encoder and picture is not None:
+                seen[MOTION] = motion_features(self.motion, path.stem, found.grid)
+        if self.encoder and found.picture is not None:
             with timed("clip"):
-                seen[CLIP] = self.encoder.images([picture])
+                seen[CLIP] = self.encoder.images([found.picture])
         with timed("head"):
             logits = {name: self._answer(name, path, seen) for name in self.heads}
         ms = {part: round(SECONDS_TO_MS * seconds, 3) for part, seconds in timed.seconds.items()}
-        return Prediction(str(video), frames, self.head, self.split, self.classes, logits, ms)
+        return Prediction(str(video), found.frames, self.head, self.split, self.classes, logits, ms)
 
     def _answer(self, head: str, path: Path, seen: Mapping[str, np.ndarray]) -> np.ndarray:
         """Logits (k,) of a head that takes features (1, d) of what was seen."""
@@ -193,11 +191,10 @@ class Predictor:
         return logits
 
 
-def read_motion(network: MotionOnly, path: Path, middle: Middle | None) -> MotionGrid:
-    """A video's motion in the form that the network was made for; `middle` keeps a picture on the way."""
+def motion_options(network: MotionOnly) -> MotionOptions:
+    """How motion is read for a network: as it was when the network was made."""
     motion = network.made_for.motion
-    options = MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
-    return read_grid(path, options, middle=middle)
+    return MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
 
 
 def motion_features(network: MotionOnly, name: str, grid: MotionGrid) -> np.ndarray:
@@ -206,12 +203,6 @@ def motion_features(network: MotionOnly, name: str, grid: MotionGrid) -> np.ndar
     sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
     features, _ = describe_held_out(network.net, sampler, [name], (made_for.seed, SEED_NAME, made_for.split))
     return features
-
-
-def _count_frames(path: Path, middle: Middle | None) -> int:
-    """Frames of a video whose motion nobody asks for, so that its codec need not have any."""
-    with decoding(path, middle) as (_, frames):
-        return sum(1 for _ in frames)
 
 
 def load_heads(files: ModelFiles, asked: str) -> dict[str, Fitted]:

@@ -5,12 +5,10 @@ Memory does not grow with the video but for what is kept of a step: its features
 Axes: t step, p picture (one may be shown for several steps), d feature, s statistic.
 """
 
-import gc
 import io
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +17,13 @@ import numpy as np
 from PIL import Image
 
 from moclip.base.errors import StoreError, VideoError
-from moclip.base.files import fingerprint, read_json, read_npz, sha256_file, temporary_name, write_json, write_npz
+from moclip.base.files import fingerprint, read_json, read_npz, sha256_file, write_json, write_npz
 from moclip.params.motion import MotionParams
+from moclip.search.passes import Begun, Ended, Moved, events
 from moclip.search.trail import PLAIN, STATISTICS, Trail, speed_of, statistics
 from moclip.video import decode as video
-from moclip.video.rate import ConstantRate, check_every
-from moclip.video.reencode import reencode
-from moclip.video.vectors import VECTOR_CODECS
+from moclip.video.bounded.worker import stream
+from moclip.video.rate import check_every
 
 if TYPE_CHECKING:
     from moclip.clip.encoder import Encoder
@@ -39,7 +37,6 @@ BATCH_PICTURES = 32
 BATCH_BYTES = 48 << 20  # of pictures that wait for CLIP: five of 4K
 THUMBNAIL_PX = (192, 108)
 _JPEG_QUALITY = 82
-_COLLECT_ALL = 64  # runs of motion between whole collections
 
 
 @dataclass(frozen=True)
@@ -123,30 +120,28 @@ def read_timeline(path: Path, every_s: float, eyes: Eyes) -> Timeline:
         ParamsError: `every_s` is no length of a step.
         VideoError: the video cannot be read, with the reason and a remedy.
     """
-    codec, fps = video.glance(path)
+    check_every(every_s)
     seen = _Pictures(eyes)
-    rate = ConstantRate(path, every_s, fps, seen.take)
-    moved = _Motion(eyes.network)
-    if moved.params.source == "reencoded":
-        with tempfile.TemporaryDirectory(prefix=temporary_name("search")) as folder:
-            reencode(path, encoded := Path(folder) / "reencoded.avi", rate)
-            moved.follow(video.stream_motion(encoded, whole=False), rate)
-    elif codec in VECTOR_CODECS:
-        moved.follow(video.stream_motion(path, middle=rate, whole=False), rate)
-    else:
-        with video.decoding(path, rate) as (_, frames):
-            for frame in frames:
-                del frame
-    rate.close()
-    owner = np.array(rate.picture_of, dtype=np.int64)
+    moved = _Motion(eyes.network, every_s)
+    with closing(stream(path, events, path, every_s, moved.params.source)) as found:
+        begun = next(found)
+        assert isinstance(begun, Begun)
+        for event in found:
+            if isinstance(event, np.ndarray):
+                seen.take(event)
+            elif isinstance(event, Moved):
+                moved.follow(event, begun.frame_s)
+            elif isinstance(event, Ended):
+                rate = event
+    owner = rate.picture_of
     pictures, ends = seen.pictures()
     return Timeline(
         every_s=every_s,
         duration_s=rate.duration_s,
         start_s=rate.start_s,
         is_steady=rate.is_steady,
-        codec=codec,
-        points=np.array(rate.points, dtype=np.int64)[owner],
+        codec=begun.codec,
+        points=rate.points[owner],
         clip=seen.features()[owner],
         motion=moved.features(len(rate.points))[owner],
         statistics=moved.means(len(owner)),
@@ -195,28 +190,29 @@ class _Pictures:
 class _Motion:
     """Motion as it comes, run by run: the network's features at the pictures, and means over steps."""
 
-    def __init__(self, network: "MotionOnly | None") -> None:
-        self.network = network
+    def __init__(self, network: "MotionOnly | None", every_s: float) -> None:
+        self.network, self.every_s = network, every_s
         self.params: MotionParams = network.made_for.motion if network else PLAIN
         self._features: list[np.ndarray] = []
         self._sums = np.zeros((0, STATISTICS))
         self._counts = np.zeros(0, dtype=np.int64)
         self._is_read = False
+        self._trail = Trail(self.params)
+        self._waiting: list[int] = []  # frames of pictures whose motion is yet to come
 
-    def follow(self, runs: Iterator[Any], rate: ConstantRate) -> None:
-        trail, described = Trail(self.params), 0
-        stride = max(1, round(min(1 / LOOKS_PER_S, rate.every_s) / rate.nominal_s))
-        for turn, run in enumerate(runs, start=1):
-            trail.add(run)
-            steps = rate.steps_of(len(run.state))
-            some = np.arange(trail.end - len(steps), trail.end) % stride == 0
-            if some.any():
-                self._add(statistics(trail.each(some)), steps[some])
-            points = np.array([point for point in rate.points[described:] if point < trail.end], dtype=np.int64)
-            if self.network is not None and len(points):
-                self._features.append(field_features(self.network, trail.fields(points)))
-            described += len(points)
-            gc.collect(2 if turn % _COLLECT_ALL == 0 else 1)  # frames that outlived a young collection
+    def follow(self, moved: Moved, frame_s: float) -> None:
+        """Take the next run of a video whose frames are shown for so long."""
+        trail, steps = self._trail, moved.steps
+        trail.add(moved.run)
+        stride = max(1, round(min(1 / LOOKS_PER_S, self.every_s) / frame_s))
+        some = np.arange(trail.end - len(steps), trail.end) % stride == 0
+        if some.any():
+            self._add(statistics(trail.each(some)), steps[some])
+        self._waiting += moved.points
+        points = np.array([point for point in self._waiting if point < trail.end], dtype=np.int64)
+        if self.network is not None and len(points):
+            self._features.append(field_features(self.network, trail.fields(points)))
+        del self._waiting[: len(points)]
         self._is_read = True
 
     def _add(self, values: np.ndarray, steps: np.ndarray) -> None:

@@ -9,7 +9,9 @@ import av
 from moclip.base.errors import DataError, StoreError, VideoError
 from moclip.base.tables import columns_of, read_csv, read_rows, write_csv
 from moclip.base.work import Work, gather
-from moclip.video.decode import CONTAINERS
+from moclip.video.bounded.limits import current
+from moclip.video.bounded.worker import CRASHED, Held
+from moclip.video.decode import open_container
 from moclip.video.file.streams import choose
 
 
@@ -41,16 +43,20 @@ def read_container(path: Path) -> Container:
         VideoError: no video, or one that cannot be read.
     """
     try:
-        with av.open(
-            f"file:{path}",
-            metadata_errors="ignore",
-            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
-        ) as file:
+        with open_container(path) as file:
             chosen = choose(file.streams)
             if chosen is None:
                 raise VideoError(f"{path}: has no video stream")
             stream = chosen.stream
-            keys = [packet.is_keyframe for packet in file.demux(stream) if packet.size]
+            if stream.codec_context is None:
+                raise VideoError(f"{path}: its codec has no decoder here")
+            keys: list[bool] = []
+            limits = current()
+            for packet in file.demux(stream):
+                if packet.size:
+                    keys.append(packet.is_keyframe)
+                if len(keys) > limits.frames:
+                    raise VideoError(f"{path}: {limits.refusal('frames', f'more than {limits.frames} frames')}.")
             return Container(
                 codec_tag=stream.codec_context.codec_tag.rstrip("\0 "),
                 b_frames=bool(stream.codec_context.has_b_frames),
@@ -72,9 +78,9 @@ def read_containers(paths: Mapping[str, Path], *, jobs: int | None = None) -> di
         "audit",
         "video",
         refuse=lambda bad: DataError(f"{len(bad)} of {len(tasks)} videos cannot be read:\n" + "\n".join(bad)),
-        crashed="{}: its decoder crashes".format,
+        crashed=("{}: " + CRASHED).format,
     )
-    found = gather([paths[stem] for stem in tasks], read_container, work, jobs=jobs)
+    found = gather([paths[stem] for stem in tasks], Held(read_container, Path), work, jobs=jobs)
     return dict(zip(tasks, found, strict=True))
 
 

@@ -13,7 +13,7 @@ import av
 
 from moclip.base.errors import VideoError
 from moclip.base.files import remove
-from moclip.video.decode import CONTAINERS, probe
+from moclip.video.decode import open_container, probe
 from moclip.video.file.streams import choose
 
 # By the name of what reads a container: what writes it, and the ending that other programs know it by.
@@ -154,14 +154,7 @@ def _writer(path: Path, source: Any) -> tuple[str, str]:
 
 
 def _open(path: Path) -> Any:
-    try:
-        return av.open(
-            f"file:{path}",
-            metadata_errors="ignore",
-            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
-        )
-    except (av.error.FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: cannot be read as a video ({error})") from error
+    return open_container(path)
 
 
 def remedy(path: Path, cut_s: Sequence[float], out: str) -> str:

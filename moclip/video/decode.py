@@ -8,7 +8,7 @@ import functools
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ import av
 import numpy as np
 
 from moclip.base.errors import VideoError
+from moclip.video.bounded.limits import GIB, Clock, current, out_of_time
+from moclip.video.bounded.system import opening
 from moclip.video.coded import READERS, Reader
 from moclip.video.file import streams, transport
 from moclip.video.file import whole as wholeness
@@ -30,7 +32,6 @@ from moclip.video.vectors import VECTOR_CODECS, MotionVectors
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 1 << 24  # a picture of 4096 x 4096: beyond it a decoder's picture buffers alone pass 1 GB
 CHUNK_BYTES = 4 << 20  # vectors of one file that are held at once while a grid is built
 MOST_CHUNKS = 16  # a run that waits so long for its end holds nothing but B-frames: it is cut anyway
 MAX_GRID_BYTES = 1 << 34  # of one file on a grid of 8 px, on disk: 265,000 frames of 1920 x 1080, three hours
@@ -40,7 +41,8 @@ CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,m4v,flv,asf,ogg,h264,h263,h
 # PyAV 18 ties a frame and its side data in a cycle, so that only the garbage collector gives pictures
 # back to the decoder: without this a 4K film would hold gigabytes, and a small one decodes 10 % slower.
 # One that is alive then, as the next to be filled always is, moves to an older generation, where it waits as garbage.
-_COLLECT_EVERY = {2: 4096, 1: 256, 0: 16}  # packets by generation
+_COLLECT_EVERY = {2: 256, 1: 16, 0: 1}  # turns by generation
+_TURN_PACKETS, _TURN_BYTES = 16, 48 << 20  # of pictures that wait: fewer where they are large
 _TURNED_BY_PICTURES = ("h264", "hevc", "vvc")  # their pictures may say so, beside the container
 _FAST = {"skip_idct": "all", "skip_loop_filter": "all", "lowres": "3"}
 _EXPORT = {"flags2": "+export_mvs"}
@@ -57,6 +59,12 @@ _REENCODE = (
     "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
 _FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
+_CUT = "Else cut it into clips"
+# Times the limit, of pictures that FFmpeg decodes while it opens a file: of a larger one it does not tell the size.
+_LOOKED_AT = 4
+# Times the limit, of pictures as decoders lay them out: with edges, in whole blocks, which is much for small ones.
+_PADDED, _SMALL_PX = 2, 1 << 18
+_USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 _STREAMED = "states no length, so that a missing end cannot be noticed"
 _TOO_SHORT = (
@@ -250,6 +258,21 @@ def decoding(
         yield video.fps, map(video.shown, video.frames())
 
 
+def count_frames(path: Path, middle: Watcher | None = None) -> int:
+    """Frames of a video whose motion nobody asks for, so that its codec need not have any; raises as `probe` does."""
+    with decoding(path, middle) as (_, frames):
+        return sum(1 for _ in frames)
+
+
+def pictures(path: Path) -> Iterator[np.ndarray]:
+    """Every frame as it is to be shown, uint8 (h, w, 3), RGB; raises as `probe` does."""
+    with _open(path, {}) as video:
+        for frame in video.frames():
+            picture = video.picture(frame)
+            del frame
+            yield picture
+
+
 class _DamageError(VideoError):
     """Pictures are broken or missing; what decodes before may be used."""
 
@@ -266,7 +289,7 @@ class _Video:
         self.damaged = damaged
         self.damage = ""
         self.codec = "no video"
-        self.count = 0
+        self.count = self.frame_bytes = 0
         self.losses: bool | None = None
         self.extent = extent(path, container.format.name)
         chosen = streams.choose(container.streams)
@@ -284,8 +307,8 @@ class _Video:
         self.codec = context.codec.canonical_name
         # Read now: `lowres` shrinks the size that the context states once a frame was decoded.
         self.width, self.height = context.width, context.height
-        if self.width * self.height > MAX_PIXELS:
-            self.refuse(f"{self.width} x {self.height} pixels, the limit is {MAX_PIXELS}", self._smaller())
+        self.limits, self.clock = current(), Clock()
+        self._check_size()
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.fps = float(rate) if rate else 0.0
         self.size = (0, 0, 0, 0)
@@ -296,13 +319,46 @@ class _Video:
         self.crop: tuple[int, int] | None = None
         context.thread_count = 1
         # Without "explode" a decoder paints over damage, and says so at full size only.
-        limit = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode", **_EXACT_CROP}
+        limit = {
+            "max_pixels": str(_PADDED * max(self.limits.pixels, _SMALL_PX)),
+            "err_detect": "explode",
+            **_EXACT_CROP,
+        }
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
         self.states_end = self.extent.stated or wholeness.states_length(container, self.stream)
         if middle is not None:
             middle.expect(wholeness.stated_frames(self.stream) or _count_packets(path))
+
+    def _check_size(self) -> None:
+        """Hold what the headers state against the limits, before anything is decoded."""
+        limits, pixels = self.limits, self.width * self.height
+        frames = wholeness.stated_frames(self.stream)
+        if frames > limits.frames:
+            self.refuse(limits.refusal("frames", f"states {frames} frames"), _CUT)
+        if pixels > limits.pixels:
+            found = limits.refusal("pixels", f"{self.width} x {self.height} pixels")
+            self.refuse(found, self._smaller())
+        if pixels == 0:
+            found = f"states no picture size, or more than {_LOOKED_AT * limits.pixels} pixels"
+            self.refuse(limits.refusal("pixels", found), _CONVERT)
+        form = self.stream.codec_context.format
+        bits = form.padded_bits_per_pixel if form else _USUAL_BITS
+        self.frame_bytes = max(1, pixels * bits // 8)
+        self._check_bytes(frames)
+
+    def _check_bytes(self, frames: int) -> None:
+        gib = frames * self.frame_bytes / GIB
+        if gib > self.limits.decoded_gib:
+            found = f"{frames} frames of {self.width} x {self.height} are {gib:.3g} GiB"
+            self.refuse(self.limits.refusal("decoded_gib", found), _CUT)
+
+    def _check_count(self) -> None:
+        """Hold what was decoded so far against the limits; a header may have stated less, or nothing."""
+        if self.count >= self.limits.frames:
+            self.refuse(self.limits.refusal("frames", f"more than {self.count} frames"), _CUT)
+        self._check_bytes(self.count + 1)
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         raise VideoError(f"{self.path} ({self.codec}): {reason}. {remedy}.")
@@ -333,7 +389,9 @@ class _Video:
         except _DamageError as error:
             self._end_by(str(error), error)
         except (av.error.FFmpegError, MemoryError, OverflowError, ValueError) as error:
-            self._end_by(f"does not decode ({error})", error)
+            found = f"does not decode ({error})"
+            is_memory = isinstance(error, MemoryError)
+            self._end_by(self.limits.refusal("memory_mib", found) if is_memory else found, error)
 
     def _end_by(self, reason: str, error: Exception) -> None:
         if not self.damaged or self.count == 0:
@@ -343,21 +401,26 @@ class _Video:
     def _decode(self) -> Iterator[Any]:
         if (reason := wholeness.torn(self.extent, self._reopen)) and not self.damaged:
             raise _DamageError(reason)
+        turn = max(1, min(_TURN_PACKETS, _TURN_BYTES // self.frame_bytes))
         packets = -1  # the empty packet that flushes the decoder is no part of the file
         for found in self.container.demux(self.stream):
             packets += 1
+            if self.clock.seconds > self.limits.seconds:
+                raise out_of_time(f"{self.path} ({self.codec})")
             packet = self._excused(found) if found.is_corrupt else found
             if self.reader is not None and packet.size:
                 self._read(self.reader, packet)
             for frame in packet.decode():
+                self._check_count()
                 self._check(frame, self.count)
                 if self.middle is not None:
                     self.middle.see(self.count, partial(self.picture, frame), frame)
                 self.count += 1
-                yield frame
+                with self.clock.stopped():
+                    yield frame
             frame = None  # one that is still held would move to an older generation, and stay
-            if packets % _COLLECT_EVERY[0] == 0:
-                _collect(packets)
+            if packets % turn == 0:
+                _collect(packets // turn)
         if self.count == 0:
             raise _DamageError("no frame decodes")
         if reason := reason or wholeness.shortage(
@@ -378,11 +441,11 @@ class _Video:
         return whole_packet
 
     def _reopen(self, options: Mapping[str, str] = MappingProxyType({})) -> Any:
-        return _container(self.path, options)
+        return open_container(self.path, options)
 
     def _smaller(self) -> str:
         """What brings a picture below the limit, in even sizes."""
-        scale = (MAX_PIXELS / 2 / (self.width * self.height)) ** 0.5
+        scale = (self.limits.pixels / 2 / (self.width * self.height)) ** 0.5
         width, height = (max(2, int(side * scale) // 2 * 2) for side in (self.width, self.height))
         return (
             f"Make it smaller, for example with `ffmpeg -i IN -vf scale={width}:{height} OUT.avi`, and use the result"
@@ -410,6 +473,9 @@ class _Video:
         # The decoded size alone would hide a small change under `lowres`, the coded size one within a block.
         size = (frame.width, frame.height, context.coded_width, context.coded_height)
         if index == 0:
+            if frame.width * frame.height > self.limits.pixels:
+                found = f"a picture of {frame.width} x {frame.height} pixels"
+                self.refuse(self.limits.refusal("pixels", found), self._smaller())
             self.size = size
             self.turn = self._turn(frame) or self.turn
             self.rotation = frame.rotation
@@ -431,8 +497,8 @@ class _Video:
             self.refuse(f"it is to be shown {error}, but only quarter turns and mirrors are followed", _CONVERT)
 
 
-def _collect(packets: int) -> None:
-    gc.collect(next(one for one, every in _COLLECT_EVERY.items() if packets % every == 0) if packets else 0)
+def _collect(turn: int) -> None:
+    gc.collect(next(one for one, every in _COLLECT_EVERY.items() if turn % every == 0) if turn else 0)
 
 
 def _grid_bytes(video: "_Video") -> int:
@@ -445,16 +511,24 @@ def _open(
     path: Path, options: dict[str, str], middle: Watcher | None = None, *, damaged: bool = False
 ) -> Iterator[_Video]:
     """Open a file for decoding."""
-    with _container(path) as container:
+    with open_container(path) as container:
         yield _Video(path, container, options, middle, damaged)
     gc.collect(1)
 
 
 def _count_packets(path: Path) -> int:
-    """Packets of the video stream, without decoding one: about as many as frames, where no header states these."""
-    with _container(path) as container:
+    """Packets of the video stream, without decoding one: about as many as frames, where no header states these.
+
+    More than the limit of frames are not counted, nor what stands behind damage: decoding ends there.
+    """
+    count = 0
+    with open_container(path) as container, suppress(OSError, ValueError):  # FFmpeg's errors are of these kinds
         chosen = streams.choose(container.streams)
-        return sum(packet.size > 0 for packet in container.demux(chosen.stream)) if chosen else 0
+        for packet in container.demux(chosen.stream) if chosen else ():
+            count += packet.size > 0
+            if count > current().frames:
+                break
+    return count
 
 
 @functools.lru_cache(maxsize=4096)
@@ -464,19 +538,33 @@ def _tell(path: Path, note: str) -> None:
         log.info("%s: %s", path, note)
 
 
-def _container(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Any:
+def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """An open file, as PyAV's `InputContainer`.
+
+    Raises:
+        VideoError: there is none, it is no video container, or its tables take more memory than the limit.
+    """
     if not path.is_file():
         fault = "is no regular file" if path.exists() else "no such file"
         raise VideoError(f"{path}: {fault}. Check data.root and the lists.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:
-        # "file:" keeps a name such as "concat:a|b" a name; metadata need not be UTF-8 to decode the pictures.
-        return av.open(
-            f"file:{path}",
-            metadata_errors="ignore",
-            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **options},
-        )
+        with opening():
+            return _opened(path, options)
+    except (av.error.MemoryError, MemoryError) as error:
+        found = current().refusal("memory_mib", "opening it takes too much memory")
+        raise VideoError(f"{path}: {found}.") from error
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"is no video container that is read here ({error})"
         raise VideoError(f"{path}: {reason}. {_COPY_AGAIN}, or convert it.") from error
+
+
+def _opened(path: Path, options: Mapping[str, str]) -> Any:
+    # "file:" keeps a name such as "concat:a|b" a name; metadata need not be UTF-8 to decode the pictures.
+    return av.open(
+        f"file:{path}",
+        metadata_errors="ignore",
+        options={"max_pixels": str(_LOOKED_AT * current().pixels)},
+        container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **options},
+    )

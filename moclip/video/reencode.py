@@ -4,6 +4,7 @@ Source: pytorch-coviar `data/reencode.sh` (`-vf scale=340:256 -q:v 1 -c:v mpeg4`
 are a key frame every 12 frames and no B-frames. Here PyAV's own encoder does it; no ffmpeg binary is needed.
 """
 
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,9 +28,28 @@ _OPTIONS = {
 
 
 def reencode(path: Path, out: Path, middle: video.Watcher | None = None, *, damaged: bool = False) -> float:
+    """As `reencoding`, all at once.
+
+    Returns:
+        Frames per second of `path`.
+    """
+    steps = reencoding(path, out, middle, damaged=damaged)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return float(end.value)
+
+
+def reencoding(
+    path: Path, out: Path, middle: video.Watcher | None = None, *, damaged: bool = False
+) -> Generator[None, None, float]:
     """Write the frames of `path` to `out` (.avi) by the recipe, at 25 frames/s; equal frames give equal bytes.
 
     `middle` keeps a picture of `path`, as it was before; of a `damaged` one, what decodes before the damage is taken.
+
+    Yields:
+        None, after each frame.
 
     Returns:
         Frames per second of `path`.
@@ -50,5 +70,7 @@ def reencode(path: Path, out: Path, middle: video.Watcher | None = None, *, dama
             small.pict_type = PictureType.NONE  # else the source's key frames become key frames here
             small.pts, small.time_base = index, 1 / _RATE
             container.mux(stream.encode(small))
+            del frame, small  # or the decoder could not have them back
+            yield
         container.mux(stream.encode(None))
     return fps

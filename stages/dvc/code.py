@@ -24,7 +24,15 @@ REGISTRY = "moclip.heads.registry"
 NO_NUMBER = frozenset(
     [
         *("moclip.base.console", "moclip.base.progress", "moclip.base.meter"),
-        *("stages._live", "stages._sections", "stages._foresight", "stages.dvc.cost", "stages.dvc.code"),
+        *("moclip.video.bounded.limits", "moclip.video.bounded.system", "moclip.video.bounded.worker"),
+        *(
+            "stages._live",
+            "stages._sections",
+            "stages._limits",
+            "stages._foresight",
+            "stages.dvc.cost",
+            "stages.dvc.code",
+        ),
     ]
 )
 # What a row of the registry says to those who read, not to those who compute.

@@ -12,6 +12,7 @@ from moclip.clip.cache import image_features
 from moclip.data.manifest import Video
 from moclip.data.measure import measure
 from moclip.data.ucf101 import find_ucf101
+from moclip.video.bounded.worker import call
 from moclip.video.crop import Box, cut_square
 from moclip.video.decode import read_frames
 
@@ -63,11 +64,11 @@ def mean_colour(video: Video, root: Path, index: int) -> np.ndarray:
 def test_several_frames_count_alike_and_a_file_is_decoded_once(videos, demo_folder, tmp_path, monkeypatch):
     reads: list[Path] = []
 
-    def counted(path: Path, at: Sequence[int], **how: bool) -> np.ndarray:
+    def counted(path: Path, *what: Any, **how: bool) -> np.ndarray:
         reads.append(path)
-        return read_frames(path, at, **how)
+        return call(path, *what, **how)
 
-    monkeypatch.setattr(clip_cache, "read_frames", counted)
+    monkeypatch.setattr(clip_cache, "call", counted)
     _, values = image_features(MeanColour(), videos, demo_folder, tmp_path, frame="uniform:3", batch_images=4)
     assert sorted(reads) == sorted(demo_folder / video.path for video in videos)
     for video, value in zip(videos, values, strict=True):

@@ -11,12 +11,13 @@ import torch
 from moclip.base.errors import MoclipError, ParamsError, StoreError
 from moclip.base.files import read_json
 from moclip.cli.main import main
+from moclip.motion.extract import read_grid
 from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
 from moclip.predict import onnx as exporting
 from moclip.predict.onnx import HEAD, META, MOTION, TOLERANCE, ModelInput, compare, draw, export, write_onnx
-from moclip.predict.predictor import Predictor, motion_features, read_motion
+from moclip.predict.predictor import Predictor, motion_features, motion_options
 from moclip.video.decode import Middle
 from tests.support.clips import encode, scrolling
 from tests.support.trained import pipeline
@@ -65,7 +66,7 @@ def test_files_answer_for_a_video_as_the_model_does(trained: Path, tmp_path: Pat
     assert motion is not None
     assert encoder is not None
     middle, made_for = Middle(), motion.made_for
-    grid = read_motion(motion, clip, middle)
+    grid = read_grid(clip, motion_options(motion), middle=middle)
     sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
     fields = sampler(["a"], made_for.motion_net.eval_segments).numpy()
     fields = np.pad(fields, [(0, 0)] * 3 + [(0, 30 - fields.shape[3]), (0, 40 - fields.shape[4])])

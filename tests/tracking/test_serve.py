@@ -1,9 +1,11 @@
 """The fusion model in MLflow: logged once, the best one named, and served over HTTP by MLflow itself."""
 
 import base64
+import http.client
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +26,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from moclip.base.errors import StoreError
+from moclip.base.errors import ParamsError, StoreError
 from moclip.base.files import write_json
 from moclip.cli.main import main
 from moclip.predict.predictor import Predictor
 from moclip.tracking import registry as model_registry
+from moclip.tracking import serving
+from moclip.tracking.models import gate
 from moclip.tracking.models.best import validation_score
 from moclip.tracking.models.fetch import fetch_model
 from moclip.tracking.record import record
@@ -207,20 +212,21 @@ def test_model_that_was_logged_before_its_loader_moved_is_read(renamed: Callable
 
 
 def test_rows_that_say_too_little_or_too_much_are_refused(trained: Path, clip: Path) -> None:
-    served = Served(Predictor.load(pipeline(trained), head="motion_only"))
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"), clip.parent)
     for row in ({"path": None, "base64": None}, {"path": str(clip), "base64": "AAAA"}):
-        with pytest.raises(MlflowException, match="exactly one of 'path' and 'base64'"):
+        with pytest.raises(MlflowException, match="row 1: must have exactly one of 'path' and 'base64'"):
             served.predict(pd.DataFrame([row]))
 
 
 @pytest.fixture(scope="module")
-def server(store: Store, first: Logged) -> Iterator[str]:
+def server(store: Store, first: Logged, clip: Path) -> Iterator[str]:
     """`mlflow models serve`, away from this checkout: the model brings its own code."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment |= {"MOCLIP_SERVE_ROOT": str(clip.parent), "MOCLIP_SERVE_MAX_MIB": "1", "MOCLIP_LIMITS": "frames=100"}
     environment.pop("PYTHONPATH", None)
     words = ["-m", f"models:/{NAME}/1", "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     log = store.lock.parent / "serve.log"
@@ -263,8 +269,8 @@ def test_server_answers_for_a_path_and_for_bytes_as_predict_does(
     assert main(["predict", str(clip), "--model", str(trained / "models"), "--json", "--top", "3"]) == 0
     expected = as_row(json.loads(capsys.readouterr().out))
     encoded = base64.b64encode(clip.read_bytes()).decode()
-    by_path, by_bytes = ask(server, [{"path": str(clip)}, {"base64": encoded}], top=3)
-    assert by_path["video"] == str(clip)
+    by_path, by_bytes = ask(server, [{"path": clip.name}, {"base64": encoded}], top=3)
+    assert by_path["video"] == clip.name
     for answer in (by_path, by_bytes):
         assert answer["frames"] == 16
         assert answer["top"] == [
@@ -298,25 +304,195 @@ def test_server_refuses_a_request_in_the_wrong_form_and_shows_the_right_one(serv
     with refused.value as answer:
         assert answer.code == 400
         message = json.loads(answer.read())["message"]
-    assert ("1 or more" if form.startswith("top") else '{"dataframe_records": [{"path": "VIDEO.avi"}]}') in message
+    assert ("1 or more" if form.startswith("top") else '{"dataframe_records": [{"base64": "..."}]}') in message
 
 
 @pytest.mark.parametrize("top", [0, -1])
 def test_top_below_one_is_refused(trained: Path, clip: Path, top: int) -> None:
-    served = Served(Predictor.load(pipeline(trained), head="motion_only"))
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"), clip.parent)
     with pytest.raises(MlflowException, match=f"'top' is {top}; it must be a whole number of classes, 1 or more"):
         served.predict(pd.DataFrame([{"path": str(clip)}]), {"top": top})
 
 
-def test_server_says_why_it_refuses(server: str, tmp_path: Path) -> None:
-    (tmp_path / "text.avi").write_text("not a video")
+def refusal(
+    url: str, body: bytes, kind: str = "application/json", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Status and fields of an answer that is a refusal."""
+    request = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": kind, **(headers or {})})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=120)
+    with refused.value as answer:
+        return answer.code, json.loads(answer.read())
+
+
+def rows(*given: dict[str, str]) -> bytes:
+    return json.dumps({"dataframe_records": given}).encode()
+
+
+@pytest.fixture(scope="module")
+def outside(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video outside the server's root, with links to it and to its folder inside."""
+    place = tmp_path_factory.mktemp("outside")
+    video = Path(shutil.copy(clip, place / "b.avi"))
+    (clip.parent / "link.avi").symlink_to(video)
+    (clip.parent / "links").symlink_to(place)
+    (clip.parent / "folder").mkdir()
+    (clip.parent / "ring").symlink_to("ring")
+    os.mkfifo(clip.parent / "pipe")
+    (clip.parent / "text.avi").write_text("not a video")
+    return video
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/etc/passwd", "/etc/nonexist", "../outside0/b.avi", "link.avi", "links/b.avi", "absent.avi", "folder"),
+        *("pipe", "ring", "/dev/zero", "/proc/self/environ", "a" * 5000, "a\0b", "OUTSIDE", ".", "~"),
+    ],
+)
+def test_a_path_that_is_no_video_below_the_root_is_refused_alike(server: str, outside: Path, path: str) -> None:
+    asked = str(outside) if path == "OUTSIDE" else path
+    code, found = refusal(server, rows({"path": asked}))
+    assert (code, found["message"]) == (400, "row 1: no such video below MOCLIP_SERVE_ROOT")
+
+
+def test_a_server_tells_a_reason_and_neither_paths_nor_its_code(server: str, clip: Path, outside: Path) -> None:
+    good = {"base64": base64.b64encode(clip.read_bytes()).decode()}
     for row, reason in (
-        ({"path": str(tmp_path / "absent.avi")}, "absent.avi: no such file"),
-        ({"path": str(tmp_path / "text.avi")}, "no video container"),
-        ({"base64": "%%"}, "not base64"),
+        ({"path": "text.avi"}, "row 2: is no video container"),
+        ({"base64": base64.b64encode(b"not a video" * 9).decode()}, "row 2: is no video container"),
+        ({"base64": base64.b64encode(clip.read_bytes()[:-500]).decode()}, "row 2 (mpeg4): "),
+        ({"base64": "%%"}, "row 2: 'base64' is not base64"),
+        ({"base64": "é"}, "row 2: 'base64' is not base64"),
+        ({}, "row 2: must have exactly one"),
     ):
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            ask(server, [row])
-        with refused.value as answer:
-            assert answer.code == 400
-            assert reason in json.loads(answer.read())["message"]
+        code, found = refusal(server, rows(good, row))
+        assert code == 400
+        assert found["message"].startswith(reason)
+        assert set(found) == {"error_code", "message"}
+        assert len(found["message"]) <= 400
+        for told in ("/tmp", str(clip.parent), "site-packages", "Traceback", 'File "'):
+            assert told not in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"{"),
+        ("application/json", b"[" * 100_000),
+        ("application/json", b'{"dataframe_records": ' + b"[" * 100_000),
+        ("application/json", b'{"dataframe_split": 5}'),
+        ("application/json", b'{"dataframe_records": [{"base64": 5}]}'),
+        ("application/json", b'{"dataframe_records": [{"base64": "AAAA", "extra": 1}]}'),
+        ("application/json", b'{"dataframe_split": {"columns": ["base64", "extra"], "data": [["AAAA", 1]]}}'),
+        ("application/json", b'{"inputs": {"base64": ["AAAA"], "extra": [1]}}'),
+        ("application/json", b"\xff\xfe"),
+        ("text/csv", b"\xff\xfe"),
+        ("application/x-parquet", b"PAR1"),
+    ],
+)
+def test_a_request_that_mlflow_cannot_read_tells_no_trace(server: str, kind: str, body: bytes) -> None:
+    code, found = refusal(server, body, kind)
+    assert 400 <= code <= 500
+    assert set(found) == {"error_code", "message"}
+    assert "site-packages" not in found["message"]
+    if b"extra" in body:
+        assert (code, found["message"][:23]) == (400, "unknown column 'extra';")
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["length stated", "in chunks"])
+def test_a_request_beyond_the_limit_is_refused_before_it_is_decoded(server: str, stated: bool) -> None:
+    body = rows({"base64": "A" * (2 << 20)})
+    host, port = server.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    with closing(connection):
+        given = (
+            {"body": body} if stated else {"body": iter([body[:1_000_000], body[1_000_000:]]), "encode_chunked": True}
+        )
+        headers = {"Content-Type": "application/json"} | ({} if stated else {"Transfer-Encoding": "chunked"})
+        with suppress(BrokenPipeError, ConnectionResetError):  # it need not read on
+            connection.request("POST", "/invocations", headers=headers, **given)
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert "MOCLIP_SERVE_MAX_MIB" in json.loads(answer.read())["message"]
+
+
+def test_a_video_beyond_the_servers_limits_is_refused(server: str, tmp_path: Path) -> None:
+    long = encode(tmp_path / "long.avi", [scrolling(1, 0, 0, 32, 32)[0]] * 200)
+    code, found = refusal(server, rows({"base64": base64.b64encode(long.read_bytes()).decode()}))
+    assert code == 400
+    assert "200 frames, the limit is 100 (limits.frames)" in found["message"]
+
+
+def test_a_host_that_is_not_this_machine_is_refused(server: str) -> None:
+    port = server.rpartition(":")[2]
+    for host in ("evil.example", f"evil.example:{port}", "192.168.1.5", "127.0.0.1.evil.example", ""):
+        code, found = refusal(server, rows({"path": "a.avi"}), headers={"Host": host})
+        assert code in (400, 403)
+        assert "host" in found["message"]
+    for host in ("localhost", f"localhost:{port}", f"[::1]:{port}", "LOCALHOST"):
+        request = urllib.request.Request(f"{server}/ping", headers={"Host": host})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 200
+
+
+def test_the_line_for_curl_in_the_readme_works(server: str, clip: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in readme.splitlines() if "curl" in line and "/invocations" in line)
+    ours = re.sub(r"http://127\.0\.0\.1:\d+", server, line).replace("VIDEO.avi", str(clip))
+    assert ours.count(server) == 1
+    done = subprocess.run(["bash", "-c", ours], capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout)["predictions"][0]["frames"] == 16
+
+
+def test_without_a_root_no_path_is_opened(trained: Path, clip: Path) -> None:
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"))
+    with pytest.raises(
+        MlflowException, match=r"row 1: this server opens no 'path' \(its MOCLIP_SERVE_ROOT is not set\)"
+    ):
+        served.predict(pd.DataFrame([{"path": str(clip)}]))
+
+
+def test_bytes_beyond_the_limit_are_not_decoded(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"), most_bytes=1 << 20)
+    monkeypatch.setattr("moclip.tracking.serving.base64.b64decode", None)  # it would be called
+    with pytest.raises(MlflowException, match="row 1: more than 1 MiB, the limit of MOCLIP_SERVE_MAX_MIB"):
+        served.predict(pd.DataFrame([{"base64": "A" * (2 << 20)}]))
+
+
+def test_what_nobody_foresaw_tells_nothing(trained: Path, clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    served = Served(
+        replace(Predictor.load(pipeline(trained), head="motion_only"), heads={"motion_only": None}), clip.parent
+    )  # type: ignore[dict-item]
+    with pytest.raises(MlflowException) as refused:
+        served.predict(pd.DataFrame([{"path": clip.name}]))
+    assert refused.value.message == "internal error; the server's log says more"
+    assert refused.value.get_http_status_code() == 500
+    assert "AttributeError" in caplog.text
+
+
+def test_a_server_without_its_gate_does_not_answer(trained: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"), clip.parent)
+    monkeypatch.setenv(gate.SERVED, "model")
+    with pytest.raises(MlflowException, match="no gate before it"):
+        served.predict(pd.DataFrame([{"path": clip.name}]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("MOCLIP_SERVE_ROOT", "/nonexistent", "must be a folder"),
+        ("MOCLIP_SERVE_MAX_MIB", "many", "whole number of MiB"),
+        ("MOCLIP_SERVE_MAX_MIB", "0", "whole number of MiB"),
+        ("MOCLIP_LIMITS", "frames", "must be NAME=NUMBER"),
+        ("MOCLIP_LIMITS", "colour=3", "must be NAME=NUMBER"),
+        ("MOCLIP_LIMITS", "frames=x", "'x' is no whole number"),
+        ("MOCLIP_LIMITS", "seconds=-1", "must be a number above 0"),
+    ],
+)
+def test_a_server_does_not_start_with_what_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ParamsError, match=reason):
+        serving._load_pyfunc("no model is looked at before")

@@ -8,6 +8,7 @@ import pytest
 
 from moclip.base.errors import VideoError
 from moclip.video import decode as video
+from moclip.video.bounded.limits import Limits, using
 from moclip.video.vectors import VECTOR_DTYPE, FrameState, MotionVectors
 from tests.support.clips import encode, encode_audio, read_motion, scrolling, texture
 
@@ -307,8 +308,7 @@ def test_a_size_that_changes_in_mid_stream_is_refused(tmp_path):
 
 def test_pictures_beyond_the_limit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     path = one_clip(tmp_path, "mpeg4")
-    monkeypatch.setattr(video, "MAX_PIXELS", 176 * 144 - 1)
-    with pytest.raises(VideoError, match="176 x 144 pixels"):
+    with using(Limits(pixels=176 * 144 - 1)), pytest.raises(VideoError, match="176 x 144 pixels"):
         read_motion(path)
 
 

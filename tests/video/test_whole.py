@@ -10,6 +10,7 @@ from moclip.base.errors import VideoError
 from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.store import MotionStore
 from moclip.video import decode as video
+from moclip.video.bounded.limits import Limits, using
 from moclip.video.container import read_container
 from moclip.video.file.extent import extent
 from tests.support.clips import encode, scrolling
@@ -207,8 +208,10 @@ def test_a_picture_that_is_too_large_comes_with_a_command_that_makes_it_small_en
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clip(tmp_path, "avi")
-    monkeypatch.setattr(video, "MAX_PIXELS", 176 * 144 - 1)
-    with pytest.raises(VideoError, match=r"`ffmpeg -i IN -vf scale=124:100 OUT\.avi`"):
+    with (
+        using(Limits(pixels=176 * 144 - 1)),
+        pytest.raises(VideoError, match=r"`ffmpeg -i IN -vf scale=124:100 OUT\.avi`"),
+    ):
         video.probe(path)
 
 

@@ -1,5 +1,6 @@
 """Which video of a file is the film: covers and previews stand beside it, and may stand before it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -39,13 +40,7 @@ def _is_attached(stream: Any) -> bool:
 
 
 def _rank(stream: Any) -> tuple[bool, bool, int]:
-    width, height = _size(stream)
-    return not _stands(stream), _is_default(stream), width * height
-
-
-def _size(stream: Any) -> tuple[int, int]:
-    context = stream.codec_context
-    return (0, 0) if context is None else (context.width, context.height)
+    return not _stands(stream), _is_default(stream), math.prod(_size(stream))
 
 
 def _stands(stream: Any) -> bool:
@@ -66,3 +61,9 @@ def _note(stream: Any, films: Sequence[Any]) -> str:
         why = "the default one"
     width, height = _size(stream)
     return f"of {len(films)} videos in the file stream {stream.index} is read, {why} ({width} x {height})"
+
+
+def _size(stream: Any) -> tuple[int, int]:
+    """Width and height; 0 of a stream whose codec has no decoder here."""
+    context = stream.codec_context
+    return (0, 0) if context is None else (context.width, context.height)
