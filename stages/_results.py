@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base.files import read_json
+from moclip.params.data import DataParams
 from moclip.params.evaluate import EvaluateParams
-from moclip.params.run import Seed
 from moclip.results.halves import HalfRow, read_half_rows
 from moclip.results.intervals import Bootstrap
 from moclip.results.predictions import Outcomes, read_outcomes
@@ -33,4 +33,4 @@ def read_costs(results: Path, heads: Iterable[str]) -> Mapping[str, Any]:
 
 def bootstrap_of_params() -> Bootstrap:
     """How intervals are made, by the parameters."""
-    return Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
+    return Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("data", DataParams).seed)

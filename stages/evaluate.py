@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base.files import atomic_path, write_json, write_text
+from moclip.params.data import DataParams
 from moclip.params.evaluate import EvaluateParams
-from moclip.params.run import Seed, Splits
+from moclip.params.run import Splits
 from moclip.results.halves import half_rows, read_halves, write_half_rows
 from moclip.results.metrics import class_rows, measure, outcomes_of
 from moclip.results.predictions import read_predictions, write_class_rows, write_outcomes
@@ -16,7 +17,7 @@ from stages._layout import Evaluated, Predicted, cost_file, evaluated, predicted
 
 def main() -> None:
     args = arguments("predictions", "out")
-    how = section("evaluate", EvaluateParams).model_dump() | {"seed": section("seed", Seed)}
+    how = section("evaluate", EvaluateParams).model_dump() | {"seed": section("data", DataParams).seed}
     with atomic_path(args.out) as directory:
         directory.mkdir()
         for split in section("splits", Splits):

@@ -17,7 +17,7 @@ from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
 from moclip.params.frames import SearchParams
-from moclip.params.run import Seed, Splits
+from moclip.params.run import Splits
 from moclip.search import trial
 from moclip.search.films import Film, compose
 from moclip.search.timeline import field_features
@@ -70,7 +70,7 @@ def examples(listed: Split, part: str) -> dict[int, str]:
 
 def one_split(listed: Split, seen: trial.Features, split: int) -> dict[str, Any]:
     """Figures of every way on one split, with what was chosen for it."""
-    params, seed = section("search", SearchParams), section("seed", Seed)
+    params, seed = section("search", SearchParams), section("data", DataParams).seed
     chunk_steps = params.chunk_s / params.every_s
     steps = {video: len(values) for video, values in seen.clip.items()}
     films, asked, left_out = {}, {}, {}

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from moclip.params.run import Seed
 from moclip.params.section import PathText, Section
 
 
@@ -18,6 +19,7 @@ class DataParams(Section):
     url: str | None = Field(pattern="^https?://", description="Mirror to use instead of the archive's own address.")
     lists_url: str | None = Field(pattern="^https?://", description="Mirror of the train/test lists zip.")
     ca_bundle: PathText | None = Field(description="PEM file of certificates to trust; never none.")
+    seed: Seed = Field(description="Seed of what the data draw; trainings draw by the top-level `seed`.")
     root: PathText = Field(description="Directory of the videos; relative to the repository.")
     short_videos: Literal["keep", "drop"] = Field(
         description="`drop` takes videos with fewer frames than `short_frames` out of all lists."
