@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from moclip.base.files import fingerprint
 from moclip.params.section import Section
 
 T = TypeVar("T")
@@ -32,7 +33,15 @@ class SeedsParams(Section):
     def _every_network_is_taken(self) -> Self:
         if self.motion > self.heads:
             raise ValueError(
-                f"motion: {self.motion} is more than heads: {self.heads}; some trainings of the motion network would be "
-                "taken by no head"
+                f"motion: {self.motion} is more than heads: {self.heads}, and some trainings of the motion network would "
+                "be taken by no head; raise heads"
             )
         return self
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """The seed of a repeat of a training, of 31 bits; that of the first one, 0, is the seed itself.
+
+    Those of one seed are unlike those of the next, so that trainings of both share no draw.
+    """
+    return int(fingerprint(seed, "repeat", repeat)[:15], 16) >> 29 if repeat else seed

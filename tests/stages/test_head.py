@@ -23,10 +23,10 @@ from moclip.results.predictions import read_predictions
 from moclip.store.features import write_features
 from moclip.training.history import read_history
 from moclip.video.container import Container, write_container_table
+from stages._fits import write_predictions_of
 from stages._layout import evaluated, predicted
 from stages._streams import Sources
 from stages.evaluate import write_results
-from stages.head import write_predictions_of
 from tests.support.imports import ROOT
 from tests.support.motion_clips import CLASSES, TEST, TRAIN, VAL, write_clips
 from tests.support.trained import run_stage, stages
@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "motion": {"accumulate": "none", "window_frames": None},
     "motion_net": {"epochs": 1, "batch_videos": 8, "segments": 2, "eval_segments": 2},
     "fusion": {"epochs": 3, "hidden": 8, "batch_videos": 8},
+    "seeds": {"heads": 2, "motion": 1},
 }
 CLIP_FACTS = {"model": "demo", "parameters": 10, "frame_macs": 1000}
 
