@@ -1,4 +1,4 @@
-"""Train a motion network on each split, as often as `seeds` says; keep its predictions, and frozen features of all videos."""
+"""Train a motion network on each split, as often as `seeds` says; keep predictions, and frozen features."""
 
 from moclip.base.parallel import cores
 from moclip.params.compute import ComputeParams

@@ -33,8 +33,8 @@ class SeedsParams(Section):
     def _every_network_is_taken(self) -> Self:
         if self.motion > self.heads:
             raise ValueError(
-                f"motion: {self.motion} is more than heads: {self.heads}, and some trainings of the motion network would "
-                "be taken by no head; raise heads"
+                f"motion: {self.motion} is more than heads: {self.heads}, and some trainings of the motion network "
+                "would be taken by no head; raise heads"
             )
         return self
 
