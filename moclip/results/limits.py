@@ -1,7 +1,7 @@
 """From an estimate to the limits of an interval: Korn and Graubard's for an accuracy, Student's t for the rest.
 
 Which method covers a known truth how often is measured by `benchmarks/intervals.py`. Limits are in the unit of the
-figure times 100: of shares in percent, of their differences in points.
+figure times 100, of shares in percent and of their differences in points, unless a scale says otherwise.
 """
 
 import numpy as np
@@ -49,15 +49,15 @@ def effective_videos(found: Estimate) -> float:
     return min(found.n * whole / found.spread, whole / variance)
 
 
-def mean_limits(found: Estimate, confidence_pct: float) -> Limits:
-    """Limits of a mean or a difference: its value and t standard errors to either side, times 100."""
+def mean_limits(found: Estimate, confidence_pct: float, scale: float = 100.0) -> Limits:
+    """Limits of a mean or a difference: its value and t standard errors to either side, times `scale`."""
     half = _t(found.df, (100.0 - confidence_pct) / 200.0) * found.se
-    return rounded(100.0 * (found.value - half), 100.0 * (found.value + half))
+    return rounded(scale * (found.value - half), scale * (found.value + half))
 
 
-def untouched_pct(groups: int, confidence_pct: float) -> float:
-    """Up to how many recordings in percent may have what none of `groups` recordings showed."""
-    return 100.0 * float(1.0 - ((100.0 - confidence_pct) / 200.0) ** (1.0 / groups))
+def at_most_pct(seen: int, groups: int, tail: float) -> float:
+    """Up to how many recordings in percent may do what `seen` of `groups` did: Clopper and Pearson's upper limit."""
+    return 100.0 if seen >= groups else 100.0 * float(betaincinv(seen + 1.0, float(groups - seen), 1.0 - tail))
 
 
 def detectable_points(found: Estimate, confidence_pct: float, power_pct: float = 80.0) -> float:
