@@ -42,6 +42,7 @@ class Evaluated:
     per_class: Path
     outcomes: Path
     halves: Path
+    logits: Path
 
 
 def predicted(head: Path, split: int) -> Predicted:
@@ -53,7 +54,7 @@ def predicted(head: Path, split: int) -> Predicted:
 
 def evaluated(head: Path, split: int) -> Evaluated:
     """Files of one split in the directory of a head's results."""
-    endings = ("_metrics.json", "_history.csv", "_per_class.csv", "_outcomes.csv", "_halves.csv")
+    endings = ("_metrics.json", "_history.csv", "_per_class.csv", "_outcomes.csv", "_halves.csv", "_logits.npz")
     return Evaluated(*(split_file(head, split, ending) for ending in endings))
 
 

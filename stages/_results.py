@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from moclip.base.files import read_json
-from moclip.params.data import DataParams
 from moclip.params.evaluate import EvaluateParams
 from moclip.results.halves import HalfRow, read_half_rows
-from moclip.results.intervals import Bootstrap
+from moclip.results.intervals import Level
 from moclip.results.predictions import Outcomes, read_outcomes
 from stages._entry import section
 from stages._layout import cost_file, evaluated
@@ -31,6 +30,6 @@ def read_costs(results: Path, heads: Iterable[str]) -> Mapping[str, Any]:
     return {head: read_json(file) for head, file in files.items() if file.is_file()}
 
 
-def bootstrap_of_params() -> Bootstrap:
-    """How intervals are made, by the parameters."""
-    return Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("data", DataParams).seed)
+def level_of_params() -> Level:
+    """How sure intervals and words are, by the parameters."""
+    return Level(**section("evaluate", EvaluateParams).model_dump())

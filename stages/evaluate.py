@@ -2,34 +2,33 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from moclip.base.files import atomic_path, write_json, write_text
-from moclip.params.data import DataParams
-from moclip.params.evaluate import EvaluateParams
 from moclip.params.run import Splits
 from moclip.results.halves import half_rows, read_halves, write_half_rows
+from moclip.results.intervals import Level
 from moclip.results.metrics import class_rows, measure, outcomes_of
 from moclip.results.predictions import read_predictions, write_class_rows, write_outcomes
 from stages._entry import arguments, log, run, section
 from stages._layout import Evaluated, Predicted, cost_file, evaluated, predicted
+from stages._results import level_of_params
 
 
 def main() -> None:
     args = arguments("predictions", "out")
-    how = section("evaluate", EvaluateParams).model_dump() | {"seed": section("data", DataParams).seed}
+    level = level_of_params()
     with atomic_path(args.out) as directory:
         directory.mkdir()
         for split in section("splits", Splits):
-            write_results(args.out.name, split, predicted(args.predictions, split), evaluated(directory, split), how)
+            write_results(args.out.name, split, predicted(args.predictions, split), evaluated(directory, split), level)
         if cost_file(args.predictions).is_file():
             publish(cost_file(args.predictions), cost_file(directory))
 
 
-def write_results(head: str, split: int, given: Predicted, made: Evaluated, how: dict[str, Any]) -> None:
+def write_results(head: str, split: int, given: Predicted, made: Evaluated, level: Level) -> None:
     """Write what one split's logits come to."""
     predictions = read_predictions(given.test)
-    metrics = measure(head, split, predictions, **how)
+    metrics = measure(head, split, predictions, level)
     publish(given.history, made.history)
     write_outcomes(made.outcomes, outcomes_of(predictions))
     write_class_rows(made.per_class, class_rows(predictions))

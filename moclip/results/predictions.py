@@ -1,6 +1,6 @@
 """What a head says of the test videos: logits, outcomes (actual, predicted), recall per class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ from moclip.base.files import read_npz, write_npz
 from moclip.base.tables import read_csv, read_rows, write_csv
 
 OUTCOME_COLUMNS = ("id", "group", "actual", "predicted")
+SCORE_COLUMNS = ("rank", "confidence", "nll_nats", "brier")
 CLASS_COLUMNS = ("class", "n", "correct", "recall_pct")
 
 
@@ -31,21 +32,56 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What the probabilities of n videos come to: with these no figure of a report needs the logits.
+
+    rank: (n,) of the actual class, 1 for the best; confidence: (n,) largest probability, 0..1; nll_nats, brier: (n,)
+    negative log-likelihood in nats and Brier score, 0..2.
+    """
+
+    rank: np.ndarray
+    confidence: np.ndarray
+    nll_nats: np.ndarray
+    brier: np.ndarray
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """What came of the n test videos of one split.
 
-    ids, groups, actual, predicted: (n,) text; the last two are class names.
+    ids, groups, actual, predicted: (n,) text; the last two are class names. `scores` are of the same videos, None where
+    an older version wrote the file. All these are of the head's first training; `repeats` (r, n) are the predicted
+    classes of the others, None where there are none or nobody asks.
     """
 
     ids: np.ndarray
     groups: np.ndarray
     actual: np.ndarray
     predicted: np.ndarray
+    scores: Scores | None = None
+    repeats: np.ndarray | None = None
+
+    def only(self, which: np.ndarray) -> "Outcomes":
+        """Some of the videos, by a mask or by indexes in a wanted order."""
+        scores = self.scores and Scores(*(getattr(self.scores, f.name)[which] for f in fields(Scores)))
+        repeats = None if self.repeats is None else self.repeats[:, which]
+        return Outcomes(self.ids[which], self.groups[which], self.actual[which], self.predicted[which], scores, repeats)
 
     @property
     def correct(self) -> np.ndarray:
         """(n,) bool: the predicted class is the actual one."""
         return self.actual == self.predicted
+
+    @property
+    def hits_by_training(self) -> np.ndarray:
+        """(t, n) of 0 and 1: hits of each training, the first one's before the others'."""
+        predicted = self.predicted[None] if self.repeats is None else np.vstack([self.predicted, self.repeats])
+        return (predicted == self.actual).astype(np.float64)
+
+    @property
+    def hits(self) -> np.ndarray:
+        """(n,) from 0 to 1: the share of trainings that are right."""
+        return self.hits_by_training.mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -134,9 +170,15 @@ def _refuse_first(path: Path, ids: np.ndarray, broken: np.ndarray, what: str) ->
 
 
 def write_outcomes(path: Path, outcomes: Outcomes) -> None:
-    """Write outcomes as CSV (id, group, actual, predicted), one row a video, sorted by id."""
-    columns = [getattr(outcomes, f.name).tolist() for f in fields(Outcomes)]
-    write_csv(path, OUTCOME_COLUMNS, sorted(zip(*columns, strict=True)))
+    """Write outcomes as CSV (id, group, actual, predicted, and the scores if any), one row a video, sorted by id."""
+    ordered = outcomes.only(np.argsort(outcomes.ids, kind="stable"))
+    columns = [part.tolist() for part in (ordered.ids, ordered.groups, ordered.actual, ordered.predicted)]
+    names: tuple[str, ...] = OUTCOME_COLUMNS
+    if scores := ordered.scores:
+        figures = (scores.confidence, scores.nll_nats, scores.brier)
+        columns += [scores.rank.tolist(), *([f"{value:.7g}" for value in part.tolist()] for part in figures)]
+        names += SCORE_COLUMNS
+    write_csv(path, names, zip(*columns, strict=True))
 
 
 def read_outcomes(path: Path) -> Outcomes:
@@ -146,7 +188,21 @@ def read_outcomes(path: Path) -> Outcomes:
         StoreError: the file is missing, holds no video, or lacks a column.
     """
     rows = read_csv(path, OUTCOME_COLUMNS)
-    return Outcomes(*(np.array([row[name] for row in rows]) for name in OUTCOME_COLUMNS))
+    texts = (np.array([row[name] for row in rows]) for name in OUTCOME_COLUMNS)
+    return Outcomes(*texts, scores=_scores(path, rows))
+
+
+def _scores(path: Path, rows: Sequence[Mapping[str, str]]) -> Scores | None:
+    there = [name for name in SCORE_COLUMNS if name in rows[0]]
+    if not there:
+        return None
+    if lacking := sorted(set(SCORE_COLUMNS) - set(there)):
+        raise StoreError(f"{path}: has column '{there[0]}', but no column '{lacking[0]}'; run the stage evaluate again")
+    try:
+        rank = np.array([int(row["rank"]) for row in rows])
+        return Scores(rank, *(np.array([float(row[name]) for row in rows]) for name in SCORE_COLUMNS[1:]))
+    except ValueError as error:
+        raise StoreError(f"{path}: a score is no number ({error}); run the stage evaluate again") from error
 
 
 def write_class_rows(path: Path, rows: Sequence[ClassRow]) -> None:
