@@ -1,11 +1,12 @@
-"""What a head says of the test videos: logits, outcomes (actual, predicted), recall per class."""
+"""What a head says of the test videos: logits, outcomes (actual, predicted), what Git keeps, recall per class."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from scipy.special import log_softmax
 
 from moclip.base.errors import StoreError
 from moclip.base.files import read_npz, write_npz
@@ -14,6 +15,7 @@ from moclip.base.tables import read_csv, read_rows, write_csv
 OUTCOME_COLUMNS = ("id", "group", "actual", "predicted")
 SCORE_COLUMNS = ("rank", "confidence", "nll_nats", "brier")
 CLASS_COLUMNS = ("class", "n", "correct", "recall_pct")
+LEAST = np.finfo(np.float16).min
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Outcomes:
     def correct(self) -> np.ndarray:
         """(n,) bool: the predicted class is the actual one."""
         return self.actual == self.predicted
+
+    @property
+    def first(self) -> "Outcomes":
+        """The same of the first training alone, which is the one that predicts."""
+        return replace(self, repeats=None)
 
     @property
     def hits_by_training(self) -> np.ndarray:
@@ -219,3 +226,86 @@ def read_class_rows(path: Path) -> list[ClassRow]:
         StoreError: as `moclip.base.tables.read_rows`.
     """
     return read_rows(path, ClassRow)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Answers of one head on one split, compact, for Git: of n test videos in order of id, k classes, r repeats.
+
+    classes: (k,) names in index order; log_probabilities: (n, k) float16 of the first training; repeats: (r, n) uint16
+    indexes of the class that each repeat of the training says.
+    """
+
+    classes: np.ndarray
+    log_probabilities: np.ndarray
+    repeats: np.ndarray
+
+
+def as_kept(predictions: Predictions) -> Predictions:
+    """The same predictions in order of id, with log-probabilities in half precision for logits.
+
+    What they say first stays: where rounding puts another class level with it, or before, it moves up by one digit.
+    Figures are counted from these, so that what Git holds gives each of them to its last digit.
+    """
+    order = np.argsort(predictions.ids, kind="stable")
+    exact = log_softmax(predictions.logits[order].astype(np.float64), axis=1)
+    half = np.maximum(exact, LEAST).astype(np.float16)
+    rows, said = np.arange(len(order)), predictions.logits[order].argmax(axis=1)
+    moved = half.argmax(axis=1) != said
+    top = half[rows, half.argmax(axis=1)]
+    half[rows[moved], said[moved]] = np.nextafter(top[moved], np.float16(np.inf))
+    return replace(
+        predictions,
+        ids=predictions.ids[order],
+        labels=predictions.labels[order],
+        groups=predictions.groups[order],
+        logits=half.astype(np.float32),
+    )
+
+
+def keep(first: Predictions, repeats: list[Predictions]) -> Kept:
+    """What is kept of predictions that `as_kept` gave, and of the same videos by repeats of the training.
+
+    Raises:
+        StoreError: a repeat has other videos, labels or classes.
+    """
+    said = []
+    for number, own in enumerate(repeats, 1):
+        order = np.argsort(own.ids, kind="stable")
+        same = own.ids[order].tolist() == first.ids.tolist() and own.labels[order].tolist() == first.labels.tolist()
+        if not same or own.classes.tolist() != first.classes.tolist():
+            raise StoreError(f"repeat {number} of the training has other videos or classes; run its stage again")
+        said.append(own.logits[order].argmax(axis=1))
+    table = np.array(said, dtype=np.uint16).reshape(len(said), len(first.ids))
+    return Kept(first.classes, first.logits.astype(np.float16), table)
+
+
+def write_kept(path: Path, kept: Kept) -> None:
+    """Write it as npz without pickle, atomically; equal answers give equal bytes."""
+    write_npz(path, classes=kept.classes, log_probabilities=kept.log_probabilities, repeats=kept.repeats)
+
+
+def read_kept(path: Path) -> Kept:
+    """Read what `write_kept` wrote.
+
+    Raises:
+        StoreError: the file is missing or damaged, or its arrays do not fit each other.
+    """
+    kept = Kept(**read_npz(path, "classes", "log_probabilities", "repeats"))
+    shape, of_repeats = kept.log_probabilities.shape, kept.repeats.shape
+    fits = len(shape) == 2 and len(of_repeats) == 2 and shape == (of_repeats[1], len(kept.classes))
+    if not fits or kept.repeats.dtype.kind != "u" or (kept.repeats.size and kept.repeats.max() >= len(kept.classes)):
+        raise StoreError(f"{path}: arrays do not fit each other; run the stage evaluate again")
+    return kept
+
+
+def with_repeats(outcomes: Outcomes, kept: Kept, path: Path) -> Outcomes:
+    """Outcomes with what repeats of the training say.
+
+    Raises:
+        StoreError: the two are of unlike many videos, or differ in what the first training says.
+    """
+    said = kept.classes[kept.log_probabilities.argmax(axis=1)]
+    if said.tolist() != outcomes.predicted.tolist():
+        raise StoreError(f"{path}: says other than the outcomes beside it; run the stage evaluate again")
+    return replace(outcomes, repeats=kept.classes[kept.repeats]) if len(kept.repeats) else outcomes

@@ -9,6 +9,11 @@ not. Figures are top-1 in percent or differences in points; variances are in squ
     sig_sv^2 = (SE_1^2 - SE_S^2) S / (S - 1)           a training on single videos
     sig_seed^2 = max(0, s^2 - sig_sv^2)                a training as a whole
     SE_total^2 = SE_S^2 + sig_seed^2 / S               the method: other videos, other trainings
+    df = SE_total^4 / (SE_S^4 / df_videos + (s^2 / S)^2 / (S - 1))
+
+The last term has s, not sig_seed: what sig_seed is part of has S - 1 degrees of freedom, however little is left. With
+sig_seed there, four trainings against four of the same head are called different in up to 11 % of lists, so in at
+most 6 (tests/results/test_seeds.py).
 
 Source of the degrees of freedom of a sum: Satterthwaite 1946, An Approximate Distribution of Estimates of Variance
 Components, Biometrics Bulletin 2(6).
@@ -79,7 +84,7 @@ class Noise:
     @property
     def df(self) -> float:
         """Degrees of freedom of `total`, after Satterthwaite."""
-        return self._df(self.training or 0.0)
+        return self._df(self.independent)
 
     @property
     def interval(self) -> dict[str, float] | None:
@@ -107,7 +112,7 @@ class Noise:
 
     @property
     def word(self) -> str:
-        """What a difference is over other videos and other trainings: different, not shown, or undecided with reasons."""
+        """What a difference is over other videos and other trainings: different, not shown, or undecided."""
         if self.undecided:
             return self.undecided
         if self.interval is None:
@@ -123,16 +128,15 @@ class Noise:
             return None
         for count in range(self.independent + 1, AT_MOST + 1):
             error = (self.sampling**2 + self.seed**2 / count) ** 0.5
-            if abs(self.mean) > _t(self.confidence_pct, self._df(self.seed / count**0.5, count)) * error:
+            if abs(self.mean) > _t(self.confidence_pct, self._df(count)) * error:
                 return count
         return None
 
-    def _df(self, training: float, count: int | None = None) -> float:
-        sampling = (self.sampling or 0.0) ** 2
+    def _df(self, count: int) -> float:
+        sampling, training = (self.sampling or 0.0) ** 2, (self.seed or 0.0) ** 2 / count
         parts = sampling**2 / self.df_videos if self.df_videos else 0.0
-        if training:
-            parts += training**4 / max((count or self.independent) - 1, 1)
-        return (sampling + training**2) ** 2 / parts if parts else float("inf")
+        parts += ((self.spread or 0.0) ** 2 / count) ** 2 / max(count - 1, 1)
+        return (sampling + training) ** 2 / parts if parts else float("inf")
 
     def values(self) -> dict[str, Any]:
         """Plain values for JSON; what cannot be told is None."""
@@ -153,6 +157,31 @@ class Noise:
             "fixed": self.is_fixed,
             "undecided": self.undecided,
         }
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What the trainings of a head have in common.
+
+    Attributes:
+        independent: How many share no network; None for all.
+        is_fixed: Whether nothing is drawn, so that one training stands for all.
+        shared: What they all share that is trained too, in words; none where they share nothing.
+    """
+
+    independent: int | None = None
+    is_fixed: bool = False
+    shared: str = ""
+
+    def beside(self, other: "Seeds") -> "Seeds":
+        """The same of differences of two heads."""
+        known = [one.independent for one in (self, other) if one.independent is not None]
+        return Seeds(min(known, default=None), self.is_fixed and other.is_fixed, self.shared or other.shared)
+
+    def noise(self, trainings: Sequence[BySplit], design: Design, confidence_pct: float) -> Noise:
+        """Parts of the error of a mean over these trainings, as of the function `noise`."""
+        independent = self.independent if self.independent and self.independent < len(trainings) else None
+        return noise(trainings, design, confidence_pct, independent=independent, is_fixed=self.is_fixed)
 
 
 def noise(
@@ -182,7 +211,9 @@ def noise(
     figures = [100.0 * float(np.mean([own[split].mean() for split in design.splits])) for own in trainings]
     seed = 0.0 if is_fixed else None
     if count > 1:
-        seed = _beyond_videos(trainings, design, found and found.variance, float(np.var(figures, ddof=1)))
+        seed = _beyond_videos(
+            trainings, design, None if found is None else found.variance, float(np.var(figures, ddof=1))
+        )
     sampling, df = (None, 0.0) if found is None else (100.0 * found.se, found.df)
     return Noise(tuple(figures), confidence_pct, sampling, df, seed, independent or count, is_fixed)
 

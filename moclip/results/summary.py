@@ -16,12 +16,13 @@ import numpy as np
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
 from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
-from moclip.results.halves import HALVES, HARMONIC_MEAN, HalfRow, half_table
 from moclip.results.contrast import Contrast, among
 from moclip.results.estimate import Design
-from moclip.results.intervals import Level, is_constant, paired, paired_hits
+from moclip.results.halves import HALVES, HARMONIC_MEAN, HalfRow, half_table
+from moclip.results.intervals import Level, by_id, is_constant, paired, paired_hits
 from moclip.results.metrics import Metrics, calibration
 from moclip.results.predictions import Outcomes
+from moclip.results.seeds import Seeds, differences_of, hits_of
 
 Json = dict[str, Any]
 PROPER_SCORES = ("nll_nats", "brier")
@@ -79,6 +80,7 @@ def summarize(
     level: Level,
     contrasts: Iterable[tuple[str, str]],
     primary: tuple[str, str] | None = None,
+    seeds: Mapping[str, Seeds] | None = None,
 ) -> Json:
     """The summary of a run, as plain values for JSON; splits are keys in text.
 
@@ -89,6 +91,8 @@ def summarize(
         level: Of intervals and words.
         contrasts: Pairs of heads whose paired difference is wanted.
         primary: The one of them that was named beforehand and stands alone; the others are judged together.
+        seeds: How many trainings heads share nothing in, and whether they draw anything, by head; where a head is
+            missing, its trainings share nothing, and draw.
 
     Raises:
         DataError: heads disagree on videos, labels or classes.
@@ -108,6 +112,7 @@ def summarize(
         "fdr_pct": level.fdr_pct,
         "heads": {head: _head(by_split, level) for head, by_split in results.items()},
         "differences": _differences(results, contrasts, primary, level),
+        "trainings": _trainings(results, contrasts, seeds or {}, level),
     }
 
 
@@ -133,16 +138,20 @@ def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result
 def _head(by_split: Mapping[int, Result], level: Level) -> Json:
     metrics = {split: result.metrics for split, result in sorted(by_split.items())}
     outcomes = {split: result.outcomes for split, result in by_split.items()}
-    hits, constant = {split: own.correct.astype(float) for split, own in outcomes.items()}, is_constant(outcomes)
+    hits, constant = {split: own.hits for split, own in sorted(outcomes.items())}, is_constant(outcomes)
+    design = Design.of(outcomes)
+    top1 = {split: round(100.0 * float(of.mean()), 4) for split, of in hits.items()}
+    alone = {k: level.accuracy_interval({k: hits[k]}, _of_split(design, k), constant) for k in hits}
     return {
         **{key: _spread({split: getattr(m, key) for split, m in metrics.items()}) for key in SPREAD_FIGURES},
+        "top1_pct": _spread(top1),
         **{
             key: {str(split): getattr(m, key) for split, m in metrics.items()}
             for key in ("n_test", "n_groups", "correct")
         },
         "top1_interval_pct": {
-            "mean": level.accuracy_interval(hits, Design.of(outcomes), constant),
-            "per_split": {str(split): _ends(m) for split, m in metrics.items()},
+            "mean": level.accuracy_interval(hits, design, constant),
+            "per_split": {str(split): interval for split, interval in alone.items()},
         },
         "constant": {"always": constant},
         "calibration": calibration(list(outcomes.values())) or {},
@@ -166,10 +175,6 @@ def _scores(outcomes: Mapping[int, Outcomes], level: Level) -> Json:
 def _halves(by_split: Mapping[int, Result], level: Level) -> Json:
     rows = {split: result.halves for split, result in sorted(by_split.items()) if result.halves is not None}
     return {"halves": {"rows": half_table(rows, level)}} if len(rows) == len(by_split) else {}
-
-
-def _ends(m: Metrics) -> Json | None:
-    return None if m.top1_low_pct is None else {"low": m.top1_low_pct, "high": m.top1_high_pct}
 
 
 def _spread(by_split: Mapping[int, float]) -> Json:
@@ -234,6 +239,31 @@ def _difference(own: _Paired, mean: Contrast, primary: bool, level: Level) -> Js
             }
             for name, values in own.scores.items()
         },
+    }
+
+
+def _trainings(
+    results: Mapping[str, Mapping[int, Result]],
+    contrasts: Iterable[tuple[str, str]],
+    seeds: Mapping[str, Seeds],
+    level: Level,
+) -> Json:
+    """What other videos and other trainings move of each head's top-1, and of each difference."""
+    sorted_by_id = {
+        head: {k: by_id(result.outcomes) for k, result in sorted(by_split.items())}
+        for head, by_split in results.items()
+    }
+    hits = {head: hits_of(outcomes) for head, outcomes in sorted_by_id.items()}
+    design = Design.of(next(iter(sorted_by_id.values())))
+    of = {head: seeds.get(head, Seeds()) for head in results}
+    found = {head: of[head].noise(hits[head], design, level.confidence_pct) for head in results}
+    pairs = {
+        difference_name(a, b): of[a].beside(of[b]).noise(differences_of(hits[a], hits[b]), design, level.confidence_pct)
+        for a, b in contrasts
+    }
+    return {
+        "heads": {head: {**own.values(), "shared": of[head].shared} for head, own in found.items()},
+        "differences": {name: {**own.values(), "word": own.word} for name, own in pairs.items()},
     }
 
 

@@ -47,22 +47,22 @@ def test_parts_are_those_of_the_formulas() -> None:
     assert seed > 0
     assert found.training == pytest.approx((seed / 4) ** 0.5)
     assert found.total == pytest.approx((of_mean + seed / 4) ** 0.5)
-    assert found.df == pytest.approx(found.total**4 / (of_mean**2 / (3 * CLASSES * 2) + (seed / 4) ** 2 / 3))
+    assert found.df == pytest.approx(found.total**4 / (of_mean**2 / (3 * CLASSES * 2) + (spread / 4) ** 2 / 3))
     assert found.new_training == pytest.approx(3.1824463 * spread**0.5 * 1.25**0.5)
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.02, 0.04])
 def test_what_a_training_moves_is_recovered(seed_sd: float) -> None:
-    """Its mean square over lists, without the bound at zero, is what was put in."""
+    """Its mean square over lists is what was put in, but for the bound at zero."""
     rng, shape = np.random.default_rng(1), design()
     squares, truth = [], (100 * seed_sd) ** 2
     for _ in range(80):
         found = noise(simulated(rng, 8, seed_sd), shape, 95.0)
         squares.append(found.seed**2)
-    assert np.mean(squares) == pytest.approx(truth, abs=0.25 * truth + 0.6)
+    assert np.mean(squares) == pytest.approx(truth, abs=0.25 * truth + 1.2)
 
 
-@pytest.mark.parametrize("seed_sd", [0.0, 0.03])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.02, 0.03])
 def test_four_trainings_against_four_of_the_same_head_are_seldom_different(seed_sd: float) -> None:
     rng, shape, called, by_videos = np.random.default_rng(2), design(), 0, 0
     for _ in range(300):
@@ -71,7 +71,7 @@ def test_four_trainings_against_four_of_the_same_head_are_seldom_different(seed_
         called += not found.interval["low"] <= 0 <= found.interval["high"]
         by_videos += abs(found.mean) > 1.993 * found.sampling
     assert called / 300 <= 0.07
-    if seed_sd:
+    if seed_sd == 0.03:
         assert by_videos / 300 > 0.2, "sampling alone calls the same head different from itself"
 
 
