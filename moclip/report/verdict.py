@@ -38,13 +38,13 @@ RULES = (
     "that the claim is about were tested (of UCF101 the official ones), with the networks and weights that it names.",
     "Otherwise it is *reproduced within* its margin, *below* or *above the claim*, or *undecided*, by two one-sided "
     "tests at 5 % against the margin that the paper's file states and justifies. The unit is a training: the error is "
-    f"s √(1 + 1/S) with the standard deviation s over our S seeds, at least {SEEDS_NEEDED} of them, for the claim is one "
-    "such run on the same test videos. A head that draws nothing has s = 0. Test videos count as an error, in both "
+    f"s √(1 + 1/S) with the standard deviation s over our S seeds, at least {SEEDS_NEEDED} of them, for the claim is "
+    "one such run on the same test videos. A head that draws nothing has s = 0. Test videos count as an error, in both "
     "figures, only where the claim is on another list or on an unknown one. Where a paper's code runs one split, that "
     "split is judged where it was run: MoCLIP-Lite does not say whether it reports a mean, and its code runs split 1. "
     "Other settings in which we depart stand below the table.",
-    "**Selection**: where the claim's epoch was chosen on the test list (`select: test`) and ours was not, the question "
-    "is *is it true*; *do we get their number* is answered by a run that chooses as they did.",
+    "**Selection**: where the claim's epoch was chosen on the test list (`select: test`) and ours was not, the "
+    "question is *is it true*; *do we get their number* is answered by a run that chooses as they did.",
     "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
     "it is *reproduced* if our whole interval lies on the claimed side of the bound, *not reproduced* if it lies on "
     "the other side, and *undecided* if it holds the bound.",
@@ -351,12 +351,25 @@ def _lists(paper: Paper, claim: Settled, per_split: Json) -> tuple[list[str], bo
     return (wanted if own else sorted(per_split)), own
 
 
-def _by_seed(entry: Json, splits: list[str], per_split: Json) -> list[float]:
-    """The figure of each training, as a mean over splits; one where a run has one training."""
-    of_splits = entry.get("by_seed", {}).get("top1_pct", {})
-    if not all(split in of_splits for split in splits):
-        return [float(np.mean([per_split[split] for split in splits]))]
-    return np.mean([of_splits[split] for split in splits], axis=0).tolist()
+def _by_seed(trained: Json, splits: list[str], per_split: Json) -> list[float]:
+    """The figure of each training, as a mean over these splits; one where a run has one training.
+
+    Args:
+        trained: What a summary says of the trainings: `per_training` over all splits, `per_split` by split.
+        splits: Those that are judged.
+        per_split: The figure by split, over all trainings.
+    """
+    of_splits = trained.get("per_split", {})
+    if all(split in of_splits for split in splits):
+        return [float(value) for value in np.mean([of_splits[split] for split in splits], axis=0)]
+    if set(splits) == set(per_split) and "per_training" in trained:
+        return list(trained["per_training"])
+    return [float(np.mean([per_split[split] for split in splits]))]
+
+
+def _trained(summary: Json, kind: str, name: str) -> Json:
+    found: Json = summary.get("trainings", {}).get(kind, {}).get(name, {})
+    return found
 
 
 def _accuracy(claim: Accuracy, paper: Paper, summary: Json, draws: bool) -> _Ours:
@@ -367,7 +380,7 @@ def _accuracy(claim: Accuracy, paper: Paper, summary: Json, draws: bool) -> _Our
     if len(splits) not in (1, len(per_split)):
         interval = None
     of = f"{sum(entry['n_test'][split] for split in splits)} videos, {_over_splits(splits)}"
-    by_seed = _by_seed(entry, splits, per_split)
+    by_seed = _by_seed(_trained(summary, "heads", claim.head), splits, per_split)
     sampling = None if own else _sampling(entry.get("top1_error"), float(np.mean(by_seed)), claim.value)
     return _Ours(by_seed, interval, of, "%", draws, sampling)
 
@@ -384,12 +397,13 @@ def _difference(claim: Difference, paper: Paper, summary: Json, draws: bool) -> 
     """Ours, or that the summary has no such pair, in either order."""
     found = summary["differences"]
     turned = difference_name(claim.minus, claim.head) in found
-    entry = found.get(difference_name(*(reversed(claim.heads) if turned else claim.heads)))
+    name = difference_name(*(reversed(claim.heads) if turned else claim.heads))
+    entry = found.get(name)
     if entry is None:
         return "this run has no paired difference of these heads"
     splits, own = _lists(paper, claim, entry["per_split"])
     interval = entry["interval_per_split"][splits[0]] if len(splits) == 1 else entry["interval"]
-    by_seed = _by_seed(entry, splits, entry["per_split"])
+    by_seed = _by_seed(_trained(summary, "differences", name), splits, entry["per_split"])
     if turned:
         by_seed = [-value for value in by_seed]
         interval = interval and {"low": -interval["high"], "high": -interval["low"]}
@@ -406,7 +420,7 @@ def _of_half(claim: OfHalf, paper: Paper, summary: Json, draws: bool) -> _Ours |
     figure = halves["rows"][-1][claim.half]
     splits, own = _lists(paper, claim, figure["per_split"])
     interval = figure["interval"] if len(splits) == len(figure["per_split"]) else None
-    by_seed = _by_seed({"by_seed": {"top1_pct": figure.get("by_seed", {})}}, splits, figure["per_split"])
+    by_seed = _by_seed({}, splits, figure["per_split"])
     se = (interval["high"] - interval["low"]) / 4.0 if interval else np.inf
     sampling = None if own else Sampling(se, se, 60.0)
     return _Ours(by_seed, interval, _over_splits(splits), "%", draws, sampling)

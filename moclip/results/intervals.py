@@ -51,9 +51,9 @@ class Level:
         joined = _joined([design for _, design in parts])
         linear = [influence(values, design) for values, design in parts]
         scaled = [
-            _of_split(linear[i], design, k) * weights[k][i]
+            _of_split(own, design, k) * weights[k][i]
             for k in joined.splits
-            for i, (_, design) in enumerate(parts)
+            for i, (own, (_, design)) in enumerate(zip(linear, parts, strict=True))
         ]
         found = of_influence(value, np.concatenate(scaled), joined)
         return None if found is None else mean_limits(found, self.confidence_pct)

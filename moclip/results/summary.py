@@ -155,9 +155,9 @@ def _head(by_split: Mapping[int, Result], level: Level) -> Json:
 def _error(hits: Mapping[int, np.ndarray], design: Design) -> Json:
     """Standard error over recordings of the mean over splits, in points, with its degrees of freedom; or nothing."""
     found = estimate(hits, design)
-    return (
-        {} if found is None else {"se_points": round(100.0 * found.se, 4), "df": found.df, "merged_classes": found.lone}
-    )
+    if found is None:
+        return {}
+    return {"se_points": round(100.0 * found.se, 4), "df": found.df, "merged_classes": found.lone}
 
 
 def _scores(outcomes: Mapping[int, Outcomes], level: Level) -> Json:
