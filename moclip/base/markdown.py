@@ -70,8 +70,8 @@ def told(difference: Mapping[str, Any]) -> str:
 def p_value(value: float | None) -> str:
     """A p or a q with three digits; a dash for nothing.
 
-    >>> p_value(0.0004), p_value(0.0313), p_value(None)
-    ('< .001', '.031', '–')
+    >>> p_value(0.0004), p_value(0.0313)
+    ('< .001', '.031')
     """
     if value is None:
         return NO_VALUE

@@ -142,9 +142,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         counts=counts,
         n_videos=sum(counts["n_test"].values()),
         no_interval=None in intervals,
-        merged=max(
-            (summary["heads"][head].get("top1_error", {}).get("merged_classes", 0) for head in heads), default=0
-        ),
+        merged=max(summary["heads"][head].get("top1_error", {}).get("merged_classes", 0) for head in heads),
         constants=[head for head in heads if summary["heads"][head].get("constant", {}).get("always")],
         shows_top5=summary["n_classes"] >= FEWEST_CLASSES_FOR_TOP5,
         shows_mean_class=any(

@@ -8,6 +8,7 @@ from moclip.report.equivalence import ABOVE, BELOW, REPRODUCED, UNDECIDED, Sampl
 
 TRIALS = 2000
 RNG_SEED = 0
+MINUS = "\N{MINUS SIGN}"
 
 
 def shares(seeds: int, spread: float, shortfall: float) -> dict[str, float]:
@@ -51,7 +52,7 @@ def test_the_formula_written_out() -> None:
     found = hold_against(ours, 89.2, 2.0)
     assert found.verdict == REPRODUCED
     low, high = -0.5 - half, -0.5 + half
-    assert found.why == f"difference −0.5, 90 % interval −{-low:.1f} to {high:+.1f}".replace("-", "−")
+    assert found.why == f"difference -0.5, 90 % interval {low:+.1f} to {high:+.1f}".replace("-", MINUS)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_head_that_draws_nothing_needs_no_second_run() -> None:
 
 
 def test_undecided_names_how_many_seeds_would_decide() -> None:
-    """By hand: with s = 0.8367 and D = 0, B falls under 2 points from the first S on for which t s sqrt(1 + 1/S) does."""
+    """By hand: with s = 0.8367 and D = 0, the first S for which t s sqrt(1 + 1/S) + 0.05 falls under 2 points."""
     ours = [83.9, 85.2, 86.1, 84.5, 85.3]
     found = hold_against(ours, 85.0, 2.0)
     assert found.verdict == UNDECIDED
