@@ -142,20 +142,20 @@ ACCURACIES = ((50.0, 25.0), (50.0, 0.0), (65.0, 28.0), (90.0, 12.0), (90.0, 0.0)
 OF_UCF101 = ((65.0, 28.0), (89.0, 12.0))
 HEAD = """# What the intervals cover
 
-Written by `python -m benchmarks.intervals`: {lists} simulated test lists a cell, 95 % intervals, as many recordings of each
-class, clips of a recording correlated by {correlation:g}. A share of 95 % has a standard error of {error:.1f} points. 12
-classes are the demo's shape, 101 that of a UCF101 list. *In one pot* the mix of classes varies as no list's does: too wide
-by far where classes are unlike.
+Written by `python -m benchmarks.intervals`: {lists} simulated test lists a cell, 95 % intervals, as many recordings of
+each class, clips of a recording correlated by {correlation:g}. A share of 95 % has a standard error of {error:.1f}
+points. Shapes are classes x recordings x clips: 12 classes are the demo's, 101 a UCF101 list's. *In one pot* the mix of
+classes varies as no list's does: too wide by far where classes are unlike.
 
 ## Coverage of an accuracy in %, in brackets the mean width in points
 
-| true accuracy | sd of classes | classes x recordings x clips, splits | over clips | recordings in one pot | ours: by class |
+| true accuracy | sd of classes | shape, splits | over clips | recordings in one pot | ours: by class |
 | ---: | ---: | ---: | ---: | ---: | ---: |
 """
 PAIRED = """
 ## Paired differences, in %: coverage, and how often the word is *different*
 
-| accuracy | sd of classes | classes x recordings x clips, splits | covered, no gap | gap of 5 | different, no gap | gap of 5 |
+| accuracy | sd of classes | shape, splits | covered, no gap | gap of 5 | different, no gap | gap of 5 |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 """
 
