@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from moclip.base.files import atomic_path, write_json
 from moclip.base.random import stream
 from moclip.data.splits import Split, read_split

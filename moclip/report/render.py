@@ -17,6 +17,6 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown of our own values, no HTML of anyone else's
     )
-    for name in ("cell", "literal", "pct", "signed", "significance", "span"):
+    for name in ("cell", "literal", "pct", "signed", "p_value", "score_span", "span", "told"):
         environment.filters[name] = getattr(markdown, name)
     return environment.get_template(template).render(**values)

@@ -49,12 +49,12 @@ class ComparedHead:
     @property
     def difference(self) -> float | None:
         """In points of top-1."""
-        return self.contrast and self.contrast.points
+        return None if self.contrast is None else self.contrast.points
 
     @property
     def interval(self) -> Mapping[str, float] | None:
         """Of the difference, in points; None where there is none, or no spread can be estimated."""
-        return self.contrast and self.contrast.interval
+        return None if self.contrast is None else self.contrast.interval
 
     @property
     def verdict(self) -> str:
@@ -83,9 +83,7 @@ class Comparison:
     level: Level
 
 
-def compare(
-    baseline: Variant, others: Sequence[Variant], level: Level, notes: Sequence[str] = ()
-) -> Comparison:
+def compare(baseline: Variant, others: Sequence[Variant], level: Level, notes: Sequence[str] = ()) -> Comparison:
     """Hold each of `others` against the baseline, on the same videos.
 
     Raises:

@@ -64,9 +64,7 @@ def class_gains(first: Mapping[int, Outcomes], second: Mapping[int, Outcomes], l
     q = q_values([one.p for one in found.values()]) if testable else [None] * len(found)
     called = sum(value is not None and value <= rate for value in q)
     adjusted = 100.0 * (1.0 - rate * max(called, 1) / len(found))
-    rows = [
-        _row(name, *by_class[name], value, adjusted, rate, paired) for name, value in zip(by_class, q, strict=True)
-    ]
+    rows = [_row(name, *by_class[name], value, adjusted, rate, paired) for name, value in zip(by_class, q, strict=True)]
     return sorted(rows, key=lambda row: (-row.gain_points, row.name))
 
 
@@ -100,8 +98,8 @@ def _row(
         first_correct=hits,
         second_correct=hits - int(values[0].sum()),
         gain_points=own.points,
-        low_points=limits and limits["low"],
-        high_points=limits and limits["high"],
+        low_points=limits["low"] if limits else None,
+        high_points=limits["high"] if limits else None,
         p=None if own.p is None else round(own.p, 6),
         q=None if q is None else round(q, 6),
         different=different,

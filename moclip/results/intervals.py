@@ -50,13 +50,12 @@ class Level:
             return None
         joined = _joined([design for _, design in parts])
         linear = [influence(values, design) for values, design in parts]
-        scaled = {
-            k: np.concatenate(
-                [_of_split(one, design, k) * weights[k][i] for i, (one, (_, design)) in enumerate(zip(linear, parts))]
-            )
+        scaled = [
+            _of_split(own, design, k) * weights[k][i]
             for k in joined.splits
-        }
-        found = of_influence(value, np.concatenate([scaled[k] for k in joined.splits]), joined)
+            for i, (own, (_, design)) in enumerate(zip(linear, parts, strict=True))
+        ]
+        found = of_influence(value, np.concatenate(scaled), joined)
         return None if found is None else mean_limits(found, self.confidence_pct)
 
     def contrast(self, differences: BySplit, design: Design) -> Contrast:

@@ -25,7 +25,7 @@ def accuracy_limits(found: Estimate, confidence_pct: float) -> Limits:
     """Limits of an accuracy in percent: Clopper and Pearson's, on the number of independent videos that it is worth.
 
     That number is p (1 - p) / V, at most the videos themselves. Where hardly any recording has an error, V says little:
-    it is averaged with the variance that clips correlated by `CLIP_CORRELATION` would give, by the recordings behind it.
+    it is averaged with the variance that clips correlated by `CLIP_CORRELATION` would give.
 
     Source: Korn and Graubard 1998, Confidence intervals for proportions with small expected number of positive counts
     estimated from survey data, Survey Methodology 24(2).

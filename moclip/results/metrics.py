@@ -155,8 +155,8 @@ def calibration(outcomes: Sequence[Outcomes]) -> dict[str, float] | None:
     """ECE in points of the videos of all splits in one, beside what a calibrated head would show on them.
 
     Returns:
-        `ece_pct`; `calibrated_pct`, the mean over draws of a calibrated head, and `calibrated_high_pct`, which it passes
-        in 5 %. None where outcomes have no scores.
+        `ece_pct`; `calibrated_pct`, the mean over draws of a calibrated head; `calibrated_high_pct`, which one in 20
+        passes. None where outcomes have no scores.
     """
     if any(own.scores is None for own in outcomes):
         return None

@@ -195,8 +195,8 @@ def read_outcomes(path: Path) -> Outcomes:
         StoreError: the file is missing, holds no video, or lacks a column.
     """
     rows = read_csv(path, OUTCOME_COLUMNS)
-    texts = (np.array([row[name] for row in rows]) for name in OUTCOME_COLUMNS)
-    return Outcomes(*texts, scores=_scores(path, rows))
+    ids, groups, actual, predicted = (np.array([row[name] for row in rows]) for name in OUTCOME_COLUMNS)
+    return Outcomes(ids, groups, actual, predicted, _scores(path, rows))
 
 
 def _scores(path: Path, rows: Sequence[Mapping[str, str]]) -> Scores | None:

@@ -31,8 +31,8 @@ def sign_flip_p(parts: np.ndarray) -> float:
         return float(np.mean(np.abs(flips @ moved) >= found))
     rng, far = np.random.default_rng(0), 0
     for start in range(0, FLIPS, _CHUNK):
-        flips = rng.integers(0, 2, (min(_CHUNK, FLIPS - start), len(moved)), dtype=np.int8) * 2 - 1
-        far += int((np.abs(flips @ moved) >= found).sum())
+        flips = rng.integers(0, 2, (min(_CHUNK, FLIPS - start), len(moved)), dtype=np.int8)
+        far += int((np.abs(flips.astype(np.float64) @ (2.0 * moved) - moved.sum()) >= found).sum())
     return (far + 1) / (FLIPS + 1)
 
 

@@ -40,7 +40,7 @@ class Variant(Section):
     against: str | None = Field(default=None, description="Head of the base; null for the same head.")
     set: dict[str, Any] = Field(default={}, description="Parameters by dotted name; none for a head of the base.")
     equal_within: float | None = Field(
-        default=None, gt=0, description="Points of top-1 below which two are called equal, where sameness is the question."
+        default=None, gt=0, description="Points of top-1 that count as none, where sameness is the question."
     )
 
     @property
@@ -359,6 +359,7 @@ def csv_row(row: Answer) -> tuple[Any, ...]:
     values = (
         variant.name, variant.topic, variant.question, row.change, variant.head, variant.rival, row.n_test, row.seeds,
         row.top1_pct, row.top1_std_pct, row.delta_points, ends.get("low"), ends.get("high"), row.contrast.p,
-        row.contrast.q, row.contrast.detectable_points, row.word, cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.verdict,
+        row.contrast.q, row.contrast.detectable_points, row.word, cost and cost.trainable_parameters,
+        cost and cost.gmac_per_video, row.verdict,
     )  # fmt: skip
     return tuple("" if value is None else value for value in values)

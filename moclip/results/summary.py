@@ -17,7 +17,7 @@ from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
 from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
 from moclip.results.contrast import Contrast, among
-from moclip.results.estimate import Design
+from moclip.results.estimate import Design, estimate
 from moclip.results.halves import HALVES, HARMONIC_MEAN, HalfRow, half_table
 from moclip.results.intervals import Level, by_id, is_constant, paired, paired_hits
 from moclip.results.metrics import Metrics, calibration
@@ -153,11 +153,20 @@ def _head(by_split: Mapping[int, Result], level: Level) -> Json:
             "mean": level.accuracy_interval(hits, design, constant),
             "per_split": {str(split): interval for split, interval in alone.items()},
         },
+        "top1_error": _error(hits, design),
         "constant": {"always": constant},
         "calibration": calibration(list(outcomes.values())) or {},
         "scores": _scores(outcomes, level),
         **_halves(by_split, level),
     }
+
+
+def _error(hits: Mapping[int, np.ndarray], design: Design) -> Json:
+    """Standard error over recordings of the mean over splits, in points, with its degrees of freedom; or nothing."""
+    found = estimate(hits, design)
+    if found is None:
+        return {}
+    return {"se_points": round(100.0 * found.se, 4), "df": found.df, "merged_classes": found.lone}
 
 
 def _scores(outcomes: Mapping[int, Outcomes], level: Level) -> Json:

@@ -36,9 +36,7 @@ class SplitCheck:
     verdict: str
 
 
-def check_split(
-    head: str, split: int, then: Outcomes, now: Outcomes, same_bytes: bool, level: Level
-) -> SplitCheck:
+def check_split(head: str, split: int, then: Outcomes, now: Outcomes, same_bytes: bool, level: Level) -> SplitCheck:
     """Hold one head's outcomes on one split against those of another run.
 
     `same within` needs both one-sided tests inside the bound, `different` the one rule of `moclip.results.contrast`.
@@ -83,4 +81,3 @@ def _verdict(same_bytes: bool, changed: int, contrast: Contrast) -> str:
 def worst(checks: Sequence[SplitCheck]) -> str:
     """The verdict over splits or heads: the worst of theirs."""
     return max((check.verdict for check in checks), key=VERDICTS.index)
-

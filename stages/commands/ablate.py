@@ -23,6 +23,7 @@ from moclip.results.suite import (
     Job,
     Run,
     answer,
+    answered_together,
     choose,
     csv_row,
     plan,

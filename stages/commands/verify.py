@@ -96,7 +96,7 @@ def _words(root: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _word(difference: Mapping[str, Any]) -> Any:
-    """The word of a difference; of a report that older versions wrote, with one interval for a rule, in today's words."""
+    """The word of a difference; of a report that an older version wrote, in today's words."""
     if "word" in difference:
         return difference["word"]
     return {True: DIFFERENT, False: NOT_SHOWN}.get(difference["significant"], NOT_KNOWN)

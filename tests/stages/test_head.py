@@ -19,6 +19,7 @@ from moclip.heads.fitted import Fitted
 from moclip.heads.motion_permuted import permuted
 from moclip.heads.registry import HEADS, module_of
 from moclip.results.halves import read_half_rows, read_halves
+from moclip.results.intervals import Level
 from moclip.results.predictions import read_predictions
 from moclip.store.features import write_features
 from moclip.training.history import read_history
@@ -221,7 +222,7 @@ def test_head_that_saw_some_classes_leaves_its_halves_and_others_none(place: Pat
     found = read_halves(given.halves)
     assert (found.seen, list(found.logits)) == ([CLASSES[0]], ["other", "own"])
     made = evaluated(tmp_path / "results", 1)
-    write_results("own", 1, given, made, {"resamples": 100, "confidence_pct": 95.0, "seed": 0})
+    write_results("own", 1, given, made, Level(confidence_pct=95.0, fdr_pct=5.0))
     rows = read_half_rows(made.halves)
     labels = Counter(row.half for row in rows if row.model == "own")
     assert labels == {
