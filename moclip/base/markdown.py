@@ -24,9 +24,9 @@ def literal(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 
-def pct(value: float | None) -> str:
-    """One digit behind the point; a dash for nothing."""
-    return NO_VALUE if value is None else f"{value:.1f}"
+def pct(value: float | None, digits: int = 1) -> str:
+    """One digit behind the point, or as many as are asked for; a dash for nothing."""
+    return NO_VALUE if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moclip.base.markdown import pct, signed, span
-from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN, in_order, main_head
+from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN, chosen_on_validation, in_order, main_head
 from moclip.params.flat import leaves
 from moclip.report.figures import (
     AccuracyBar,
@@ -164,6 +164,9 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         damaged=data.damaged,
         contact_sheet=data.contact_sheet,
         epochs_kept=epochs_kept(heads, data.params),
+        chosen_on=chosen_on_validation(data.params),
+        held_out={row["split"]: row for row in data.audit.get("parts", ()) if row["part"] == "val"},
+        trainings=trainings(summary),
         search=_search(data),
         figures=figures,
         params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
@@ -178,6 +181,23 @@ def _search(data: ReportData) -> str:
         return ""
     level = f"{data.summary['confidence_pct']:g} %"
     return render("search.md.j2", search=data.search, level=level, source=data.params["data"]["source"])
+
+
+def trainings(summary: Json) -> Json | None:
+    """What other videos and other trainings move, by head in the order of tables, and of the differences.
+
+    None where no head was trained more than once, of a run that draws nothing or of an older version.
+    """
+    found = summary.get("trainings", {"heads": {}})
+    if all(len(row["per_training"]) == 1 for row in found["heads"].values()):
+        return None
+    heads = {head: found["heads"][head] for head in in_order(found["heads"])}
+    names = {difference_name(a, b): (a, b) for a in heads for b in heads}
+    return {
+        "heads": heads,
+        "differences": [(*names[name], row) for name, row in found["differences"].items()],
+        "sharing": [head for head, row in heads.items() if row["shared"] and len(row["per_training"]) > 1],
+    }
 
 
 def systems(data: ReportData) -> list[Json]:

@@ -24,6 +24,7 @@ def as_markdown(rows: Sequence[Answer], base: Mapping[int, Run], suite: str, lev
         suite=suite,
         base=", ".join(f"{head} {first.top1_pct(head):.1f} %" for head in first.outcomes),
         seeds=len(base),
+        trainings=max((len(row.noise.per_training) for row in rows), default=1),
         spreads=over_seeds({seed: run.summary for seed, run in base.items()})["heads"] if len(base) > 1 else {},
         confidence=f"{level.confidence_pct:g}",
         asked=sum(row.testable for row in rows),

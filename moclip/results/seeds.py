@@ -40,7 +40,7 @@ class Noise:
     """A figure over several trainings, and how far it is from sure, in percent or points.
 
     Attributes:
-        per_training: The figure of each training, mean over splits.
+        per_split: The figure of each training, by split.
         confidence_pct: Of intervals.
         sampling: Standard error over recordings, of the mean over these trainings; None where none can be estimated.
         df_videos: Degrees of freedom of it.
@@ -49,13 +49,18 @@ class Noise:
         is_fixed: Whether nothing is drawn, so that every training is the same.
     """
 
-    per_training: tuple[float, ...]
+    per_split: Mapping[int, tuple[float, ...]]
     confidence_pct: float
     sampling: float | None
     df_videos: float
     seed: float | None
     independent: int
     is_fixed: bool
+
+    @property
+    def per_training(self) -> tuple[float, ...]:
+        """The figure of each training, mean over splits."""
+        return tuple(float(np.mean(of_splits)) for of_splits in zip(*self.per_split.values(), strict=True))
 
     @property
     def mean(self) -> float:
@@ -113,8 +118,8 @@ class Noise:
     @property
     def word(self) -> str:
         """What a difference is over other videos and other trainings: different, not shown, or undecided."""
-        if self.undecided:
-            return self.undecided
+        if self.seed is None:
+            return f"undecided: {_seeds(1)}, {ENOUGH} would do"
         if self.interval is None:
             return "not known"
         if not self.interval["low"] <= 0.0 <= self.interval["high"]:
@@ -153,6 +158,7 @@ class Noise:
             **{name: None if value is None else round(value, 4) for name, value in figures.items()},
             "interval": self.interval,
             "per_training": [round(value, 4) for value in self.per_training],
+            "per_split": {str(k): [round(value, 4) for value in values] for k, values in self.per_split.items()},
             "independent": self.independent,
             "fixed": self.is_fixed,
             "undecided": self.undecided,
@@ -208,14 +214,15 @@ def noise(
     count = len(trainings)
     mean = {split: np.mean([own[split] for own in trainings], axis=0) for split in design.splits}
     found = estimate(mean, design)
-    figures = [100.0 * float(np.mean([own[split].mean() for split in design.splits])) for own in trainings]
+    per_split = {k: tuple(100.0 * float(own[k].mean()) for own in trainings) for k in design.splits}
+    figures = np.mean(list(per_split.values()), axis=0)
     seed = 0.0 if is_fixed else None
     if count > 1:
         seed = _beyond_videos(
             trainings, design, None if found is None else found.variance, float(np.var(figures, ddof=1))
         )
     sampling, df = (None, 0.0) if found is None else (100.0 * found.se, found.df)
-    return Noise(tuple(figures), confidence_pct, sampling, df, seed, independent or count, is_fixed)
+    return Noise(per_split, confidence_pct, sampling, df, seed, independent or count, is_fixed)
 
 
 def _beyond_videos(trainings: Sequence[BySplit], design: Design, of_mean: float | None, spread: float) -> float:

@@ -22,6 +22,7 @@ from moclip.results.contrast import DIFFERENT, EQUAL, NONE_DIFFERS, NOT_KNOWN, C
 from moclip.results.estimate import Design
 from moclip.results.intervals import Level, paired, paired_hits
 from moclip.results.predictions import Outcomes
+from moclip.results.seeds import Noise, differences_of, hits_of, noise
 from moclip.results.summary import Json, sample_std
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -194,8 +195,13 @@ class Run:
     costs: Mapping[str, HeadCost]
 
     def top1_pct(self, head: str) -> float:
-        """Top-1 of a head, mean over splits."""
-        return 100 * float(np.mean([outcomes.correct.mean() for outcomes in self.outcomes[head].values()]))
+        """Top-1 of a head, mean over splits and trainings."""
+        return float(np.mean(self.top1_by_training_pct(head)))
+
+    def top1_by_training_pct(self, head: str) -> list[float]:
+        """Top-1 of each training of a head, mean over splits."""
+        of_splits = [outcomes.hits_by_training.mean(axis=1) for outcomes in self.outcomes[head].values()]
+        return [100.0 * float(value) for value in np.mean(of_splits, axis=0)]
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,7 @@ class Answer:
     top1_pct: float
     top1_std_pct: float | None
     contrast: Contrast
+    noise: Noise
     acts: bool
     cost: HeadCost | None
 
@@ -240,7 +247,9 @@ class Answer:
         if not self.acts:
             return "not testable here"
         margin = self.variant.equal_within
-        return self.contrast.word if margin is None else equality(self.contrast, margin)
+        word = self.contrast.word if margin is None else equality(self.contrast, margin)
+        # With one training the page says that its noise is left out; with several it counts.
+        return self.noise.word if word == DIFFERENT and len(self.noise.per_training) > 1 else word
 
     @property
     def verdict(self) -> str:
@@ -285,8 +294,9 @@ def answer(
         n_test=sum(len(value) for value in values.values()),
         seeds=len(own),
         top1_pct=round(float(np.mean(per_seed)), 4),
-        top1_std_pct=sample_std(per_seed),
+        top1_std_pct=sample_std(per_seed if len(own) > 1 else own[0].top1_by_training_pct(variant.head)),
         contrast=level.contrast(values, design),
+        noise=noise(_by_training(firsts, seconds), design, level.confidence_pct),
         acts=_acts(firsts, seconds),
         cost=own[0].costs.get(variant.head),
     )
@@ -313,6 +323,18 @@ def _differ(first: Mapping[int, Outcomes], second: Mapping[int, Outcomes]) -> bo
     if any(a.scores is None or b.scores is None for a, b in pairs):
         return True  # results of an older version do not tell
     return any((a.scores.nll_nats != b.scores.nll_nats).any() for a, b in pairs if a.scores and b.scores)
+
+
+def _by_training(
+    firsts: Sequence[Mapping[int, Outcomes]], seconds: Sequence[Mapping[int, Outcomes]]
+) -> list[dict[int, np.ndarray]]:
+    """Differences of hits (n,) by split of each experiment; of a single one, of each training in it."""
+    splits = sorted(set(firsts[0]) & set(seconds[0]))
+    if len(firsts) > 1:
+        both = zip(firsts, seconds, strict=True)
+        return [{k: paired_hits(*_common(a[k], b[k]))[1] for k in splits} for a, b in both]
+    pairs = {k: paired(*_common(firsts[0][k], seconds[0][k])) for k in splits}
+    return differences_of(*(hits_of({k: pair[i] for k, pair in pairs.items()}) for i in (0, 1)))
 
 
 def _differences(

@@ -94,15 +94,15 @@ def test_one_training_tells_nothing_of_trainings_unless_nothing_is_drawn() -> No
 
 
 def test_word_says_how_many_trainings_would_do() -> None:
-    sure = Noise((9.0, 10.0, 11.0, 10.0, 10.0), 95.0, 1.0, 60, 0.7, 5, False)
+    sure = Noise({1: (9.0, 10.0, 11.0, 10.0, 10.0)}, 95.0, 1.0, 60, 0.7, 5, False)
     assert sure.word == "different"
-    noisy = replace(sure, per_training=(-6.0, 2.0, 4.0, 6.0, 14.0), sampling=1.0, seed=7.0)
+    noisy = replace(sure, per_split={1: (-6.0, 2.0, 4.0, 6.0, 14.0)}, sampling=1.0, seed=7.0)
     needed = noisy.deciding()
     assert noisy.word == f"undecided: 5 seeds, {needed} would do"
     error = (1.0 + 49.0 / needed) ** 0.5
     assert noisy.mean > 1.96 * error
     assert replace(noisy, sampling=4.0).word == "no difference shown", "no number of trainings brings other videos"
-    assert replace(sure, independent=3).word == f"undecided: 3 seeds, {ENOUGH} would do"
+    assert replace(sure, independent=3).undecided == f"undecided: 3 seeds, {ENOUGH} would do"
 
 
 def test_trainings_that_share_a_network_average_out_as_few() -> None:
