@@ -37,9 +37,9 @@ class Schedule:
         epochs: Passes over the data.
         lr: Peak learning rate.
         weight_decay: Of the optimizer.
-        select: `last`, or the held-out part that chooses the epoch: `val` by the lowest loss, then the highest top-1, for
-            of few videos it tells little; `test` by the highest top-1, then the lowest loss, as the paper's code does. Of
-            equals the first epoch is kept.
+        select: `last`, or the held-out part that chooses the epoch: `val` by the lowest loss, then the highest top-1
+            (of few videos it tells little); `test` by the highest top-1, then the lowest loss, as the paper's code does.
+            Of equals the first is kept.
         optimizer: `adamw` (weight decay apart from the gradient), `adam` (decay within the gradient) or `sgd` (as
             `adam`, with momentum).
         eps: In the optimizer's denominator.
