@@ -38,8 +38,7 @@ class Schedule:
         lr: Peak learning rate.
         weight_decay: Of the optimizer.
         select: `last`, or the held-out part that chooses the epoch: `val` by the lowest loss, then the highest top-1
-            (of few videos it tells little); `test` by the highest top-1, then the lowest loss, as the paper's code does.
-            Of equals the first is kept.
+            (of few videos it tells little); `test` by top-1, then loss, as the paper's code does; of equals the first.
         optimizer: `adamw` (weight decay apart from the gradient), `adam` (decay within the gradient) or `sgd` (as
             `adam`, with momentum).
         eps: In the optimizer's denominator.

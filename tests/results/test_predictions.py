@@ -1,5 +1,6 @@
 """moclip.predictions: what is stored comes back, and what breaks a rule is refused by name."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,18 @@ from moclip.base.errors import StoreError
 from moclip.base.tables import write_csv
 from moclip.results.predictions import (
     ClassRow,
+    Kept,
     Outcomes,
     Predictions,
+    as_kept,
+    keep,
     read_class_rows,
+    read_kept,
     read_outcomes,
     read_predictions,
+    with_repeats,
     write_class_rows,
+    write_kept,
     write_outcomes,
     write_predictions,
 )
