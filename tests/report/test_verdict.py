@@ -89,7 +89,8 @@ def test_one_seed_decides_nothing_but_for_a_head_that_draws_nothing() -> None:
     judged = accuracies(values, paper_params(clip__frame="middle"))
     assert judged["zero_shot"].verdict == REPRODUCED
     assert "(draws nothing; " in judged["zero_shot"].ours
-    assert (judged["fusion"].verdict, judged["fusion"].why[-27:]) == (UNDECIDED, ": 1 seed run, 5 needed"[-27:])
+    assert judged["fusion"].verdict == UNDECIDED
+    assert judged["fusion"].why == "do we get their number: 1 seed run, 5 needed"
     random = accuracies(values, paper_params())["zero_shot"]  # the paper's frame is drawn
     assert (random.verdict, random.why) == (UNDECIDED, "1 seed run, 5 needed")
 
@@ -107,8 +108,8 @@ def test_an_epoch_chosen_on_the_test_list_asks_for_their_number_and_another_whet
 def test_on_other_lists_than_the_claims_test_videos_count_too() -> None:
     values = with_seeds(summary(["fusion"], splits=(2, 3)))
     fusion = accuracies(values, paper_params())["fusion"]
-    assert fusion.verdict == REPRODUCED  # 89.0 against 89.2, with an error of half a point in either
-    assert fusion.ours == "89.0 % (5 seeds, sd 0.3; 88.0\N{EN DASH}90.0), 7566 videos, mean over splits 2, 3"
+    assert fusion.verdict == REPRODUCED  # 89.25 against 89.2, with an error of half a point in either
+    assert fusion.ours == "89.2 % (5 seeds, sd 0.3; 88.0\N{EN DASH}90.0), 7566 videos, mean over splits 2, 3"
     values["heads"]["fusion"]["top1_error"]["se_points"] = 2.0
     assert accuracies(values, paper_params())["fusion"].verdict == UNDECIDED
     values["heads"]["fusion"]["top1_error"] = {}
