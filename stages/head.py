@@ -12,7 +12,7 @@ from stages._layout import repeat_directory, split_file
 
 STREAMS = (
     *("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers"),
-    *("frames", "grid", "residual", "motion_frames", "motion_facts", "chosen_frames"),
+    *("frames", "grid", "residual", "motion_frames", "moving", "motion_facts", "chosen_frames"),
     "appearance",
 )
 RESOURCES = ("fields", "network", "clip_model")

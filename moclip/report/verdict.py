@@ -311,7 +311,8 @@ class _Ours:
 def _draws(heads: Iterable[str], params: Json) -> bool:
     """Whether anything is drawn for one of the heads: a training, or the frame that CLIP sees."""
     random = str(params["clip"]["frame"]).startswith("random")
-    return any(HEADS[head].chosen_by or (random and CLIP in HEADS[head].streams) for head in heads)
+    specs = [HEADS[head] for head in heads]
+    return any(spec.chosen_by or not spec.is_of_stream or (random and CLIP in spec.streams) for spec in specs)
 
 
 def _question(paper: Paper, claim: Settled, params: Json) -> str:

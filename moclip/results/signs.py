@@ -1,9 +1,12 @@
-"""Exact tests by sign flips over recordings, and what many of them at once are worth."""
+"""Exact tests by sign flips over recordings, and what many of them at once are worth.
+
+NumPy and scipy.special alone: the stage `evaluate` must not wait for scipy.stats.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest, false_discovery_control
+from scipy.special import bdtr
 
 EXACT_UNITS = 13  # up to here all sign flips are tried
 FLIPS = 9999  # drawn at random, where there are more than that
@@ -47,9 +50,13 @@ def q_values(p_values: Sequence[float | None]) -> list[float | None]:
     Source: Benjamini and Hochberg 1995. Calls at a rate bound the expected share of false ones among them, at most,
     where the tests are independent or positively dependent.
     """
-    known = [p for p in p_values if p is not None]
-    adjusted = iter(false_discovery_control(known).tolist() if known else [])
-    return [None if p is None else float(next(adjusted)) for p in p_values]
+    known = np.array([p for p in p_values if p is not None])
+    order = np.argsort(known, kind="stable")
+    scaled = known[order] * len(known) / np.arange(1, len(known) + 1)
+    adjusted = np.empty(len(known))
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    values = iter(adjusted.tolist())
+    return [None if p is None else next(values) for p in p_values]
 
 
 def fewest_that_stand_out(units: Sequence[int], rate: float) -> int | None:
@@ -60,4 +67,4 @@ def fewest_that_stand_out(units: Sequence[int], rate: float) -> int | None:
 
 def sign_test_p(up: int, down: int) -> float:
     """Two-sided p of so many signs one way and so many the other, if both were as likely."""
-    return float(binomtest(up, up + down).pvalue) if up + down else 1.0
+    return min(2.0 * float(bdtr(min(up, down), up + down, 0.5)), 1.0)

@@ -47,7 +47,8 @@ def test_gains_are_sorted_and_counted() -> None:
     assert (rows[1].low_points, rows[1].high_points, rows[1].different) == (None, None, None)
     assert (rows[0].q, rows[0].different) == (None, None)  # 6 groups: the least p is 1/32, too much for three at once
     assert rows[0].p == pytest.approx(1 / 32)
-    assert rows[0].low_points == 0.0  # what nothing called reaches to 0
+    assert rows[0].low_points is not None
+    assert rows[0].low_points <= 0.0  # what is not called reaches to 0
 
 
 def test_one_group_tells_nothing() -> None:

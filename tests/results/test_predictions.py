@@ -14,6 +14,7 @@ from moclip.results.predictions import (
     Kept,
     Outcomes,
     Predictions,
+    Scores,
     as_kept,
     keep,
     read_class_rows,
@@ -103,6 +104,33 @@ def test_outcomes_are_sorted_by_id_and_survive_odd_names(tmp_path: Path) -> None
     assert back.ids.tolist() == ["v_1", "v_2"]
     assert back.actual.tolist() == ["NA", 'Jump, "high"']
     assert back.correct.tolist() == [True, False]
+
+
+SCORED = Outcomes(
+    *(np.array(["v_2", "v_1"]), np.array(["g", "h"]), np.array(["A", "B"]), np.array(["A", "A"])),
+    Scores(np.array([1, 2]), np.array([0.75, 0.5]), np.array([0.2876821, 0.6931472]), np.array([0.1, 0.5])),
+)
+
+
+def test_scores_come_back_with_their_videos_and_older_files_have_none(tmp_path: Path) -> None:
+    write_outcomes(tmp_path / "o.csv", SCORED)
+    back = read_outcomes(tmp_path / "o.csv").scores
+    assert back is not None
+    assert (back.rank.tolist(), back.confidence.tolist()) == ([2, 1], [0.5, 0.75])
+    assert (back.nll_nats.tolist(), back.brier.tolist()) == ([0.6931472, 0.2876821], [0.5, 0.1])
+    write_outcomes(tmp_path / "old.csv", replace(SCORED, scores=None))
+    assert read_outcomes(tmp_path / "old.csv").scores is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [("brier", "briar", "has column 'rank', but no column 'brier'"), ("0.75", "much", "a score is no number")],
+)
+def test_torn_scores_are_refused(tmp_path: Path, old: str, new: str, rule: str) -> None:
+    write_outcomes(tmp_path / "o.csv", SCORED)
+    (tmp_path / "o.csv").write_text((tmp_path / "o.csv").read_text().replace(old, new))
+    with pytest.raises(StoreError, match=f"{rule}.*run the stage evaluate again"):
+        read_outcomes(tmp_path / "o.csv")
 
 
 def test_class_rows_round_trip_with_an_untested_class(tmp_path: Path) -> None:
