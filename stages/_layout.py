@@ -1,7 +1,18 @@
 """File names by split: what one stage lays down in a directory, others find there by the same name."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def repeat_directory(directory: Path, repeat: int) -> Path:
+    """Where the files of a repeat of a training lie: those of the first one, 0, in the directory itself."""
+    return directory / f"repeat{repeat}" if repeat else directory
+
+
+def repeats_in(directory: Path) -> int:
+    """How many trainings left their files in a directory: the first one, and its repeats 1, 2, ... without a gap."""
+    return next(number for number in itertools.count(1) if not repeat_directory(directory, number).is_dir())
 
 
 def split_file(directory: Path, split: int, ending: str) -> Path:
@@ -31,6 +42,7 @@ class Evaluated:
     per_class: Path
     outcomes: Path
     halves: Path
+    logits: Path
 
 
 def predicted(head: Path, split: int) -> Predicted:
@@ -42,7 +54,7 @@ def predicted(head: Path, split: int) -> Predicted:
 
 def evaluated(head: Path, split: int) -> Evaluated:
     """Files of one split in the directory of a head's results."""
-    endings = ("_metrics.json", "_history.csv", "_per_class.csv", "_outcomes.csv", "_halves.csv")
+    endings = ("_metrics.json", "_history.csv", "_per_class.csv", "_outcomes.csv", "_halves.csv", "_logits.npz")
     return Evaluated(*(split_file(head, split, ending) for ending in endings))
 
 

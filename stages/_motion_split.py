@@ -28,13 +28,14 @@ from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams, MotionPretrainParams, as_vit
 from moclip.params.run import Seed as SeedNumber
+from moclip.params.run import repeat_seed
 from moclip.store.features import Features, write_features
 from moclip.training.checkpoint import checkpoint_in
 from moclip.training.device import Compute
 from moclip.training.history import write_history
 from stages._entry import section, work_directory
-from stages._layout import split_file
-from stages._live import Live
+from stages._layout import repeat_directory, split_file
+from stages._live import Live, log_epoch
 from stages._predictions import predictions, write_account, write_split
 from stages.dvc.code import running_code
 
@@ -49,16 +50,17 @@ OWN: Mapping[str, tuple[str, bool]] = {
 
 @dataclass(frozen=True)
 class Task:
-    """One head on one split: the split's number, and the files that its training reads."""
+    """One training of a head on a split: the split's number, the files that it reads, which repeat it is (0: none)."""
 
     head: str
     number: int
     classes: Path
     split: Path
     motion: Path
+    repeat: int = 0
 
     def __str__(self) -> str:
-        return f"split {self.number}"
+        return f"split {self.number}" + (f", training {self.repeat + 1}" if self.repeat else "")
 
     @cached_property
     def network(self) -> motion_only.Network:
@@ -84,7 +86,7 @@ class Task:
     @property
     def seed(self) -> Seed:
         """Of all draws of this training."""
-        return section("seed", SeedNumber), SEED_NAME, self.number
+        return repeat_seed(section("seed", SeedNumber), self.repeat), SEED_NAME, self.number
 
     def sampler(self, store: MotionStore) -> FieldSampler:
         """Fields of all videos, with the parameters of network and device."""
@@ -126,7 +128,7 @@ def train(task: Task) -> None:
         if finished(work).is_dir():
             return
         learnt = before(task, sampler, split)
-        live = Live(task.head, task.number, sampler.params.epochs, task.classes)
+        live = log_epoch if task.repeat else Live(task.head, task.number, sampler.params.epochs, task.classes)
         fitted = motion_only.fit(sampler, split, task.seed, live, checkpoint, network=task.network, learnt=learnt)
         features, logits = motion_only.describe(fitted, sampler, split, task.seed)
         with atomic_path(finished(work)) as folder:
@@ -183,4 +185,4 @@ def publish(task: Task, model: Path, features: Path | None, preds: Path) -> None
     source = finished(task.work())
     declared = {"model": model, "features": features, "preds": preds}
     for name, target in ((name, target) for name, target in declared.items() if target is not None):
-        shutil.copytree(source / name, target, dirs_exist_ok=True)
+        shutil.copytree(source / name, repeat_directory(target, task.repeat), dirs_exist_ok=True)

@@ -6,17 +6,23 @@ from typing import Any
 
 from moclip.base.files import read_json
 from moclip.params.evaluate import EvaluateParams
-from moclip.params.run import Seed
 from moclip.results.halves import HalfRow, read_half_rows
-from moclip.results.intervals import Bootstrap
-from moclip.results.predictions import Outcomes, read_outcomes
+from moclip.results.intervals import Level
+from moclip.results.predictions import Outcomes, read_kept, read_outcomes, with_repeats
 from stages._entry import section
 from stages._layout import cost_file, evaluated
 
 
 def read_all_outcomes(results: Path, heads: Iterable[str], splits: Sequence[int]) -> dict[str, dict[int, Outcomes]]:
-    """Outcomes by head and split."""
-    return {head: {k: read_outcomes(evaluated(results / head, k).outcomes) for k in splits} for head in heads}
+    """Outcomes by head and split, with what repeats of each training say."""
+    return {head: {k: _outcomes(results / head, k) for k in splits} for head in heads}
+
+
+def _outcomes(head: Path, split: int) -> Outcomes:
+    files = evaluated(head, split)
+    outcomes = read_outcomes(files.outcomes)
+    # An older version of moclip kept no logits, and trained once.
+    return with_repeats(outcomes, read_kept(files.logits), files.logits) if files.logits.is_file() else outcomes
 
 
 def read_all_halves(results: Path, head: str, splits: Sequence[int]) -> dict[int, Sequence[HalfRow]]:
@@ -31,6 +37,6 @@ def read_costs(results: Path, heads: Iterable[str]) -> Mapping[str, Any]:
     return {head: read_json(file) for head, file in files.items() if file.is_file()}
 
 
-def bootstrap_of_params() -> Bootstrap:
-    """How intervals are made, by the parameters."""
-    return Bootstrap(**section("evaluate", EvaluateParams).model_dump(), seed=section("seed", Seed))
+def level_of_params() -> Level:
+    """How sure intervals and words are, by the parameters."""
+    return Level(**section("evaluate", EvaluateParams).model_dump())

@@ -1,10 +1,10 @@
 """The streams that a stage hands to heads, read from the files that dvc.yaml names."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from moclip.results.predictions import Predictions, read_predictions
 from moclip.store.blocks import BlockStore
 from moclip.store.features import Features, read_features
 from moclip.store.frames import SHUFFLED, Chosen, FrameStream, Rows, read_chosen
-from stages._layout import cost_file, predicted, split_file
+from stages._layout import cost_file, predicted, repeat_directory, repeats_in, split_file
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,26 @@ class Sources:
     motion_facts: Path | None = None
     chosen_frames: Path | None = None
     appearance: Path | None = None
+
+    @property
+    def repeats(self) -> int:
+        """How many trainings there are of what these streams come from; 1 where none of it is trained here."""
+        return max((repeats_in(directory) for directory in self._trained().values()), default=1)
+
+    def of_repeat(self, repeat: int) -> Self:
+        """The streams that a repeat of a training takes; where there are fewer of a stream, it meets them in turn."""
+        return replace(
+            self,
+            **{
+                name: repeat_directory(directory, repeat % repeats_in(directory))
+                for name, directory in self._trained().items()
+            },
+        )
+
+    def _trained(self) -> dict[str, Path]:
+        """Directories that several trainings leave their files in."""
+        names = ("motion", "clip_predictions", "motion_predictions", "motion_frames", "motion_facts", "appearance")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
 
     def videos(self, split: int) -> Videos:
         """The videos of a split with all streams that there are.

@@ -13,8 +13,8 @@ from moclip.clip.tiny import CONFIG, IMAGE_PX, train_demo_clip
 from moclip.clip.weights import fetch
 from moclip.demo.stills import captioned_stills
 from moclip.params.clip import ClipParams
+from moclip.params.data import DataParams
 from moclip.params.demo_clip import DemoClipParams
-from moclip.params.run import Seed
 from stages._entry import arguments, repository, run, section
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     args = arguments("out")
     clip, demo = section("clip", ClipParams), section("demo_clip", DemoClipParams)
     if clip.model == "demo":
-        make_demo(args.out, clip, demo, section("seed", Seed))
+        make_demo(args.out, clip, demo, section("data", DataParams).seed)
     elif clip.precomputed is not None:
         save_precomputed(args.out, repository() / clip.precomputed, {"model": clip.model})
     else:

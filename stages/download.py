@@ -40,7 +40,7 @@ def main() -> None:
     data, demo = section("data", DataParams), section("demo", DemoParams)
     seed: int = section("seed", Seed)
     root = data_root(data.root)
-    dataset = find(root, data, demo, seed)
+    dataset = find(root, data, demo)
     check_given(dataset)
     videos = measure(dataset.clips.values(), root, damaged=data.damaged == "keep")
     tell(videos)
@@ -92,14 +92,14 @@ def hold_apart(videos: Sequence[Video], members: Mapping[int, Sequence[Member]],
     return described(same, found)
 
 
-def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:
+def find(root: Path, data: DataParams, demo: DemoParams) -> Dataset:
     part: Part = {"classes": data.classes, "clips_per_class": data.clips_per_class}
     present = data.subset == "present"
     match data.source:
         case "demo":
             refuse_foreign(root)
-            base = root / demo_folder(demo, seed)
-            write_demo(base, demo_spec(demo, seed))
+            base = root / demo_folder(demo, data.seed)
+            write_demo(base, demo_spec(demo, data.seed))
             return find_ucf101(base, "demo", **part)
         case "ucf101":
             if data.archive is not None:
@@ -111,7 +111,7 @@ def find(root: Path, data: DataParams, demo: DemoParams, seed: int) -> Dataset:
             return find_hmdb51(root, **part, present=present)
         case "folder":
             refuse_generated(root)
-            return find_folder(root, **part, group_pattern=data.group_pattern, seed=seed, present=present)
+            return find_folder(root, **part, group_pattern=data.group_pattern, seed=data.seed, present=present)
 
 
 def refuse_foreign(root: Path) -> None:

@@ -1,35 +1,48 @@
 """Stage `evaluate`: one head, from the logits of each split to accuracies, class table, outcomes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from moclip.base.files import atomic_path, write_json, write_text
-from moclip.params.evaluate import EvaluateParams
-from moclip.params.run import Seed, Splits
+from moclip.params.run import Splits
 from moclip.results.halves import half_rows, read_halves, write_half_rows
+from moclip.results.intervals import Level
 from moclip.results.metrics import class_rows, measure, outcomes_of
-from moclip.results.predictions import read_predictions, write_class_rows, write_outcomes
+from moclip.results.predictions import (
+    as_kept,
+    keep,
+    read_predictions,
+    write_class_rows,
+    write_kept,
+    write_outcomes,
+)
 from stages._entry import arguments, log, run, section
-from stages._layout import Evaluated, Predicted, cost_file, evaluated, predicted
+from stages._layout import Evaluated, Predicted, cost_file, evaluated, predicted, repeat_directory, repeats_in
+from stages._results import level_of_params
 
 
 def main() -> None:
     args = arguments("predictions", "out")
-    how = section("evaluate", EvaluateParams).model_dump() | {"seed": section("seed", Seed)}
+    level = level_of_params()
     with atomic_path(args.out) as directory:
         directory.mkdir()
         for split in section("splits", Splits):
-            write_results(args.out.name, split, predicted(args.predictions, split), evaluated(directory, split), how)
+            first, *others = (repeat_directory(args.predictions, i) for i in range(repeats_in(args.predictions)))
+            repeats = [predicted(other, split).test for other in others]
+            write_results(args.out.name, split, predicted(first, split), evaluated(directory, split), level, repeats)
         if cost_file(args.predictions).is_file():
             publish(cost_file(args.predictions), cost_file(directory))
 
 
-def write_results(head: str, split: int, given: Predicted, made: Evaluated, how: dict[str, Any]) -> None:
-    """Write what one split's logits come to."""
-    predictions = read_predictions(given.test)
-    metrics = measure(head, split, predictions, **how)
+def write_results(
+    head: str, split: int, given: Predicted, made: Evaluated, level: Level, repeats: Sequence[Path] = ()
+) -> None:
+    """Write what one split's logits come to, and what repeats of the training say, in these files."""
+    predictions = as_kept(read_predictions(given.test))
+    metrics = measure(head, split, predictions, level)
     publish(given.history, made.history)
+    write_kept(made.logits, keep(predictions, [read_predictions(path) for path in repeats]))
     write_outcomes(made.outcomes, outcomes_of(predictions))
     write_class_rows(made.per_class, class_rows(predictions))
     write_json(made.metrics, asdict(metrics))

@@ -10,17 +10,19 @@ from moclip.motion.tokens import cache_motion_tokens
 from moclip.params.compute import ComputeParams
 from moclip.params.frames import FramesParams
 from moclip.params.heads.tokens import TokenParams
-from moclip.params.run import Splits
+from moclip.params.run import SeedsParams, Splits
 from moclip.training.device import Compute
 from moclip.training.weights import WEIGHTS
 from stages._entry import arguments, run, section, work_directory
-from stages._layout import split_file
+from stages._layout import repeat_directory, split_file
 
 
 def main() -> None:
     args = arguments("motion", "network", "out")
-    for split in section("splits", Splits):
-        keep(args.motion, split_file(args.network, split, ""), split_file(args.out, split, ""))
+    for repeat in range(section("seeds", SeedsParams).motion):
+        network, out = (repeat_directory(path, repeat) for path in (args.network, args.out))
+        for split in section("splits", Splits):
+            keep(args.motion, split_file(network, split, ""), split_file(out, split, ""))
 
 
 def keep(motion: Path, network: Path, out: Path) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from moclip.base.files import atomic_path, write_json
 from moclip.base.random import stream
 from moclip.data.splits import Split, read_split
@@ -17,7 +15,7 @@ from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
 from moclip.params.frames import SearchParams
-from moclip.params.run import Seed, Splits
+from moclip.params.run import Splits
 from moclip.search import trial
 from moclip.search.films import Film, compose
 from moclip.search.timeline import field_features
@@ -25,7 +23,7 @@ from moclip.store.blocks import BlockStore
 from moclip.store.features import read_features
 from stages._entry import arguments, run, section
 from stages._layout import split_file
-from stages._results import bootstrap_of_params
+from stages._results import level_of_params
 
 HEADS = ("motion_only", "clip_probe", "fusion")
 
@@ -70,7 +68,7 @@ def examples(listed: Split, part: str) -> dict[int, str]:
 
 def one_split(listed: Split, seen: trial.Features, split: int) -> dict[str, Any]:
     """Figures of every way on one split, with what was chosen for it."""
-    params, seed = section("search", SearchParams), section("seed", Seed)
+    params, seed = section("search", SearchParams), section("data", DataParams).seed
     chunk_steps = params.chunk_s / params.every_s
     steps = {video: len(values) for video, values in seen.clip.items()}
     films, asked, left_out = {}, {}, {}
@@ -84,7 +82,7 @@ def one_split(listed: Split, seen: trial.Features, split: int) -> dict[str, Any]
         figures[way.name] = trial.answers(asked["test"], way, chosen[way.name], chunk_steps)
     return {
         "figures": figures,
-        "groups": trial.groups_of(asked["test"]),
+        "asked": asked["test"],
         "chosen": chosen,
         "tried": tried,
         "films": [film.steps for film in films["test"]],
@@ -111,9 +109,8 @@ def alike(
             continue
         for by in trial.BY:
             choice = trial.choose_alike(asked["val"], seen, by, params, chunk_steps)
-            groups = np.array([f"{one.target.label}/{one.target.group}" for one in asked["test"]])
             values = trial.alike_figures(asked["test"], seen, by, choice, chunk_steps)
-            found[f"{name}/{by}"] = {"figures": values, "groups": groups, "chosen": choice}
+            found[f"{name}/{by}"] = {"figures": values, "asked": asked["test"], "chosen": choice}
     return found
 
 
@@ -138,15 +135,15 @@ def targets(listed: Split) -> dict[str, tuple[dict[int, int], bool]]:
 
 def summarised(found: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Rows, differences and choices as plain values."""
-    params, bootstrap = section("search", SearchParams), bootstrap_of_params()
-    groups = {split: of["groups"] for split, of in found.items()}
+    params, level = section("search", SearchParams), level_of_params()
+    design = trial.design_of({split: [query.run for query in of["asked"]] for split, of in found.items()})
     by_way = {way: {split: of["figures"][way.name] for split, of in found.items()} for way in trial.ways(params, HEADS)}
     by_name = {way.name: values for way, values in by_way.items()}
     pairs = [(trial.QUERY, other) for other in (trial.UNIFORM, trial.SHOTS, trial.PUBLISHED)]
     pairs += [(f"{trial.QUERY}_fusion", trial.QUERY), (f"{trial.QUERY}_fusion", f"{trial.QUERY}_clip_probe")]
     return {
         "every_s": params.every_s,
-        "queries": {str(split): len(of["groups"]) for split, of in found.items()},
+        "queries": {str(split): len(of["asked"]) for split, of in found.items()},
         "films": {str(split): len(of["films"]) for split, of in found.items()},
         "minutes": {str(split): round(sum(of["films"]) * params.every_s / 60, 2) for split, of in found.items()},
         "left_out": {str(split): of["left_out"] for split, of in found.items()},
@@ -155,12 +152,12 @@ def summarised(found: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
                 "name": way.name,
                 "title": way.title,
                 "chosen": {str(split): chosen_words(of["chosen"][way.name]) for split, of in found.items()},
-                **trial.summary(values, groups, bootstrap),
+                **trial.summary(values, design, level),
             }
             for way, values in by_way.items()
         ],
         "differences": {
-            f"{one}_minus_{other}": trial.difference(by_name[one], by_name[other], groups, bootstrap)
+            f"{one}_minus_{other}": trial.difference(by_name[one], by_name[other], design, level)
             for one, other in pairs
         },
         "tried": {str(split): of["tried"] for split, of in found.items()},
@@ -172,13 +169,14 @@ def by_example_row(name: str, found: Mapping[int, Mapping[str, Any]]) -> dict[st
     """One row of the table by example."""
     target, by = name.split("/")
     of_splits = {split: of["alike"][name] for split, of in found.items() if name in of["alike"]}
-    figures, groups = ({split: of[kind] for split, of in of_splits.items()} for kind in ("figures", "groups"))
+    figures = {split: of["figures"] for split, of in of_splits.items()}
+    design = trial.design_of({split: [one.target for one in of["asked"]] for split, of in of_splits.items()})
     return {
         "target": target,
         "by": by,
         "chosen": {str(split): chosen_words(of["chosen"]) for split, of in of_splits.items()},
-        "queries": {str(split): len(of["groups"]) for split, of in of_splits.items()},
-        **trial.summary(figures, groups, bootstrap_of_params()),
+        "queries": {str(split): len(of["asked"]) for split, of in of_splits.items()},
+        **trial.summary(figures, design, level_of_params()),
     }
 
 

@@ -1,9 +1,9 @@
-"""Train a motion network on each split, side by side; keep its predictions, and its frozen features of all videos."""
+"""Train a motion network on each split, as often as `seeds` says; keep predictions, and frozen features."""
 
 from moclip.base.parallel import cores
 from moclip.params.compute import ComputeParams
 from moclip.params.motion_net import MotionNetParams
-from moclip.params.run import Splits
+from moclip.params.run import SeedsParams, Splits
 from stages._entry import arguments, run, section
 from stages._layout import split_file
 from stages._motion_split import Task, publish, train
@@ -13,7 +13,8 @@ from stages._side_by_side import side_by_side
 def main() -> None:
     args = arguments("classes", "splits", "motion", "model", "preds", optional=("features",), words=("head",))
     tasks = [
-        Task(args.head, split, args.classes, split_file(args.splits, split, ".csv"), args.motion)
+        Task(args.head, split, args.classes, split_file(args.splits, split, ".csv"), args.motion, repeat)
+        for repeat in range(section("seeds", SeedsParams).motion)
         for split in section("splits", Splits)
     ]
     # The large network needs the memory, or the accelerator, for itself; native kernels take all cores.

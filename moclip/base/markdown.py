@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from moclip.base.outside.terminal import printable
 
@@ -45,9 +46,9 @@ def literal(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 
-def pct(value: float | None) -> str:
-    """One digit behind the point; a dash for nothing."""
-    return NO_VALUE if value is None else f"{value:.1f}"
+def pct(value: float | None, digits: int = 1) -> str:
+    """One digit behind the point, or as many as are asked for; a dash for nothing."""
+    return NO_VALUE if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float) -> str:
@@ -56,16 +57,47 @@ def signed(value: float) -> str:
 
 
 def span(interval: Mapping[str, float] | None, with_sign: bool = False) -> str:
-    """An interval of `low` and `high` in words; a dash for nothing."""
+    """An interval of `low` and `high` in words; a dash for nothing, and words for one without a width."""
     if interval is None:
         return NO_VALUE
     low, high = interval["low"], interval["high"]
+    if low == high:
+        return "no spread by design"
     return f"{signed(low)} to {signed(high)}" if with_sign else f"{pct(low)}\N{EN DASH}{pct(high)}"
 
 
-def significance(significant: bool | None) -> str:
-    """Whether a difference is one."""
-    return {True: "significant", False: "not significant", None: "not known"}[significant]
+def score_span(interval: Mapping[str, float] | None, digits: int = 2) -> str:
+    """An interval of a score with so many digits; a dash for nothing, and words for one without a width."""
+    if interval is None:
+        return NO_VALUE
+    if interval["low"] == interval["high"]:
+        return "no spread by design"
+    return " to ".join(f"{interval[end]:.{digits}f}".replace("-", "\N{MINUS SIGN}") for end in ("low", "high"))
+
+
+def told(difference: Mapping[str, Any]) -> str:
+    """The word of a paired difference, with what is still compatible where nothing was shown.
+
+    Args:
+        difference: Plain values, as of `moclip.results.contrast.Contrast.values`.
+    """
+    word, interval = difference["word"], difference["interval"]
+    if difference["at_most_pct"] is not None:
+        return f"{word} (at most {difference['at_most_pct']:.1f} % of recordings)"
+    if word.startswith("no ") and interval is not None:
+        return f"{word}: at most {max(-interval['low'], 0.0):.1f} below, {max(interval['high'], 0.0):.1f} above"
+    return str(word)
+
+
+def p_value(value: float | None) -> str:
+    """A p or a q with three digits; a dash for nothing.
+
+    >>> p_value(0.0004), p_value(0.0313)
+    ('< .001', '.031')
+    """
+    if value is None:
+        return NO_VALUE
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:

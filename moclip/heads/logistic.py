@@ -70,7 +70,7 @@ class Logistic:
 def fit_logistic(
     train: Labelled, val: Labelled, c_values: Sequence[float], classes: int, *, refit: str = "train"
 ) -> Logistic:
-    """Fit on the train part with each C, keep the best on validation: highest top-1, then lowest loss, then least C.
+    """Fit on the train part with each C, keep the best on validation: lowest loss, then highest top-1, then least C.
 
     Args:
         train: Videos to learn from.

@@ -52,6 +52,7 @@ class HeadSpec:
         related: Set of the parameter `related` that its stages belong to; None for those that are always there.
         own_network: Whether a motion network of its own is `pretrained` without labels or `plain`; None where it takes
             the one that all heads share, or none.
+        draws_nothing: Whether its fit draws nothing by the seed: repeated on the same streams, it is the same.
     """
 
     title: str
@@ -70,6 +71,7 @@ class HeadSpec:
     is_of_stream: bool = False
     related: str | None = None
     own_network: Literal["plain", "pretrained"] | None = None
+    draws_nothing: bool = False
 
 
 MAIN = "fusion"
@@ -87,6 +89,7 @@ HEADS: Mapping[str, HeadSpec] = {
         streams=(CLIP,),
         is_servable=True,
         is_of_stream=True,
+        draws_nothing=True,
     ),
     "motion_only": HeadSpec(
         title="motion alone",
@@ -150,6 +153,7 @@ HEADS: Mapping[str, HeadSpec] = {
         module="moclip.heads.metadata_only",
         section="metadata_only",
         settings="moclip.params.heads.metadata_only:MetadataOnlyParams",
+        draws_nothing=True,
     ),
     "clip_probe": HeadSpec(
         title="CLIP probe",
@@ -174,6 +178,7 @@ HEADS: Mapping[str, HeadSpec] = {
         settings="moclip.params.heads.linear_probe:LinearProbeParams",
         streams=(CLIP,),
         is_motion_control=True,
+        draws_nothing=True,
     ),
     "score_average": HeadSpec(
         title="score average",
@@ -186,6 +191,7 @@ HEADS: Mapping[str, HeadSpec] = {
         streams=(CLIP, MOTION),
         chosen_by=("motion_net", "fusion"),
         rivals=("clip_probe",),
+        draws_nothing=True,
     ),
     "motion_permuted": HeadSpec(
         title="motion permuted",
@@ -208,6 +214,7 @@ HEADS: Mapping[str, HeadSpec] = {
         streams=(CLIP,),
         rivals=("zero_shot",),
         related=ON_FRAMES,
+        draws_nothing=True,
     ),
     "frames_probe": HeadSpec(
         title="probe on frames",
@@ -233,6 +240,7 @@ HEADS: Mapping[str, HeadSpec] = {
         streams=(CLIP,),
         rivals=("frames_zero_shot",),
         related=ON_FRAMES,
+        draws_nothing=True,
     ),
     "evl": HeadSpec(
         title="EVL",

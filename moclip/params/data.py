@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from moclip.base.outside.addresses import has_secrets
+from moclip.params.run import Seed
 from moclip.params.section import PathText, Section
 
 _OPENLY = frozenset(["dl", "download", "raw"])  # options of an address that say how a file is handed out, and no more
@@ -41,6 +42,7 @@ class DataParams(Section):
     lists_url: Url | None = Field(description="Mirror of the train/test lists zip.")
     lists_sha256: Sha256 | None = Field(description="SHA-256 that the train/test lists zip must have.")
     ca_bundle: PathText | None = Field(description="PEM file of certificates to trust; never none.")
+    seed: Seed = Field(description="Seed of what the data draw; trainings draw by the top-level `seed`.")
     root: PathText = Field(description="Directory of the videos; relative to the repository.")
     short_videos: Literal["keep", "drop"] = Field(
         description="`drop` takes videos with fewer frames than `short_frames` out of all lists."

@@ -14,11 +14,12 @@ from moclip.params.frames import FramesParams, SearchParams
 from moclip.params.limits import LimitsParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams, MotionPretrainParams
-from moclip.params.run import Related, Seed, Splits
+from moclip.params.run import Related, Seed, SeedsParams, Splits
 from moclip.params.section import validated
 
 MODELS: dict[str, Any] = {
     "seed": Seed,
+    "seeds": SeedsParams,
     "splits": Splits,
     "data": DataParams,
     "demo": DemoParams,

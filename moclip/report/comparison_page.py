@@ -21,7 +21,7 @@ def as_text(comparison: Comparison) -> str:
 
 def _heading(comparison: Comparison) -> str:
     differ = "" if comparison.params else "; no parameter differs"
-    level = comparison.bootstrap.confidence_pct
+    level = comparison.level.confidence_pct
     return f"against {comparison.baseline}, in points of top-1, {level:g} % intervals over groups{differ}"
 
 

@@ -91,7 +91,7 @@ def _accuracy_row(axes: Axes, row: int, bar: AccuracyBar) -> None:
 
 
 def gain_chart(path: Path, gains: Sequence[ClassGain], axis: str, most: int = 15) -> None:
-    """Gain in recall by class in points, sorted, with intervals; pale where not significant.
+    """Gain in recall by class in points, sorted, with intervals; pale where no difference is shown.
 
     With many classes, the ends of the order are shown. `axis` says whose recall is held against whose.
     """
@@ -114,7 +114,7 @@ def gain_chart(path: Path, gains: Sequence[ClassGain], axis: str, most: int = 15
         axes.set_ylim(-0.7, len(shown) - 0.3)
         axes.grid(axis="x")
         axes.set_xlabel(f"{axis}, in points (in brackets: test videos)")
-        kinds = [("significant", 0.9), ("not significant", _PALE)]
+        kinds = [("different", 0.9), ("no difference shown", _PALE)]
         figure.legend([Rectangle((0, 0), 1, 1, color=GREY, alpha=alpha) for _, alpha in kinds],
                       [kind for kind, _ in kinds], loc="outside lower center", ncols=2, fontsize=9)  # fmt: skip
         if left_out := len(gains) - len(shown):
@@ -127,7 +127,7 @@ _PALE = 0.35
 
 def _gain_row(axes: Axes, row: int, gain: ClassGain) -> None:
     colour = BLUE if gain.gain_points >= 0 else VERMILLION
-    axes.barh(row, gain.gain_points, color=colour, height=0.7, alpha=0.9 if gain.significant else _PALE)
+    axes.barh(row, gain.gain_points, color=colour, height=0.7, alpha=0.9 if gain.different else _PALE)
     if gain.low_points is not None and gain.high_points is not None:
         axes.plot([gain.low_points, gain.high_points], [row, row], color="black", linewidth=1.1, solid_capstyle="butt")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moclip.base.markdown import pct, signed, span
-from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN, in_order, main_head
+from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN, chosen_on_validation, in_order, main_head
 from moclip.params.flat import leaves
 from moclip.report.figures import (
     AccuracyBar,
@@ -37,11 +37,13 @@ from moclip.report.verdict import (
     transductive,
 )
 from moclip.results.gains import ClassGain
+from moclip.results.metrics import ECE_BINS
 from moclip.results.predictions import Outcomes
 from moclip.results.summary import Json, difference_name
 from moclip.training.history import Epoch, optimism_points
 
 CONFUSION_ROWS = 12
+FEWEST_CLASSES_FOR_TOP5 = 50  # five guesses of fewer are no test
 _CONFUSION_EXTRA_COLUMNS = 3
 _OTHER = "any other"
 
@@ -140,6 +142,14 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         counts=counts,
         n_videos=sum(counts["n_test"].values()),
         no_interval=None in intervals,
+        merged=max(summary["heads"][head].get("top1_error", {}).get("merged_classes", 0) for head in heads),
+        constants=[head for head in heads if summary["heads"][head].get("constant", {}).get("always")],
+        shows_top5=summary["n_classes"] >= FEWEST_CLASSES_FOR_TOP5,
+        shows_mean_class=any(
+            round(summary["heads"][head]["mean_class_pct"]["mean"] - summary["heads"][head]["top1_pct"]["mean"], 1)
+            for head in heads
+        ),
+        ece_bins=ECE_BINS,
         differences=difference_rows(summary),
         motion_adds=motion_adds(summary),
         decomposition=decomposition(summary),
@@ -154,6 +164,9 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         damaged=data.damaged,
         contact_sheet=data.contact_sheet,
         epochs_kept=epochs_kept(heads, data.params),
+        chosen_on=chosen_on_validation(data.params),
+        held_out={row["split"]: row for row in data.audit.get("parts", ()) if row["part"] == "val"},
+        trainings=trainings(summary),
         search=_search(data),
         figures=figures,
         params=[(key, plain(value)) for key, value in leaves(_that_matter(data.params))],
@@ -168,6 +181,23 @@ def _search(data: ReportData) -> str:
         return ""
     level = f"{data.summary['confidence_pct']:g} %"
     return render("search.md.j2", search=data.search, level=level, source=data.params["data"]["source"])
+
+
+def trainings(summary: Json) -> Json | None:
+    """What other videos and other trainings move, by head in the order of tables, and of the differences.
+
+    None where no head was trained more than once, of a run that draws nothing or of an older version.
+    """
+    found = summary.get("trainings", {"heads": {}})
+    if all(len(row["per_training"]) == 1 for row in found["heads"].values()):
+        return None
+    heads = {head: found["heads"][head] for head in in_order(found["heads"])}
+    names = {difference_name(a, b): (a, b) for a in heads for b in heads}
+    return {
+        "heads": heads,
+        "differences": [(*names[name], row) for name, row in found["differences"].items()],
+        "sharing": [head for head, row in heads.items() if row["shared"] and len(row["per_training"]) > 1],
+    }
 
 
 def systems(data: ReportData) -> list[Json]:
@@ -312,8 +342,8 @@ def _interval(summary: Json, head: str) -> tuple[float, float] | None:
 
 
 def gained(gains: Sequence[ClassGain]) -> dict[str, int]:
-    """How many classes gain or lose significantly, and of how many it cannot be said."""
-    clear = [gain.gain_points for gain in gains if gain.significant]
+    """How many classes gain or lose by their own test, and of how many nothing is shown."""
+    clear = [gain.gain_points for gain in gains if gain.different]
     return {"up": sum(g > 0 for g in clear), "down": sum(g < 0 for g in clear), "open": len(gains) - len(clear)}
 
 
@@ -330,13 +360,12 @@ def difference_rows(summary: Json) -> list[Json]:
 
 
 def decomposition(summary: Json) -> Json | None:
-    """What `MAIN` gains over the rival of its control, in points: what supervision gives, and what motion gives."""
+    """The steps from the rival of `MAIN`'s control to `MAIN`, each a paired difference of the summary."""
     base = HEADS[CONTROL].rivals[0]
     if not {base, CONTROL, MAIN} <= set(summary["heads"]):
         return None
     pairs = {"total": (MAIN, base), "supervision": (CONTROL, base), "motion": (MAIN, CONTROL)}
-    points = {name: summary["differences"][difference_name(*pair)]["mean"] for name, pair in pairs.items()}
-    return {"base": base, **points}
+    return {"base": base, **{name: summary["differences"][difference_name(*pair)] for name, pair in pairs.items()}}
 
 
 def _that_matter(params: Json) -> Json:

@@ -69,12 +69,31 @@ class Measured(Claim):
     """A claim that only test videos can settle.
 
     `needs` are the keys of the paper's `settings` in which a run must agree before it can be held against the claim;
-    other differences are departures. `dataset` is of this claim alone, where it is not the paper's.
+    other differences are departures. `dataset` is of this claim alone, where it is not the paper's. `splits` are the
+    lists that it was measured on, where they are known and not the paper's `split`. `margin` in points, with its
+    reason, is what counts as the same: written down before there is a figure of ours.
     """
 
     head: Text
     dataset: Text | None = None
     needs: list[Text] = Field(default_factory=list)
+    margin: float | None = Field(default=None, gt=0)
+    margin_why: Text | None = None
+    splits: list[Literal[1, 2, 3]] = Field(default_factory=list)
+
+    @property
+    def size(self) -> float | None:
+        """The figure that is claimed; None where a direction alone is."""
+        return None
+
+    @model_validator(mode="after")
+    def _margin_of_a_figure(self) -> "Measured":
+        if (self.size is None) != (self.margin is None) or (self.margin is None) != (self.margin_why is None):
+            raise ValueError(
+                "a figure needs margin, the points of top-1 within which it counts as reproduced, and margin_why, the "
+                "sentence that justifies it; a direction (above, below) has neither"
+            )
+        return self
 
 
 class OfOneHead(Measured):
@@ -87,6 +106,11 @@ class OfOneHead(Measured):
     def heads(self) -> tuple[str, ...]:
         """The one head."""
         return (self.head,)
+
+    @property
+    def size(self) -> float:
+        """The figure."""
+        return self.value
 
     @property
     def claimed(self) -> str:
@@ -121,6 +145,11 @@ class Difference(Measured):
     def heads(self) -> tuple[str, ...]:
         """Both heads."""
         return (self.head, self.minus)
+
+    @property
+    def size(self) -> float | None:
+        """The figure, where one is claimed."""
+        return self.value
 
     @property
     def claimed(self) -> str:
@@ -229,6 +258,10 @@ class Paper(Section):
     def named(self) -> str:
         """Its title, and where it can be read."""
         return f"{self.title}, arXiv {self.arxiv}" if self.arxiv else self.title
+
+    def lists_of(self, claim: Measured) -> list[int]:
+        """Splits that a claim was measured on; none where that is not known."""
+        return list(claim.splits) or ([self.split] if self.split else [])
 
     def dataset_of(self, claim: Claim) -> str:
         """The data set that a claim is about."""

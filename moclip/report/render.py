@@ -17,6 +17,6 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # of HTML; in Markdown, what is not ours goes through `cell`, `code` or `literal`
     )
-    for name in ("cell", "code", "literal", "pct", "signed", "significance", "span"):
+    for name in ("cell", "code", "literal", "pct", "signed", "p_value", "score_span", "span", "told"):
         environment.filters[name] = getattr(markdown, name)
     return environment.get_template(template).render(**values)

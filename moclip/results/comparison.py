@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from moclip.base.errors import DataError
-from moclip.base.markdown import significance
-from moclip.results.intervals import Bootstrap, is_significant, paired_hits
+from moclip.results.contrast import Contrast
+from moclip.results.estimate import Design
+from moclip.results.intervals import Level, paired_hits
 from moclip.results.metrics import Metrics
 from moclip.results.predictions import Outcomes
 
 COLUMNS = (
     *("head", "variant", "splits", "n_test", "top1_pct", "top5_pct", "mean_class_pct"),
-    *("difference_points", "low_points", "high_points", "verdict"),
+    *("difference_points", "low_points", "high_points", "p", "verdict"),
 )
 _ABSENT = "absent"
 
@@ -33,8 +34,7 @@ class Variant:
 class ComparedHead:
     """One head of one variant, on the splits that all variants with this head have in common.
 
-    `difference` is top-1 minus that of the baseline in points, None for the baseline itself and for
-    a head that it lacks; `interval` is None where no spread can be estimated.
+    `contrast` is its top-1 minus that of the baseline, None for the baseline itself and for a head that it lacks.
     """
 
     head: str
@@ -44,23 +44,31 @@ class ComparedHead:
     top1_pct: float
     top5_pct: float
     mean_class_pct: float
-    difference: float | None
-    interval: Mapping[str, float] | None
+    contrast: Contrast | None
+
+    @property
+    def difference(self) -> float | None:
+        """In points of top-1."""
+        return None if self.contrast is None else self.contrast.points
+
+    @property
+    def interval(self) -> Mapping[str, float] | None:
+        """Of the difference, in points; None where there is none, or no spread can be estimated."""
+        return None if self.contrast is None else self.contrast.interval
 
     @property
     def verdict(self) -> str:
-        """Whether the difference is one: not where the interval holds zero."""
-        if self.difference is None:
-            return ""
-        return significance(is_significant(self.interval))
+        """The word of the difference, by the one rule of `moclip.results.contrast`."""
+        return self.contrast.word if self.contrast else ""
 
     def values(self) -> tuple[Any, ...]:
         """The row under `COLUMNS`, for CSV."""
         low, high = (self.interval["low"], self.interval["high"]) if self.interval else ("", "")
         difference = "" if self.difference is None else self.difference
+        p = "" if self.contrast is None or self.contrast.p is None else round(self.contrast.p, 6)
         shares = (self.top1_pct, self.top5_pct, self.mean_class_pct)
         splits = " ".join(map(str, self.splits))
-        return (self.head, self.variant, splits, self.n_test, *shares, difference, low, high, self.verdict)
+        return (self.head, self.variant, splits, self.n_test, *shares, difference, low, high, p, self.verdict)
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,10 @@ class Comparison:
     params: Mapping[str, Mapping[str, str]]
     rows: tuple[ComparedHead, ...]
     notes: tuple[str, ...]
-    bootstrap: Bootstrap
+    level: Level
 
 
-def compare(
-    baseline: Variant, others: Sequence[Variant], bootstrap: Bootstrap, notes: Sequence[str] = ()
-) -> Comparison:
+def compare(baseline: Variant, others: Sequence[Variant], level: Level, notes: Sequence[str] = ()) -> Comparison:
     """Hold each of `others` against the baseline, on the same videos.
 
     Raises:
@@ -85,14 +91,14 @@ def compare(
     """
     variants = [baseline, *others]
     heads = list(dict.fromkeys(head for variant in variants for head in variant.outcomes))
-    rows = [row for head in heads for row in _rows(head, baseline, variants, bootstrap)]
+    rows = [row for head in heads for row in _rows(head, baseline, variants, level)]
     return Comparison(
         baseline=baseline.name,
         variants=tuple(variant.name for variant in variants),
         params=differing(variants),
         rows=tuple(rows),
         notes=(*notes, *_gaps(heads, variants)),
-        bootstrap=bootstrap,
+        level=level,
     )
 
 
@@ -103,15 +109,15 @@ def differing(variants: Sequence[Variant]) -> dict[str, dict[str, str]]:
     return {key: values for key, values in table.items() if len(set(values.values())) > 1}
 
 
-def _rows(head: str, baseline: Variant, variants: Sequence[Variant], bootstrap: Bootstrap) -> Iterator[ComparedHead]:
+def _rows(head: str, baseline: Variant, variants: Sequence[Variant], level: Level) -> Iterator[ComparedHead]:
     having = [variant for variant in variants if head in variant.outcomes]
     splits = sorted(set.intersection(*(set(variant.outcomes[head]) for variant in having)))
     if not splits:
         return
     for variant in having:
-        difference, interval = None, None
+        contrast = None
         if variant is not baseline and baseline in having:
-            difference, interval = _difference(variant, baseline, head, splits, bootstrap)
+            contrast = _contrast(variant, baseline, head, splits, level)
         metrics = [variant.metrics[head][split] for split in splits]
         yield ComparedHead(
             head=head,
@@ -121,8 +127,7 @@ def _rows(head: str, baseline: Variant, variants: Sequence[Variant], bootstrap: 
             top1_pct=_mean([m.top1_pct for m in metrics]),
             top5_pct=_mean([m.top5_pct for m in metrics]),
             mean_class_pct=_mean([m.mean_class_pct for m in metrics]),
-            difference=difference,
-            interval=interval,
+            contrast=contrast,
         )
 
 
@@ -130,22 +135,18 @@ def _mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 4)
 
 
-def _difference(
-    variant: Variant, baseline: Variant, head: str, splits: Sequence[int], bootstrap: Bootstrap
-) -> tuple[float, Mapping[str, float] | None]:
-    """Top-1 of the variant minus the baseline's in points: mean over splits, and its interval."""
-    values, groups = {}, {}
+def _contrast(variant: Variant, baseline: Variant, head: str, splits: Sequence[int], level: Level) -> Contrast:
+    """Top-1 of the variant minus the baseline's, mean over splits."""
+    values, ordered = {}, {}
     for split in splits:
         try:
-            paired, values[split] = paired_hits(variant.outcomes[head][split], baseline.outcomes[head][split])
+            ordered[split], values[split] = paired_hits(variant.outcomes[head][split], baseline.outcomes[head][split])
         except DataError as error:
             raise DataError(
                 f"{variant.name} and {baseline.name} were not tested on the same data, so they cannot be compared: "
                 f"{head}, split {split}: {error} (first: {variant.name})"
             ) from error
-        groups[split] = paired.groups
-    mean = _mean([100.0 * float(values[split].mean()) for split in splits])
-    return mean, bootstrap.interval(values, groups)
+    return level.contrast(values, Design.of(ordered))
 
 
 def _gaps(heads: Sequence[str], variants: Sequence[Variant]) -> Iterator[str]:

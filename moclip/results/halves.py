@@ -14,7 +14,8 @@ import numpy as np
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_npz, write_npz
 from moclip.base.tables import read_rows, write_rows
-from moclip.results.intervals import Bootstrap, BySplit, is_significant
+from moclip.results.estimate import BySplit, Design
+from moclip.results.intervals import Level
 from moclip.results.predictions import Predictions
 
 SEEN, UNSEEN, HARMONIC_MEAN = "seen", "unseen", "harmonic_mean"
@@ -107,7 +108,7 @@ def read_half_rows(path: Path) -> list[HalfRow]:
     return read_rows(path, HalfRow)
 
 
-def half_table(by_split: Mapping[int, Sequence[HalfRow]], bootstrap: Bootstrap) -> list[Json]:
+def half_table(by_split: Mapping[int, Sequence[HalfRow]], level: Level) -> list[Json]:
     """A row for each model: top-1 of either half in percent, and their harmonic mean, with intervals over groups.
 
     The first model is what the others are held against: `minus_first` has paired differences in points by half. The
@@ -120,9 +121,9 @@ def half_table(by_split: Mapping[int, Sequence[HalfRow]], bootstrap: Bootstrap) 
     if any(own != models[0] for own in models):
         raise StoreError(f"halves: splits have other models ({models}); run the head's stage again")
     hits = {model: {half: _hits(by_split, model, half) for half in HALVES} for model in models[0]}
-    groups = {half: _groups(by_split, models[0][0], half) for half in HALVES}
+    designs = {half: _design(by_split, models[0][0], half) for half in HALVES}
     first = hits[models[0][0]]
-    return [{"model": model, **_figures(own, groups, bootstrap), **_minus(own, first, groups, bootstrap)}
+    return [{"model": model, **_figures(own, designs, level), **_minus(own, first, designs, level)}
             for model, own in hits.items()]  # fmt: skip
 
 
@@ -133,18 +134,19 @@ def _hits(by_split: Mapping[int, Sequence[HalfRow]], model: str, half: str) -> B
     }
 
 
-def _groups(by_split: Mapping[int, Sequence[HalfRow]], model: str, half: str) -> BySplit:
-    return {
-        split: np.array([row.group for row in rows if (row.model, row.half) == (model, half)])
-        for split, rows in by_split.items()
-    }
+def _design(by_split: Mapping[int, Sequence[HalfRow]], model: str, half: str) -> Design:
+    own = {k: [row for row in rows if (row.model, row.half) == (model, half)] for k, rows in by_split.items()}
+    return Design(
+        {k: np.array([row.actual for row in rows]) for k, rows in own.items()},
+        {k: np.array([row.group for row in rows]) for k, rows in own.items()},
+    )
 
 
-def _figures(hits: Mapping[str, BySplit], groups: Mapping[str, BySplit], bootstrap: Bootstrap) -> Json:
+def _figures(hits: Mapping[str, BySplit], designs: Mapping[str, Design], level: Level) -> Json:
     of_half = {half: {split: 100.0 * float(own.mean()) for split, own in hits[half].items()} for half in HALVES}
     of_both = {split: harmonic_mean(of_half[SEEN][split], of_half[UNSEEN][split]) for split in of_half[SEEN]}
-    intervals = {half: bootstrap.accuracy_interval(hits[half], groups[half]) for half in HALVES}
-    intervals[HARMONIC_MEAN] = bootstrap.harmonic_interval([(hits[half], groups[half]) for half in HALVES])
+    intervals = {half: level.accuracy_interval(hits[half], designs[half]) for half in HALVES}
+    intervals[HARMONIC_MEAN] = level.harmonic_interval([(hits[half], designs[half]) for half in HALVES])
     return {
         key: {
             "mean": round(float(np.mean(list(values.values()))), 4),
@@ -157,16 +159,15 @@ def _figures(hits: Mapping[str, BySplit], groups: Mapping[str, BySplit], bootstr
 
 
 def _minus(
-    own: Mapping[str, BySplit], first: Mapping[str, BySplit], groups: Mapping[str, BySplit], bootstrap: Bootstrap
+    own: Mapping[str, BySplit], first: Mapping[str, BySplit], designs: Mapping[str, Design], level: Level
 ) -> Json:
     if own is first:
         return {"minus_first": None}
     found = {}
     for half in HALVES:
         values = {split: own[half][split] - first[half][split] for split in own[half]}
-        interval = bootstrap.interval(values, groups[half])
-        mean = round(100.0 * float(np.mean([value.mean() for value in values.values()])), 4)
-        found[half] = {"mean": mean, "interval": interval, "significant": is_significant(interval)}
+        contrast = level.contrast(values, designs[half])
+        found[half] = {"mean": contrast.points, **contrast.values()}
     return {"minus_first": found}
 
 

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, ndtri
 
-from moclip.results.intervals import accuracy_interval
-from moclip.results.predictions import ClassRow, Outcomes, Predictions
+from moclip.results.estimate import Design
+from moclip.results.intervals import Level, is_constant
+from moclip.results.limits import CLIP_CORRELATION
+from moclip.results.predictions import ClassRow, Outcomes, Predictions, Scores
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,15 @@ class Metrics:
 
 
 ECE_BINS = 15
+CALIBRATED_DRAWS = 1000
 
 
-def measure(head: str, split: int, p: Predictions, *, resamples: int, confidence_pct: float, seed: int) -> Metrics:
-    """All figures of one head on one split; the three last arguments shape the interval alone."""
+def measure(head: str, split: int, p: Predictions, level: Level) -> Metrics:
+    """All figures of one head on one split; the level shapes the interval alone."""
     hits = label_ranks(p.logits, p.labels) == 0
     n_groups = len(np.unique(p.groups))
-    interval = accuracy_interval({split: hits}, {split: p.groups}, resamples, confidence_pct, seed)
-    ends = (round(interval.low_pct, 4), round(interval.high_pct, 4)) if interval else None
+    own = {split: outcomes_of(p)}
+    interval = level.accuracy_interval({split: hits.astype(float)}, Design.of(own), is_constant(own))
     return Metrics(
         head=head,
         split=split,
@@ -58,8 +61,8 @@ def measure(head: str, split: int, p: Predictions, *, resamples: int, confidence
         n_classes=len(p.classes),
         correct=int(hits.sum()),
         top1_pct=round(100.0 * float(hits.mean()), 4),
-        top1_low_pct=ends[0] if ends else None,
-        top1_high_pct=ends[1] if ends else None,
+        top1_low_pct=interval["low"] if interval else None,
+        top1_high_pct=interval["high"] if interval else None,
         top5_pct=round(top_k_pct(p.logits, p.labels, 5), 4),
         mean_class_pct=round(mean_class_pct(class_rows(p)), 4),
         ece_pct=round(calibration_error_pct(p.logits, p.labels), 4),
@@ -115,9 +118,56 @@ def calibration_error_pct(logits: np.ndarray, labels: np.ndarray, bins: int = EC
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, equations 2, 3 and 5.
     """
     confidence = np.exp(log_softmax(logits.astype(np.float64), axis=1).max(axis=1))
-    gap = (label_ranks(logits, labels) == 0) - confidence  # summed by bin: count x (accuracy - confidence)
+    return binned_gap_pct(confidence, label_ranks(logits, labels) == 0, bins)
+
+
+def binned_gap_pct(confidence: np.ndarray, hits: np.ndarray, bins: int = ECE_BINS) -> float:
+    """The calibration error of `calibration_error_pct`, from confidences (n,) in 0..1 and hits (n,)."""
+    gap = hits - confidence  # summed by bin: count x (accuracy - confidence)
     of_bin = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    return 100.0 * float(np.abs(np.bincount(of_bin, weights=gap, minlength=bins)).sum() / len(labels))
+    return 100.0 * float(np.abs(np.bincount(of_bin, weights=gap, minlength=bins)).sum() / len(hits))
+
+
+def calibrated_gaps_pct(confidence: np.ndarray, groups: np.ndarray, bins: int = ECE_BINS) -> np.ndarray:
+    """Calibration errors that a head would show whose every confidence is true: few videos never show 0.
+
+    Clips of a group are right together, by a latent normal variable correlated by `CLIP_CORRELATION`.
+
+    Args:
+        confidence: (n,) in 0..1.
+        groups: (n,) names.
+        bins: As of `binned_gap_pct`.
+
+    Returns:
+        (`CALIBRATED_DRAWS`,) in points, by a fixed seed.
+    """
+    rng, of_video = np.random.default_rng(0), np.unique(groups, return_inverse=True)[1]
+    of_bin = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    in_bin = (of_bin[:, None] == np.arange(bins)).astype(float)  # (n, bin)
+    shared = rng.standard_normal((CALIBRATED_DRAWS, of_video.max() + 1))[:, of_video]
+    own = rng.standard_normal((CALIBRATED_DRAWS, len(confidence)))
+    latent = np.sqrt(CLIP_CORRELATION) * shared + np.sqrt(1.0 - CLIP_CORRELATION) * own
+    gaps = (latent < ndtri(confidence)) - confidence  # (draw, n)
+    return 100.0 * np.abs(gaps @ in_bin).sum(axis=1) / len(confidence)
+
+
+def calibration(outcomes: Sequence[Outcomes]) -> dict[str, float] | None:
+    """ECE in points of the videos of all splits in one, beside what a calibrated head would show on them.
+
+    Returns:
+        `ece_pct`; `calibrated_pct`, the mean over draws of a calibrated head; `calibrated_high_pct`, which one in 20
+        passes. None where outcomes have no scores.
+    """
+    if any(own.scores is None for own in outcomes):
+        return None
+    confidence = np.concatenate([own.scores.confidence for own in outcomes if own.scores])
+    hits = np.concatenate([own.correct for own in outcomes])
+    drawn = calibrated_gaps_pct(confidence, np.concatenate([own.groups for own in outcomes]))
+    return {
+        "ece_pct": round(binned_gap_pct(confidence, hits), 4),
+        "calibrated_pct": round(float(drawn.mean()), 4),
+        "calibrated_high_pct": round(float(np.quantile(drawn, 0.95)), 4),
+    }
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -129,4 +179,13 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
 def outcomes_of(p: Predictions) -> Outcomes:
     """The predicted class beside the actual one, by the tie rule of this module."""
     predicted = p.classes[np.argmax(p.logits, axis=1)]  # argmax takes the first of equals
-    return Outcomes(ids=p.ids, groups=p.groups, actual=p.classes[p.labels], predicted=predicted)
+    return Outcomes(p.ids, p.groups, p.classes[p.labels], predicted, scores_of(p))
+
+
+def scores_of(p: Predictions) -> Scores:
+    """Rank of the actual class, confidence, negative log-likelihood and Brier score of each video."""
+    log_p = log_softmax(p.logits.astype(np.float64), axis=1)
+    probabilities = np.exp(log_p)
+    own = np.take_along_axis(log_p, p.labels[:, None], axis=1)[:, 0]
+    brier = (probabilities**2).sum(axis=1) - 2.0 * np.exp(own) + 1.0
+    return Scores(label_ranks(p.logits, p.labels) + 1, probabilities.max(axis=1), -own, brier)

@@ -5,7 +5,7 @@ Values in, values out: what runs the experiments, and where their files lie, is 
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from moclip.base.files import fingerprint
 from moclip.base.outside import yaml
 from moclip.params.flat import flatten
 from moclip.params.section import Section, validated
-from moclip.results.intervals import Bootstrap, is_significant, paired_hits
+from moclip.results.contrast import DIFFERENT, EQUAL, NONE_DIFFERS, NOT_KNOWN, Contrast, among, equality
+from moclip.results.estimate import Design
+from moclip.results.intervals import Level, paired, paired_hits
 from moclip.results.predictions import Outcomes
+from moclip.results.seeds import Noise, differences_of, hits_of, noise
 from moclip.results.summary import Json, sample_std
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -38,6 +41,9 @@ class Variant(Section):
     head: str
     against: str | None = Field(default=None, description="Head of the base; null for the same head.")
     set: dict[str, Any] = Field(default={}, description="Parameters by dotted name; none for a head of the base.")
+    equal_within: float | None = Field(
+        default=None, gt=0, description="Points of top-1 that count as none, where sameness is the question."
+    )
 
     @property
     def rival(self) -> str:
@@ -190,8 +196,13 @@ class Run:
     costs: Mapping[str, HeadCost]
 
     def top1_pct(self, head: str) -> float:
-        """Top-1 of a head, mean over splits."""
-        return 100 * float(np.mean([outcomes.correct.mean() for outcomes in self.outcomes[head].values()]))
+        """Top-1 of a head, mean over splits and trainings."""
+        return float(np.mean(self.top1_by_training_pct(head)))
+
+    def top1_by_training_pct(self, head: str) -> list[float]:
+        """Top-1 of each training of a head, mean over splits."""
+        of_splits = [outcomes.hits_by_training.mean(axis=1) for outcomes in self.outcomes[head].values()]
+        return [100.0 * float(value) for value in np.mean(of_splits, axis=0)]
 
 
 @dataclass(frozen=True)
@@ -199,8 +210,8 @@ class Answer:
     """The answer to one question; accuracies in percent, differences in percentage points.
 
     `top1_std_pct` is the sample standard deviation over seeds (None for one seed), each seed being
-    the mean over splits. The interval is of the difference, over groups of test videos, with the
-    seeds' hits averaged: it does not hold the spread over seeds.
+    the mean over splits. The contrast is over groups of test videos, with the seeds' hits averaged.
+    `acts` is False where the change moved not one score of a test video: here it cannot be tested.
     """
 
     variant: Variant
@@ -209,30 +220,58 @@ class Answer:
     seeds: int
     top1_pct: float
     top1_std_pct: float | None
-    delta_points: float
-    interval: Mapping[str, float] | None
+    contrast: Contrast
+    noise: Noise
+    acts: bool
     cost: HeadCost | None
 
     @property
-    def significant(self) -> bool | None:
-        """Whether the interval leaves out zero; None where there is no interval."""
-        return is_significant(self.interval)
+    def delta_points(self) -> float:
+        """The difference of top-1, mean over splits."""
+        return self.contrast.points
+
+    @property
+    def interval(self) -> Mapping[str, float] | None:
+        """Of the difference; None where no video differs or no spread can be estimated."""
+        return self.contrast.interval
+
+    @property
+    def testable(self) -> bool:
+        """Whether the row is a question that these data can answer one way or the other."""
+        return bool(self.change) and self.acts and self.contrast.p is not None
+
+    @property
+    def word(self) -> str:
+        """The answer in one word, by the one rule; where sameness is the question, by that of `equality`."""
+        if not self.change:
+            return "is the base itself"
+        if not self.acts:
+            return "not testable here"
+        margin = self.variant.equal_within
+        word = self.contrast.word if margin is None else equality(self.contrast, margin)
+        # With one training the page says that its noise is left out; with several it counts.
+        return self.noise.word if word == DIFFERENT and len(self.noise.per_training) > 1 else word
 
     @property
     def verdict(self) -> str:
-        """The question's answer in words, from the difference and its interval alone."""
-        if not self.change:
-            return "is the base itself"
-        if self.significant is None:
+        """The question's answer in words, with what is still compatible where nothing was shown."""
+        word = self.word
+        if word == DIFFERENT:
+            return f"{abs(self.delta_points):.1f} points {'above' if self.delta_points > 0 else 'below'}"
+        if word == EQUAL:
+            return f"equal within {self.variant.equal_within:g} point{'' if self.variant.equal_within == 1 else 's'}"
+        if word == NONE_DIFFERS:
+            return f"{word} (at most {self.contrast.at_most_pct:.1f} % of recordings)"
+        if word == NOT_KNOWN:
             return "no interval can be given"
-        if not self.significant:
-            return "no difference shown"
-        side = "above" if self.delta_points > 0 else "below"
-        return f"{abs(self.delta_points):.1f} points {side}"
+        if self.interval is None or not self.change or not self.acts:
+            return word
+        low, high = self.interval["low"], self.interval["high"]
+        return f"{word}: at most {max(-low, 0.0):.1f} below, {max(high, 0.0):.1f} above"
 
 
 def answer(
-    variant: Variant, params: Mapping[str, Any], base: Sequence[Run], own: Sequence[Run], bootstrap: Bootstrap
+    variant: Variant, params: Mapping[str, Any], base: Sequence[Run], own: Sequence[Run], level: Level
 ) -> Answer:
     """Hold a variant's runs against the base's, seed by seed, on the videos that both tested.
 
@@ -241,7 +280,7 @@ def answer(
         params: Parameters of the base.
         base: Runs of the base, by seed.
         own: Runs of the variant, in the same order of seeds; the base's where it needs none of its own.
-        bootstrap: How intervals are made.
+        level: Of intervals and words.
 
     Raises:
         DataError: the two have no split, or no test video of a split, in common.
@@ -249,33 +288,69 @@ def answer(
     firsts = [run.outcomes[variant.head] for run in own]
     seconds = [run.outcomes[variant.rival] for run in base]
     per_seed = [run.top1_pct(variant.head) for run in own]
-    values, groups = _differences(firsts, seconds)
+    values, design = _differences(firsts, seconds)
     return Answer(
         variant,
         _change(variant, params),
         n_test=sum(len(value) for value in values.values()),
         seeds=len(own),
         top1_pct=round(float(np.mean(per_seed)), 4),
-        top1_std_pct=sample_std(per_seed),
-        delta_points=round(100 * float(np.mean([value.mean() for value in values.values()])), 4),
-        interval=bootstrap.interval(values, groups),
+        top1_std_pct=sample_std(per_seed if len(own) > 1 else own[0].top1_by_training_pct(variant.head)),
+        contrast=level.contrast(values, design),
+        noise=noise(_by_training(firsts, seconds), design, level.confidence_pct),
+        acts=_acts(firsts, seconds),
         cost=own[0].costs.get(variant.head),
     )
 
 
+def answered_together(rows: Sequence[Answer]) -> list[Answer]:
+    """The same answers as those of one suite: each question that can be tested gets its q among all that can."""
+    asked = [row for row in rows if row.testable]
+    corrected = dict(zip(map(id, asked), among([row.contrast for row in asked]), strict=True))
+    return [replace(row, contrast=corrected.get(id(row), row.contrast)) for row in rows]
+
+
+def _acts(firsts: Sequence[Mapping[int, Outcomes]], seconds: Sequence[Mapping[int, Outcomes]]) -> bool:
+    """Whether anything at all differs: the videos, an answer, or a score of one."""
+    return any(_differ(a, b) for a, b in zip(firsts, seconds, strict=True))
+
+
+def _differ(first: Mapping[int, Outcomes], second: Mapping[int, Outcomes]) -> bool:
+    if set(first) != set(second) or any(set(first[k].ids) != set(second[k].ids) for k in first):
+        return True
+    pairs = [paired(first[k], second[k]) for k in first]
+    if any((a.predicted != b.predicted).any() for a, b in pairs):
+        return True
+    if any(a.scores is None or b.scores is None for a, b in pairs):
+        return True  # results of an older version do not tell
+    return any((a.scores.nll_nats != b.scores.nll_nats).any() for a, b in pairs if a.scores and b.scores)
+
+
+def _by_training(
+    firsts: Sequence[Mapping[int, Outcomes]], seconds: Sequence[Mapping[int, Outcomes]]
+) -> list[dict[int, np.ndarray]]:
+    """Differences of hits (n,) by split of each experiment; of a single one, of each training in it."""
+    splits = sorted(set(firsts[0]) & set(seconds[0]))
+    if len(firsts) > 1:
+        both = zip(firsts, seconds, strict=True)
+        return [{k: paired_hits(*_common(a[k], b[k]))[1] for k in splits} for a, b in both]
+    pairs = {k: paired(*_common(firsts[0][k], seconds[0][k])) for k in splits}
+    return differences_of(*(hits_of({k: pair[i] for k, pair in pairs.items()}) for i in (0, 1)))
+
+
 def _differences(
     firsts: Sequence[Mapping[int, Outcomes]], seconds: Sequence[Mapping[int, Outcomes]]
-) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-    """Difference of hits per video (n,), averaged over seeds, and the videos' groups (n,), by split."""
+) -> tuple[dict[int, np.ndarray], Design]:
+    """Difference of hits per video (n,), averaged over seeds, by split, and the design of the videos."""
     splits = sorted(set(firsts[0]) & set(seconds[0]))
     if not splits:
         raise DataError(f"no split in common: {sorted(firsts[0])} and {sorted(seconds[0])}")
-    values, groups = {}, {}
+    values, ordered = {}, {}
     for split in splits:
         pairs = [paired_hits(*_common(a[split], b[split])) for a, b in zip(firsts, seconds, strict=True)]
         values[split] = np.mean([difference for _, difference in pairs], axis=0)
-        groups[split] = pairs[0][0].groups
-    return values, groups
+        ordered[split] = pairs[0][0]
+    return values, Design.of(ordered)
 
 
 def _common(first: Outcomes, second: Outcomes) -> tuple[Outcomes, Outcomes]:
@@ -283,12 +358,7 @@ def _common(first: Outcomes, second: Outcomes) -> tuple[Outcomes, Outcomes]:
     both = np.intersect1d(first.ids, second.ids)
     if not len(both):
         raise DataError("no test video in common")
-    return _only(first, both), _only(second, both)
-
-
-def _only(outcomes: Outcomes, ids: np.ndarray) -> Outcomes:
-    keep = np.isin(outcomes.ids, ids)
-    return Outcomes(outcomes.ids[keep], outcomes.groups[keep], outcomes.actual[keep], outcomes.predicted[keep])
+    return first.only(np.isin(first.ids, both)), second.only(np.isin(second.ids, both))
 
 
 def _change(variant: Variant, params: Mapping[str, Any]) -> str:
@@ -301,7 +371,8 @@ def _change(variant: Variant, params: Mapping[str, Any]) -> str:
 
 CSV_COLUMNS = (
     "variant", "topic", "question", "change", "head", "against", "n_test", "seeds", "top1_pct", "top1_std_pct",
-    "delta_points", "low_points", "high_points", "significant", "trainable_parameters", "gmac_per_video", "answer",
+    "delta_points", "low_points", "high_points", "p", "q", "detectable_points", "word", "trainable_parameters",
+    "gmac_per_video", "answer",
 )  # fmt: skip
 
 
@@ -310,7 +381,8 @@ def csv_row(row: Answer) -> tuple[Any, ...]:
     variant, cost, ends = row.variant, row.cost, row.interval or {}
     values = (
         variant.name, variant.topic, variant.question, row.change, variant.head, variant.rival, row.n_test, row.seeds,
-        row.top1_pct, row.top1_std_pct, row.delta_points, ends.get("low"), ends.get("high"), row.significant,
-        cost and cost.trainable_parameters, cost and cost.gmac_per_video, row.verdict,
+        row.top1_pct, row.top1_std_pct, row.delta_points, ends.get("low"), ends.get("high"), row.contrast.p,
+        row.contrast.q, row.contrast.detectable_points, row.word, cost and cost.trainable_parameters,
+        cost and cost.gmac_per_video, row.verdict,
     )  # fmt: skip
     return tuple("" if value is None else value for value in values)

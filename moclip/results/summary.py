@@ -1,9 +1,9 @@
 """Metrics of all heads and splits to one table: means, spreads, intervals, paired differences.
 
-Three spreads are kept apart. The standard deviation over splits says how results vary between
-trainings on different lists; that over seeds, how they vary between trainings on the same list with
-other random numbers; the interval, how the mean would vary with other test videos, the trained
-networks left as they are.
+Three spreads are kept apart. The range over splits, in which test and training list change together: with three it is
+a range, not an error bar. The standard deviation over seeds: trainings on the same list with other random numbers. The
+interval: how the mean would vary over other recordings of the same classes, as many of each, the trained networks left
+as they are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,16 @@ import numpy as np
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json
 from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
+from moclip.results.contrast import Contrast, among
+from moclip.results.estimate import Design, estimate
 from moclip.results.halves import HALVES, HARMONIC_MEAN, HalfRow, half_table
-from moclip.results.intervals import Bootstrap, is_significant, paired_hits
-from moclip.results.metrics import Metrics
+from moclip.results.intervals import Level, by_id, is_constant, paired, paired_hits
+from moclip.results.metrics import Metrics, calibration
 from moclip.results.predictions import Outcomes
+from moclip.results.seeds import Seeds, differences_of, hits_of
 
 Json = dict[str, Any]
+PROPER_SCORES = ("nll_nats", "brier")
 SPREAD_FIGURES = ("top1_pct", "top5_pct", "mean_class_pct", "ece_pct", "nll_nats")
 
 
@@ -73,8 +77,10 @@ def summarize(
     dataset: str,
     whole: bool,
     results: Mapping[str, Mapping[int, Result]],
-    bootstrap: Bootstrap,
+    level: Level,
     contrasts: Iterable[tuple[str, str]],
+    primary: tuple[str, str] | None = None,
+    seeds: Mapping[str, Seeds] | None = None,
 ) -> Json:
     """The summary of a run, as plain values for JSON; splits are keys in text.
 
@@ -82,8 +88,11 @@ def summarize(
         dataset: Its name, as of `moclip.data.dataset.Dataset`.
         whole: No listed video and no class was left out.
         results: By head, then by split; every head has the same splits and videos.
-        bootstrap: How intervals are made.
+        level: Of intervals and words.
         contrasts: Pairs of heads whose paired difference is wanted.
+        primary: The one of them that was named beforehand and stands alone; the others are judged together.
+        seeds: How many trainings heads share nothing in, and whether they draw anything, by head; where a head is
+            missing, its trainings share nothing, and draw.
 
     Raises:
         DataError: heads disagree on videos, labels or classes.
@@ -99,10 +108,11 @@ def summarize(
         "complete": is_complete(dataset, whole, n_test, n_classes),
         "splits": sorted(first),
         "n_classes": n_classes,
-        "confidence_pct": bootstrap.confidence_pct,
-        "resamples": bootstrap.resamples,
-        "heads": {head: _head(by_split, bootstrap) for head, by_split in results.items()},
-        "differences": {difference_name(a, b): _difference(results[a], results[b], bootstrap) for a, b in contrasts},
+        "confidence_pct": level.confidence_pct,
+        "fdr_pct": level.fdr_pct,
+        "heads": {head: _head(by_split, level) for head, by_split in results.items()},
+        "differences": _differences(results, contrasts, primary, level),
+        "trainings": _trainings(results, contrasts, seeds or {}, level),
     }
 
 
@@ -125,31 +135,55 @@ def _check(head: str, by_split: Mapping[int, Result], first: Mapping[int, Result
             raise DataError(f"{head}, split {split}: chooses among another number of classes")
 
 
-def _head(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
+def _head(by_split: Mapping[int, Result], level: Level) -> Json:
     metrics = {split: result.metrics for split, result in sorted(by_split.items())}
-    hits = {split: result.outcomes.correct for split, result in by_split.items()}
-    groups = {split: result.outcomes.groups for split, result in by_split.items()}
+    outcomes = {split: result.outcomes for split, result in by_split.items()}
+    hits, constant = {split: own.hits for split, own in sorted(outcomes.items())}, is_constant(outcomes)
+    design = Design.of(outcomes)
+    top1 = {split: round(100.0 * float(of.mean()), 4) for split, of in hits.items()}
+    alone = {k: level.accuracy_interval({k: hits[k]}, _of_split(design, k), constant) for k in hits}
     return {
         **{key: _spread({split: getattr(m, key) for split, m in metrics.items()}) for key in SPREAD_FIGURES},
+        "top1_pct": _spread(top1),
         **{
             key: {str(split): getattr(m, key) for split, m in metrics.items()}
             for key in ("n_test", "n_groups", "correct")
         },
         "top1_interval_pct": {
-            "mean": bootstrap.accuracy_interval(hits, groups),
-            "per_split": {str(split): _ends(m) for split, m in metrics.items()},
+            "mean": level.accuracy_interval(hits, design, constant),
+            "per_split": {str(split): interval for split, interval in alone.items()},
         },
-        **_halves(by_split, bootstrap),
+        "top1_error": _error(hits, design),
+        "constant": {"always": constant},
+        "calibration": calibration(list(outcomes.values())) or {},
+        "scores": _scores(outcomes, level),
+        **_halves(by_split, level),
     }
 
 
-def _halves(by_split: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
+def _error(hits: Mapping[int, np.ndarray], design: Design) -> Json:
+    """Standard error over recordings of the mean over splits, in points, with its degrees of freedom; or nothing."""
+    found = estimate(hits, design)
+    if found is None:
+        return {}
+    return {"se_points": round(100.0 * found.se, 4), "df": found.df, "merged_classes": found.lone}
+
+
+def _scores(outcomes: Mapping[int, Outcomes], level: Level) -> Json:
+    """Mean over splits of each proper score with its interval; nothing where outcomes of an older version lack them."""
+    if any(own.scores is None for own in outcomes.values()):
+        return {}
+    design, found = Design.of(outcomes), {}
+    for name in PROPER_SCORES:
+        values = {split: getattr(own.scores, name) for split, own in outcomes.items()}
+        mean = float(np.mean([of.mean() for of in values.values()]))
+        found[name] = {"mean": round(mean, 4), "interval": level.mean_interval(values, design)}
+    return found
+
+
+def _halves(by_split: Mapping[int, Result], level: Level) -> Json:
     rows = {split: result.halves for split, result in sorted(by_split.items()) if result.halves is not None}
-    return {"halves": {"rows": half_table(rows, bootstrap)}} if len(rows) == len(by_split) else {}
-
-
-def _ends(m: Metrics) -> Json | None:
-    return None if m.top1_low_pct is None else {"low": m.top1_low_pct, "high": m.top1_high_pct}
+    return {"halves": {"rows": half_table(rows, level)}} if len(rows) == len(by_split) else {}
 
 
 def _spread(by_split: Mapping[int, float]) -> Json:
@@ -158,22 +192,92 @@ def _spread(by_split: Mapping[int, float]) -> Json:
     return {
         "mean": round(float(np.mean(values)), 4),
         "std": sample_std(values),
+        "least": min(values),
+        "most": max(values),
         "per_split": {str(split): value for split, value in by_split.items()},
     }
 
 
-def _difference(first: Mapping[int, Result], second: Mapping[int, Result], bootstrap: Bootstrap) -> Json:
-    """Top-1 of `first` minus `second` on equal videos, in points, with intervals."""
-    paired = {k: paired_hits(first[k].outcomes, second[k].outcomes) for k in first}
-    values = {split: difference for split, (_, difference) in paired.items()}
-    groups = {split: outcomes.groups for split, (outcomes, _) in paired.items()}
-    interval = bootstrap.interval(values, groups)
+def _differences(
+    results: Mapping[str, Mapping[int, Result]],
+    contrasts: Iterable[tuple[str, str]],
+    primary: tuple[str, str] | None,
+    level: Level,
+) -> Json:
+    """Top-1 of each pair's first head minus its second's, by name; all but the primary one are judged together."""
+    made = {pair: _Paired.of(results[pair[0]], results[pair[1]]) for pair in contrasts}
+    means = {pair: level.contrast(own.hits, own.design) for pair, own in made.items()}
+    others = [pair for pair in means if pair != primary]
+    means |= dict(zip(others, among([means[pair] for pair in others]), strict=True))
+    return {difference_name(*pair): _difference(own, means[pair], pair == primary, level) for pair, own in made.items()}
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Differences of two heads by split, in the design's order: of hits, and of each proper score."""
+
+    hits: Mapping[int, np.ndarray]
+    scores: Mapping[str, Mapping[int, np.ndarray]]
+    design: Design
+
+    @classmethod
+    def of(cls, first: Mapping[int, Result], second: Mapping[int, Result]) -> "_Paired":
+        both = {k: paired(first[k].outcomes, second[k].outcomes) for k in sorted(first)}
+        known = all(own.scores and other.scores for own, other in both.values())
+        scores = {
+            name: {k: getattr(own.scores, name) - getattr(other.scores, name) for k, (own, other) in both.items()}
+            for name in (PROPER_SCORES if known else ())
+        }
+        hits = {k: paired_hits(*pair)[1] for k, pair in both.items()}
+        return cls(hits, scores, Design.of({k: own for k, (own, _) in both.items()}))
+
+
+def _difference(own: _Paired, mean: Contrast, primary: bool, level: Level) -> Json:
+    """A paired difference in points, with intervals; of the proper scores in their own units."""
+    splits = own.design.splits
+    alone = {k: level.contrast({k: own.hits[k]}, _of_split(own.design, k)) for k in splits}
     return {
-        **_spread({split: round(100.0 * float(values[split].mean()), 4) for split in sorted(values)}),
-        "interval": interval,
-        "interval_per_split": {str(k): bootstrap.interval({k: values[k]}, {k: groups[k]}) for k in sorted(values)},
-        "significant": is_significant(interval),
+        **_spread({k: alone[k].points for k in splits}),
+        **mean.values(),
+        "primary": primary,
+        "interval_per_split": {str(k): alone[k].interval for k in splits},
+        "scores": {
+            name: {
+                "mean": round(float(np.mean([of.mean() for of in values.values()])), 4),
+                "interval": level.mean_interval(values, own.design),
+            }
+            for name, values in own.scores.items()
+        },
     }
+
+
+def _trainings(
+    results: Mapping[str, Mapping[int, Result]],
+    contrasts: Iterable[tuple[str, str]],
+    seeds: Mapping[str, Seeds],
+    level: Level,
+) -> Json:
+    """What other videos and other trainings move of each head's top-1, and of each difference."""
+    sorted_by_id = {
+        head: {k: by_id(result.outcomes) for k, result in sorted(by_split.items())}
+        for head, by_split in results.items()
+    }
+    hits = {head: hits_of(outcomes) for head, outcomes in sorted_by_id.items()}
+    design = Design.of(next(iter(sorted_by_id.values())))
+    of = {head: seeds.get(head, Seeds()) for head in results}
+    found = {head: of[head].noise(hits[head], design, level.confidence_pct) for head in results}
+    pairs = {
+        difference_name(a, b): of[a].beside(of[b]).noise(differences_of(hits[a], hits[b]), design, level.confidence_pct)
+        for a, b in contrasts
+    }
+    return {
+        "heads": {head: {**own.values(), "shared": of[head].shared} for head, own in found.items()},
+        "differences": {name: {**own.values(), "word": own.word} for name, own in pairs.items()},
+    }
+
+
+def _of_split(design: Design, split: int) -> Design:
+    return Design({split: design.classes[split]}, {split: design.groups[split]})
 
 
 def over_seeds(summaries: Mapping[int, Json]) -> Json:

@@ -19,7 +19,8 @@ from moclip.base.errors import DataError
 from moclip.heads.fitted import Fitted
 from moclip.heads.registry import HEADS
 from moclip.params.frames import SearchParams
-from moclip.results.intervals import Bootstrap
+from moclip.results.estimate import Design
+from moclip.results.intervals import Level
 from moclip.search.films import Film, Run
 from moclip.search.moments import (
     QUERY_RULES,
@@ -199,12 +200,15 @@ def answers(asked: Sequence[Query], way: Way, choice: Choice, chunk_steps: float
     return {metric: np.array([row[metric] for row in rows]) for metric in METRICS}
 
 
-def groups_of(asked: Sequence[Query]) -> np.ndarray:
-    """Group of each query; of a group that spans classes, each class's clips are one."""
-    return np.array([f"{query.run.label}/{query.run.group}" for query in asked])
+def design_of(sought: Mapping[int, Sequence[Run]]) -> Design:
+    """Class and group of what each query seeks, by split; of a group that spans classes, each class's clips are one."""
+    return Design(
+        {split: np.array([run.label for run in own]) for split, own in sought.items()},
+        {split: np.array([f"{run.label}/{run.group}" for run in own]) for split, own in sought.items()},
+    )
 
 
-def summary(figures: Mapping[int, Figures], groups: Mapping[int, np.ndarray], bootstrap: Bootstrap) -> dict[str, Any]:
+def summary(figures: Mapping[int, Figures], design: Design, level: Level) -> dict[str, Any]:
     """Each metric of a way in percent: mean over splits, interval, and by split."""
     found = {}
     for metric in METRICS:
@@ -213,22 +217,23 @@ def summary(figures: Mapping[int, Figures], groups: Mapping[int, np.ndarray], bo
         found[metric] = {
             "mean": round(float(np.mean(list(per_split.values()))), 4),
             "per_split": per_split,
-            "interval": bootstrap.accuracy_interval(values, groups),
+            "interval": level.accuracy_interval(values, design),
         }
     return found
 
 
 def difference(
-    one: Mapping[int, Figures], other: Mapping[int, Figures], groups: Mapping[int, np.ndarray], bootstrap: Bootstrap
+    one: Mapping[int, Figures], other: Mapping[int, Figures], design: Design, level: Level
 ) -> dict[str, Any]:
     """Each metric of a way minus that of another on the same queries, in points: mean over splits and interval."""
     found = {}
     for metric in METRICS:
         values = {split: one[split][metric] - other[split][metric] for split in one}
+        contrast = level.contrast(values, design)
         found[metric] = {
-            "mean": round(100 * float(np.mean([of.mean() for of in values.values()])), 4),
+            "mean": contrast.points,
             "per_split": {str(split): round(100 * float(of.mean()), 4) for split, of in values.items()},
-            "interval": bootstrap.interval(values, groups),
+            **contrast.values(),
         }
     return found
 

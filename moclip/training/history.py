@@ -73,7 +73,7 @@ def optimism_points(history: Sequence[Epoch]) -> float | None:
     if not history or any(math.isnan(epoch["test_top1_pct"] + epoch["val_top1_pct"]) for epoch in history):
         return None
     chosen = max(
-        history, key=lambda epoch: (epoch["val_top1_pct"], -epoch["val_loss"])
+        history, key=lambda epoch: (-epoch["val_loss"], epoch["val_top1_pct"])
     )  # of equals, max takes the first
     return max(epoch["test_top1_pct"] for epoch in history) - chosen["test_top1_pct"]
 

@@ -37,7 +37,8 @@ class Schedule:
         epochs: Passes over the data.
         lr: Peak learning rate.
         weight_decay: Of the optimizer.
-        select: `last`, or the held-out part whose highest top-1 (then lowest loss, then first epoch) chooses the epoch.
+        select: `last`, or the held-out part that chooses the epoch: `val` by the lowest loss, then the highest top-1
+            (of few videos it tells little); `test` by top-1, then loss, as the paper's code does; of equals the first.
         optimizer: `adamw` (weight decay apart from the gradient), `adam` (decay within the gradient) or `sgd` (as
             `adam`, with momentum).
         eps: In the optimizer's denominator.
@@ -175,7 +176,10 @@ def _shown(epoch: Epoch) -> str:
 
 
 def _score(select: str, epoch: Epoch) -> tuple[float, float] | None:
-    return None if select == "last" else (epoch.values[f"{select}_top1_pct"], -epoch.values[f"{select}_loss"])
+    if select == "last":
+        return None
+    top1, loss = epoch.values[f"{select}_top1_pct"], epoch.values[f"{select}_loss"]
+    return (top1, -loss) if select == "test" else (-loss, top1)
 
 
 def _optimizer(parameters: Sequence[ScaledParameters], schedule: Schedule) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from moclip.results.suite import (
     Job,
     Run,
     answer,
+    answered_together,
     choose,
     csv_row,
     plan,
@@ -30,7 +31,7 @@ from moclip.results.suite import (
 )
 from moclip.tracking.store import VARIABLE, store_at
 from stages._entry import all_params, command, log, repository, section
-from stages._results import bootstrap_of_params, read_all_outcomes
+from stages._results import level_of_params, read_all_outcomes
 from stages.dvc import graph, program
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
@@ -63,13 +64,14 @@ def main() -> None:
         raise StoreError(_named(faults, len(base)))
     faults = bring(others, args.jobs)
     runs = read_runs([job for job in [*base, *others] if job.name not in faults])
-    bootstrap = bootstrap_of_params()
+    level = level_of_params()
     rows = []
     for variant in variants:
         own = [job for job in others if job.variant == variant.name] or base
         if all(job.name in runs for job in own):
-            rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], bootstrap))
-    text = as_markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, bootstrap)
+            rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], level))
+    rows = answered_together(rows)
+    text = as_markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, level)
     write_page(page, text, CSV_COLUMNS, map(csv_row, rows))
     log.info("%d answers in %s", len(rows), page)
     if faults:

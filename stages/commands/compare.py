@@ -17,7 +17,7 @@ from moclip.results.predictions import read_outcomes
 from moclip.results.summary import read_metrics
 from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
-from stages._results import bootstrap_of_params
+from stages._results import level_of_params
 from stages.dvc.digest import md5
 from stages.dvc.experiments import DONE, Revision, find, snapshot
 from stages.dvc.lock import Lock, read_lock
@@ -29,7 +29,7 @@ def main() -> None:
     args = _parser().parse_args()
     if args.out:
         claim_page(args.out)
-    bootstrap = bootstrap_of_params()
+    level = level_of_params()
     baseline, *asked = (find(name) for name in dict.fromkeys([args.baseline, *args.experiments]))
     if not asked:
         raise DataError(f"nothing to hold against {args.baseline}: name another experiment, or --baseline")
@@ -38,7 +38,7 @@ def main() -> None:
         variants = [_variant(revision, Path(folder)) for revision in [baseline, *asked] if revision.state == DONE]
     if baseline.state != DONE or len(variants) < 2:
         raise DataError("; ".join([*notes, f"there is nothing to hold against {args.baseline}"]))
-    found = compare(variants[0], variants[1:], bootstrap, notes)
+    found = compare(variants[0], variants[1:], level, notes)
     say(as_text(found))
     if args.out:
         write_page(args.out, as_markdown(found), COLUMNS, (row.values() for row in found.rows))

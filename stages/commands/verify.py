@@ -11,11 +11,12 @@ from typing import Any
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_file, writing_file
 from moclip.base.outside.terminal import say
+from moclip.results.contrast import DIFFERENT, NOT_KNOWN, NOT_SHOWN
 from moclip.results.predictions import read_outcomes
 from moclip.results.verification import SAME_WITHIN, VERDICTS, SplitCheck, check_split, worst
 from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
-from stages._results import bootstrap_of_params
+from stages._results import level_of_params
 from stages.dvc.experiments import WORKSPACE, Revision, find, snapshot
 from stages.dvc.lock import Lock, Origins, origins, read_lock
 
@@ -73,7 +74,7 @@ def _checks(head: str, then: Path, now: Path) -> Iterator[SplitCheck]:
         files = [evaluated(root / RESULTS / head, split) for root in (then, now)]
         before, after = (read_outcomes(made.outcomes) for made in files)
         pairs = [{name: path.read_bytes() for name, path in asdict(made).items() if path.is_file()} for made in files]
-        yield check_split(head, split, before, after, pairs[0] == pairs[1], bootstrap_of_params())
+        yield check_split(head, split, before, after, pairs[0] == pairs[1], level_of_params())
 
 
 def _conclusions(then: Path, now: Path) -> Iterator[tuple[str, bool]]:
@@ -87,11 +88,18 @@ def _conclusions(then: Path, now: Path) -> Iterator[tuple[str, bool]]:
 def _words(root: Path) -> Iterator[tuple[str, Any]]:
     """Conclusions of a run: differences by name, verdicts by paper and statement; runs before verdicts had a file."""
     for name, difference in read_json(root / SUMMARY)["differences"].items():
-        yield name, difference["significant"]
+        yield name, _word(difference)
     papers = read_json(root / OF_PAPERS) if (root / OF_PAPERS).is_file() else {}
     for name, paper in papers.items():
         for claim in paper["claims"]:
             yield f"{name}: {claim['statement']}", claim["verdict"]
+
+
+def _word(difference: Mapping[str, Any]) -> Any:
+    """The word of a difference; of a report that an older version wrote, in today's words."""
+    if "word" in difference:
+        return difference["word"]
+    return {True: DIFFERENT, False: NOT_SHOWN}.get(difference["significant"], NOT_KNOWN)
 
 
 def _as_json(stages: Origins, checks: list[SplitCheck], conclusions: list[tuple[str, bool]]) -> str:

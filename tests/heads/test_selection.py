@@ -14,13 +14,13 @@ def test_trial_counts_hits_and_mean_loss():
 @pytest.mark.parametrize(
     ("trials", "setting"),
     [
-        ([Trial(0.1, 50, 1.0), Trial(1.0, 60, 9.0)], 1.0),
-        ([Trial(0.1, 50, 1.0), Trial(1.0, 50, 0.9)], 1.0),
+        ([Trial(0.1, 50, 1.0), Trial(1.0, 60, 9.0)], 0.1),
+        ([Trial(0.1, 50, 1.0), Trial(1.0, 60, 1.0)], 1.0),
         ([Trial(1.0, 50, 1.0), Trial(0.1, 50, 1.0)], 0.1),
     ],
-    ids=["highest top-1", "then lowest loss", "then smallest setting"],
+    ids=["lowest loss", "then highest top-1", "then smallest setting"],
 )
-def test_best_by_top1_then_loss_then_setting(trials, setting):
+def test_best_by_loss_then_top1_then_setting(trials, setting):
     assert best(trials).setting == setting
 
 

@@ -36,8 +36,8 @@ MEANS = {"zero_shot": 65.4, "motion_only": 60.0, "clip_probe": 82.5, "fusion": 8
 CONTROLS = {"metadata_only": 5.0, "linear_probe": 82.0, "score_average": 86.0, "motion_permuted": 82.1}
 ALL = MEANS | CONTROLS
 GAINS = [
-    ClassGain("Run", 12, 3, 12, 3, 75.0, 50.0, 100.0, True),
-    ClassGain("Jump", 12, 3, 6, 9, -25.0, -60.0, 10.0, False),
+    ClassGain("Run", 12, 9, 12, 3, 75.0, 50.0, 100.0, 0.004, 0.008, True),
+    ClassGain("Jump", 12, 9, 6, 9, -25.0, -60.0, 10.0, 0.25, 0.25, False),
 ]
 PAPERS = read_papers(ROOT / "papers")
 
@@ -104,7 +104,8 @@ def summary(
 
     def spread(mean: float) -> dict[str, Any]:
         values = {str(k): mean + 0.5 * (k - 2) for k in splits}
-        return {"mean": mean, "std": 0.5 if len(splits) > 1 else None, "per_split": values}
+        ends = {"least": min(values.values()), "most": max(values.values())}
+        return {"mean": mean, "std": 0.5 if len(splits) > 1 else None, **ends, "per_split": values}
 
     def entry(head: str) -> dict[str, Any]:
         mean = ALL[head]
@@ -122,13 +123,27 @@ def summary(
                 "mean": ends,
                 "per_split": {k: {"low": v - 1, "high": v + 1} for k, v in spread(mean)["per_split"].items()},
             },
+            "top1_error": {"se_points": 0.5, "df": 606, "merged_classes": 0},
+            "constant": {"always": head == "metadata_only"},
+            "calibration": {"ece_pct": 4.25, "calibrated_pct": 1.5, "calibrated_high_pct": 2.0},
+            "scores": {
+                "nll_nats": {"mean": 1.5, "interval": {"low": 1.4, "high": 1.6}},
+                "brier": {"mean": 0.5, "interval": {"low": 0.45, "high": 0.55}},
+            },
         }
 
     def difference(first: str, second: str) -> dict[str, Any]:
         gap = ALL[first] - ALL[second]
         ends = {"low": gap - 1, "high": gap + 1}
         by_split = {k: {"low": v - 1, "high": v + 1} for k, v in spread(gap)["per_split"].items()}
-        return {**spread(gap), "interval": ends, "interval_per_split": by_split, "significant": True}
+        primary = (first, second) == ("fusion", "clip_probe")
+        judged = {"word": "different", "p": 0.0001, "q": None if primary else 0.0002, "primary": primary}
+        sizes = {"se_points": 0.5, "df": 606, "detectable_points": 1.4, "groups": 2121, "moved_groups": 300}
+        score = {"mean": -0.1, "interval": {"low": -0.2, "high": -0.05}}
+        return {
+            **{**spread(gap), "interval": ends, "interval_per_split": by_split, **judged, **sizes, "moved_videos": 500},
+            **{"at_most_pct": None, "scores": {"nll_nats": score, "brier": score}},
+        }
 
     pairs = [("fusion", other) for other in heads if other != "fusion" and "fusion" in heads]
     if {"clip_probe", "zero_shot"} <= set(heads):
@@ -139,7 +154,8 @@ def summary(
         "splits": list(splits),
         "n_classes": 101,
         "confidence_pct": 95.0,
-        "resamples": 2000,
+        "fdr_pct": 5.0,
+        "by_class": {"up": 90, "down": 3, "sign_p": 0.0001, "unlike_p": 0.03, "fewest": 1, "groups_of_class": 21},
         "heads": {head: entry(head) for head in sorted(heads)},
         "differences": {f"{a}_minus_{b}": difference(a, b) for a, b in pairs},
     }
@@ -277,7 +293,8 @@ def test_every_choice_of_heads_and_splits_has_a_sound_report(
     assert ("## What motion adds over a CLIP probe" in text) == ({"fusion", "clip_probe"} <= set(heads))
     assert ("All paired differences" in text) == (len(heads) > 1)
     assert ("None: no head of this run is trained" in text) == (heads == ["zero_shot"])
-    assert ("With one split there is no such spread" in text) == (len(splits) == 1)
+    assert ("it is a range, not an error bar" in text) == (len(splits) > 1)
+    assert ("**No spread by design**: metadata alone" in text) == ("metadata_only" in heads)
     assert ("**Not run**" in text) == (len(heads) < len(REGISTRY))
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):  # a table is as wide all through
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
@@ -296,11 +313,12 @@ def test_the_tables_hold_the_numbers(tmp_path: Path) -> None:
     text = report(tmp_path, list(MEANS))
     dash = "\N{EN DASH}"
     cells = [f"{mean}<br>({mean - 1}{dash}{mean + 1})" for mean in (88.5, 89.0, 89.5)]
-    assert f"| **fusion** | {' | '.join(cells)} | **89.0**<br>(88.0{dash}90.0) | 0.5 |" in text
+    assert f"| **fusion** | {' | '.join(cells)} | **89.0**<br>(88.0{dash}90.0) | 88.5 to 89.5 |" in text
     assert "| fusion | 94.0 | 88.0 | 4.2 | 1.50 |" in text
-    assert f"| fusion {MINUS} CLIP probe (best other head) | +6.5 | +5.5 to +7.5 | significant |" in text
+    row = f"| fusion {MINUS} CLIP probe (best other head) | +6.5 | +5.5 to +7.5 | < .001 | named beforehand | 1.4 | "
+    assert f"{row}-0.10<br>({MINUS}0.20 to {MINUS}0.05) | different |" in text
     by_split = "+6.0<br>(+5.0 to +7.0) | +6.5<br>(+5.5 to +7.5) | +7.0<br>(+6.0 to +8.0)"
-    assert f"| CLIP probe | {by_split} | **+6.5**<br>(+5.5 to +7.5) | 0.5 | significant |" in text
+    assert f"| CLIP probe | {by_split} | **+6.5**<br>(+5.5 to +7.5) | +6.0 to +7.0 | < .001 | different |" in text
     assert "| fusion | 1,000 | 2,000 | 85.0 |" in text
     assert f"| 32 | 1 | 16.6 G (a test of the code) | {MINUS}1.8 % (nearest) | 33.2 G |" in text
 
@@ -311,12 +329,13 @@ def test_what_motion_adds_is_held_against_every_head_that_knows_none(tmp_path: P
     assert motion_adds(summary(["fusion", "motion_only"])) == []
 
 
-def test_a_difference_about_zero_is_called_not_significant(tmp_path: Path) -> None:
+def test_a_difference_about_zero_says_what_is_still_compatible(tmp_path: Path) -> None:
     given = report_data(["fusion", "clip_probe"])
     difference = given.summary["differences"]["fusion_minus_clip_probe"]
-    difference.update(mean=-0.2, interval={"low": -1.0, "high": 0.6}, significant=False)
+    difference.update(mean=-0.2, interval={"low": -1.0, "high": 0.6}, word="no difference shown", p=0.3)
     text = report_page(given, {"accuracy": "a.svg"})
-    assert f"over a CLIP probe: **{MINUS}0.2 points** ({MINUS}1.0 to +0.6), not significant." in text
+    said = "no difference shown: at most 1.0 below, 0.6 above (p .300)."
+    assert f"over a CLIP probe: **{MINUS}0.2 points** ({MINUS}1.0 to +0.6), {said}" in text
 
 
 def test_a_head_without_errors_has_no_confusion(tmp_path: Path) -> None:
@@ -339,7 +358,7 @@ def test_difference_rows_put_the_strongest_rival_first() -> None:
 def test_the_gain_over_zero_shot_is_split_into_parts_that_add_up() -> None:
     parts = decomposition(summary(list(MEANS)))
     assert parts is not None
-    assert parts["total"] == pytest.approx(parts["supervision"] + parts["motion"])
+    assert parts["total"]["mean"] == pytest.approx(parts["supervision"]["mean"] + parts["motion"]["mean"])
     assert decomposition(summary(["fusion", "zero_shot"])) is None
 
 
@@ -406,7 +425,7 @@ def test_seen_and_unseen_classes_have_a_table_where_a_head_saw_some_alone(tmp_pa
         return {"mean": mean, "per_split": {"1": mean}, "n_test": 9, "interval": {"low": mean - 2, "high": mean + 2}}
 
     def minus(mean: float) -> dict[str, Any]:
-        return {"mean": mean, "interval": {"low": mean - 3, "high": mean + 3}, "significant": True}
+        return {"mean": mean, "interval": {"low": mean - 3, "high": mean + 3}, "word": "different"}
 
     first = {"model": "CLIP itself", "seen": figure(50.0), "unseen": figure(48.0), "harmonic_mean": figure(49.0)}
     own = {"model": "zero_shot", "seen": figure(60.0), "unseen": figure(44.0), "harmonic_mean": figure(50.8)}

@@ -3,19 +3,19 @@
 from moclip.report.suite_page import as_markdown
 from moclip.results.suite import CSV_COLUMNS, Run, answer, csv_row
 from moclip.results.summary import SPREAD_FIGURES
-from tests.results.test_suite import BOOTSTRAP, GOOD, PARAMS, POOR, a_run, variant
+from tests.results.test_suite import GOOD, LEVEL, PARAMS, POOR, a_run, variant
 
 
 def test_tables_say_the_same() -> None:
     rows = [
-        answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(POOR)], BOOTSTRAP),
-        answer(variant("same"), PARAMS, [a_run(GOOD)], [a_run(GOOD)], BOOTSTRAP),
+        answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(POOR)], LEVEL),
+        answer(variant("same"), PARAMS, [a_run(GOOD)], [a_run(GOOD)], LEVEL),
     ]
-    text = as_markdown(rows, {0: a_run(GOOD)}, "ablations.yaml", BOOTSTRAP)
+    text = as_markdown(rows, {0: a_run(GOOD)}, "ablations.yaml", LEVEL)
     assert "| narrow | Does it need it? | fusion.hidden=64 | 75.0 (160) | \N{MINUS SIGN}25.0 | " in text
     assert "| 1,000 | 0.2500 | 25.0 points below |" in text
     assert "is the base itself" in text
-    assert "One seed was run" in text
+    assert "intervals leave training noise out" in text
     cells = dict(zip(CSV_COLUMNS, csv_row(rows[0]), strict=True))
     assert (cells["delta_points"], cells["trainable_parameters"], cells["top1_std_pct"]) == (-25.0, 1000, "")
 
@@ -31,8 +31,8 @@ def test_spread_over_seeds_of_the_base_stands_apart_from_that_over_splits() -> N
         seed: Run(summary({"1": value, "2": value + 10.0}), a_run(GOOD).outcomes, {})
         for seed, value in ((0, 80.0), (1, 84.0))
     }
-    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, list(base.values()), [a_run(POOR), a_run(GOOD)], BOOTSTRAP)
-    text = as_markdown([row], base, "ablations.yaml", BOOTSTRAP)
+    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, list(base.values()), [a_run(POOR), a_run(GOOD)], LEVEL)
+    text = as_markdown([row], base, "ablations.yaml", LEVEL)
     assert "| fusion | 87.0 | 2.8 | 7.1 |" in text
     assert "| 87.5 (160) | 17.7 | \N{MINUS SIGN}12.5 |" in text
     assert "averaged over 2 seeds" in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from moclip.base.errors import DataError, StoreError
+from moclip.results.estimate import Design
 from moclip.results.halves import (
     HARMONIC_MEAN,
     SEEN,
@@ -19,10 +20,10 @@ from moclip.results.halves import (
     write_half_rows,
     write_halves,
 )
-from moclip.results.intervals import Bootstrap, harmonic_mean_interval
+from moclip.results.intervals import Level
 from moclip.results.predictions import Predictions
 
-BOOTSTRAP = Bootstrap(resamples=2000, confidence_pct=95.0, seed=0)
+LEVEL = Level(confidence_pct=95.0, fdr_pct=5.0)
 CLASSES = ("A", "B", "C", "D")
 
 
@@ -85,7 +86,7 @@ def test_table_has_each_half_their_harmonic_mean_and_the_difference_to_the_first
         first = logits(p, {"A": 0.5, "B": 0.5, "C": 0.5, "D": 0.5}, split)
         own = logits(p, {"A": 1.0, "B": 1.0, "C": 0.3, "D": 0.3}, split)
         by_split[split] = half_rows(p, Halves(["A", "B"], {"CLIP": first, "head": own}))
-    clip, head = half_table(by_split, BOOTSTRAP)
+    clip, head = half_table(by_split, LEVEL)
     for row, model in ((clip, "CLIP"), (head, "head")):
         for half in (SEEN, UNSEEN):
             for split, rows in by_split.items():
@@ -100,7 +101,7 @@ def test_table_has_each_half_their_harmonic_mean_and_the_difference_to_the_first
         )
     assert clip["minus_first"] is None
     assert head["minus_first"][SEEN]["mean"] == pytest.approx(head[SEEN]["mean"] - clip[SEEN]["mean"], abs=1e-3)
-    assert head["minus_first"][SEEN]["significant"]
+    assert head["minus_first"][SEEN]["word"] == "different"
     assert head["minus_first"][SEEN]["interval"]["low"] > 0
     assert head["minus_first"][UNSEEN]["mean"] < 0
 
@@ -112,6 +113,10 @@ def test_harmonic_means_are_the_published_ones(first, second, mean):
     assert round(harmonic_mean(first, second), 1) == mean
 
 
+def one_class(groups: np.ndarray, name: str) -> Design:
+    return Design({1: np.full(len(groups), name)}, {1: np.array([f"{name}_{group}" for group in groups])})
+
+
 def test_interval_of_a_harmonic_mean_covers_as_often_as_it_says():
     """100 draws of data of a known truth: of 95 % intervals between 88 and 100 hold it."""
     truth, held = harmonic_mean(80.0, 40.0), 0
@@ -121,20 +126,21 @@ def test_interval_of_a_harmonic_mean_covers_as_often_as_it_says():
         for right in (0.8, 0.4):
             groups = np.repeat(np.arange(25), 4)
             chance = rng.beta(4 * right, 4 * (1 - right), 25)[groups]
-            parts.append(({1: (rng.random(100) < chance).astype(float)}, {1: groups}))
-        interval = harmonic_mean_interval(parts, 400, 95.0, seed)
+            parts.append(({1: (rng.random(100) < chance).astype(float)}, one_class(groups, str(right))))
+        interval = LEVEL.harmonic_interval(parts)
         assert interval is not None
-        held += interval.low_pct <= truth <= interval.high_pct
+        held += interval["low"] <= truth <= interval["high"]
     assert 88 <= held <= 100
 
 
-def test_a_half_without_a_hit_has_a_harmonic_mean_of_0_and_one_group_no_interval():
-    groups = {1: np.array(["a", "b", "c"])}
-    none, some = {1: np.zeros(3)}, {1: np.ones(3)}
-    found = harmonic_mean_interval([(none, groups), (some, groups)], 100, 95.0, 0)
-    assert found is not None
-    assert (found.low_pct, found.high_pct) == (0.0, 0.0)
-    assert harmonic_mean_interval([(none, {1: np.array(["a"] * 3)}), (some, groups)], 100, 95.0, 0) is None
+def test_a_half_without_a_hit_or_of_one_group_gives_a_harmonic_mean_no_interval():
+    three, one = np.array(["a", "b", "c"]), np.array(["a"] * 3)
+    none, some = {1: np.zeros(3)}, {1: np.array([1.0, 1.0, 0.0])}
+    assert LEVEL.harmonic_interval([(none, one_class(three, "A")), (some, one_class(three, "B"))]) is None
+    pair = [(some, one_class(three, "A")), (some, one_class(three, "B"))]
+    assert LEVEL.harmonic_interval(pair) is not None
+    alone = one_class(one, "A")
+    assert LEVEL.harmonic_interval([(some, alone), (some, Design(alone.classes, alone.groups))]) is None
 
 
 @pytest.mark.parametrize("seen", [["A", "B", "C", "D"], ["A", "Z"]])
@@ -152,4 +158,4 @@ def test_logits_of_other_videos_and_tables_of_other_models_are_refused():
         half_rows(p, Halves(["A"], {"m": np.full_like(p.logits, np.nan)}))
     one, other = (half_rows(p, Halves(["A"], {name: p.logits})) for name in "mn")
     with pytest.raises(StoreError, match="splits have other models"):
-        half_table({1: one, 2: other}, BOOTSTRAP)
+        half_table({1: one, 2: other}, LEVEL)

@@ -1,6 +1,7 @@
 """The suite: what it refuses, which experiments it plans, and what its table says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,24 @@ from ruamel.yaml import YAML
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.heads.registry import HEADS, MAIN, check_params, related_sets
-from moclip.results.intervals import Bootstrap
-from moclip.results.predictions import Outcomes
-from moclip.results.suite import HeadCost, Job, Run, Variant, answer, choose, needs_run, plan, read_suite
+from moclip.results.intervals import Level
+from moclip.results.predictions import Outcomes, Scores
+from moclip.results.suite import (
+    HeadCost,
+    Job,
+    Run,
+    Variant,
+    answer,
+    answered_together,
+    choose,
+    needs_run,
+    plan,
+    read_suite,
+)
 from tests.support.imports import ROOT
 
 PARAMS = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-BOOTSTRAP = Bootstrap(resamples=500, confidence_pct=95.0, seed=0)
+LEVEL = Level(confidence_pct=95.0, fdr_pct=5.0)
 
 
 def variant(name: str = "narrow", **values: object) -> Variant:
@@ -138,23 +150,81 @@ def test_a_change_that_cannot_be_is_refused_before_anything_runs(values: dict, m
 
 
 def test_a_clear_loss_is_said_with_its_size() -> None:
-    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(POOR)], BOOTSTRAP)
+    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(POOR)], LEVEL)
     assert (row.top1_pct, row.delta_points, row.n_test, row.seeds) == (75.0, -25.0, 160, 1)
-    assert row.significant is True
+    assert (row.word, row.testable) == ("different", True)
     assert row.verdict == "25.0 points below"
     assert row.change == "fusion.hidden=64"
     assert row.top1_std_pct is None
 
 
-def test_equal_hits_show_no_difference() -> None:
-    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(POOR)], [a_run(POOR)], BOOTSTRAP)
-    assert (row.delta_points, row.significant, row.verdict) == (0.0, False, "no difference shown")
+def test_equal_hits_say_how_many_recordings_could_still_differ() -> None:
+    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(POOR)], [a_run(POOR)], LEVEL)
+    assert (row.delta_points, row.interval, row.word) == (0.0, None, "no video differs")
+    assert row.verdict == "no video differs (at most 8.8 % of recordings)"  # 1 - .025^(1/40)
+
+
+def scored(run: Run, shift: float) -> Run:
+    """The same answers, with scores that a change may have moved."""
+    outcomes = {
+        head: {
+            k: replace(own, scores=Scores(np.ones(80, int), *(np.full(80, 0.5 + shift) for _ in range(3))))
+            for k, own in by_split.items()
+        }
+        for head, by_split in run.outcomes.items()
+    }
+    return replace(run, outcomes=outcomes)
+
+
+def test_a_change_that_moves_not_one_score_cannot_be_tested_here() -> None:
+    base, asked = scored(a_run(POOR), 0.0), variant(set={"fusion.hidden": 64})
+    still = answer(asked, PARAMS, [base], [scored(a_run(POOR), 0.0)], LEVEL)
+    assert (still.word, still.verdict, still.testable) == ("not testable here", "not testable here", False)
+    moved = answer(asked, PARAMS, [base], [scored(a_run(POOR), 0.1)], LEVEL)
+    assert moved.word == "no video differs"
+    other = answer(asked, PARAMS, [base], [scored(a_run(GOOD), 0.0)], LEVEL)
+    assert other.word == "different"
+
+
+def test_a_question_of_sameness_is_answered_by_both_one_sided_tests() -> None:
+    few = np.ones(4000, bool)
+    few[:8:4] = False
+    same = answer(variant(set={"fusion.hidden": 64}, equal_within=1.0), PARAMS, [a_run(np.ones(4000, bool))],
+                  [a_run(few)], LEVEL)  # fmt: skip
+    assert (same.word, same.verdict) == ("equal", "equal within 1 point")
+    unsure = answer(variant(set={"fusion.hidden": 64}, equal_within=1.0), PARAMS, [a_run(GOOD)],
+                    [a_run(np.arange(80) != 3)], LEVEL)  # fmt: skip
+    assert unsure.word == "undecided"
+    assert unsure.verdict.startswith("undecided: at most ")
+    lost = answer(variant(set={"fusion.hidden": 64}, equal_within=1.0), PARAMS, [a_run(GOOD)], [a_run(POOR)], LEVEL)
+    assert lost.verdict == "25.0 points below"
+
+
+def test_questions_asked_together_share_their_false_discoveries() -> None:
+    """Seven recordings, all one way: p = 1/64 alone, and with thirty questions of no difference no answer."""
+    lucky = np.ones(80, bool)
+    lucky[:28:4] = False
+    one = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD, splits=(1,))], [a_run(lucky, splits=(1,))],
+                 LEVEL)  # fmt: skip
+    assert one.contrast.p == pytest.approx(2 / 2**7)
+    (alone,) = answered_together([one])
+    assert (alone.word, alone.contrast.q) == ("different", pytest.approx(2 / 2**7))
+    swapped = np.ones(80, bool)
+    swapped[0] = False
+    other = np.ones(80, bool)
+    other[4] = False
+    idle = answer(variant(set={"fusion.hidden": 65}), PARAMS, [a_run(swapped)], [a_run(other)], LEVEL)
+    many = answered_together([one, *[idle] * 30])
+    assert many[0].contrast.q == pytest.approx(31 * 2 / 2**7)
+    assert many[0].word == "no difference shown"
+    assert many[0].interval is not None
+    assert many[0].interval["high"] == 0.0  # it reaches to what the test allows
 
 
 def test_seeds_are_averaged_video_by_video_and_spread_apart() -> None:
     half = np.arange(80) % 2 > 0
     row = answer(
-        variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD), a_run(GOOD)], [a_run(GOOD), a_run(half)], BOOTSTRAP
+        variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD), a_run(GOOD)], [a_run(GOOD), a_run(half)], LEVEL
     )
     assert (row.seeds, row.top1_pct, row.delta_points) == (2, 75.0, -25.0)
     assert row.top1_std_pct == pytest.approx(np.std([100, 50], ddof=1), abs=1e-3)
@@ -162,14 +232,14 @@ def test_seeds_are_averaged_video_by_video_and_spread_apart() -> None:
 
 def test_a_head_is_held_against_another_of_the_base() -> None:
     base = Run({}, a_run(GOOD).outcomes | a_run(POOR, "motion_only").outcomes, {})
-    row = answer(variant("mv", head="motion_only", against="fusion"), PARAMS, [base], [base], BOOTSTRAP)
+    row = answer(variant("mv", head="motion_only", against="fusion"), PARAMS, [base], [base], LEVEL)
     assert row.change == "motion_only for fusion"
     assert row.delta_points == -25.0
     assert row.cost is None
 
 
 def test_videos_that_a_variant_dropped_are_left_out_of_the_difference() -> None:
-    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(GOOD, skip=8)], BOOTSTRAP)
+    row = answer(variant(set={"fusion.hidden": 64}), PARAMS, [a_run(GOOD)], [a_run(GOOD, skip=8)], LEVEL)
     assert (row.n_test, row.delta_points) == (144, 0.0)
     with pytest.raises(DataError, match="no split in common"):
-        answer(variant(), PARAMS, [a_run(GOOD, splits=(1,))], [a_run(GOOD, splits=(2,))], BOOTSTRAP)
+        answer(variant(), PARAMS, [a_run(GOOD, splits=(1,))], [a_run(GOOD, splits=(2,))], LEVEL)

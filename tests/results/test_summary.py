@@ -15,10 +15,11 @@ from moclip.base.files import write_json
 from moclip.data.ucf101 import UCF101_TEST_VIDEOS
 from moclip.heads.registry import contrasts
 from moclip.results.halves import Halves, half_rows
-from moclip.results.intervals import Bootstrap
+from moclip.results.intervals import Level
 from moclip.results.metrics import measure, outcomes_of
 from moclip.results.predictions import Predictions
 from moclip.results.summary import (
+    PROPER_SCORES,
     SPREAD_FIGURES,
     Result,
     is_complete,
@@ -28,7 +29,7 @@ from moclip.results.summary import (
     summarize,
 )
 
-BOOTSTRAP = Bootstrap(resamples=300, confidence_pct=95.0, seed=0)
+LEVEL = Level(confidence_pct=95.0, fdr_pct=5.0)
 SKILL = {"zero_shot": 0.5, "motion_only": 1.0, "clip_probe": 1.5, "fusion": 4.0}
 
 
@@ -52,7 +53,7 @@ def predictions(head: str, split: int, *, groups: int = 4, first_group: int | No
 
 def result(head: str, split: int, **options: int) -> Result:
     p = predictions(head, split, **options)
-    return Result(measure(head, split, p, **asdict(BOOTSTRAP)), outcomes_of(p))
+    return Result(measure(head, split, p, LEVEL), outcomes_of(p))
 
 
 def results(*heads: str, splits: tuple[int, ...] = (1, 2, 3)) -> dict[str, dict[int, Result]]:
@@ -60,7 +61,7 @@ def results(*heads: str, splits: tuple[int, ...] = (1, 2, 3)) -> dict[str, dict[
 
 
 def summary_of(found: Mapping[str, Mapping[int, Result]], dataset: str = "demo", whole: bool = True) -> dict[str, Any]:
-    return summarize(dataset, whole, found, BOOTSTRAP, contrasts(list(found)))
+    return summarize(dataset, whole, found, LEVEL, contrasts(list(found)))
 
 
 def test_the_form_is_the_documented_one() -> None:
@@ -94,7 +95,8 @@ def test_a_paired_difference_is_narrower_than_the_heads_apart_and_knows_its_sign
     gap = heads["fusion"]["top1_pct"]["mean"] - heads["zero_shot"]["top1_pct"]["mean"]
     assert difference["mean"] == pytest.approx(gap, abs=1e-3)
     assert difference["interval"]["low"] < gap < difference["interval"]["high"]
-    assert difference["significant"] is True
+    assert difference["word"] == "different"
+    assert difference["p"] < 0.001
 
 
 def test_equal_heads_differ_by_nothing() -> None:
@@ -102,9 +104,9 @@ def test_equal_heads_differ_by_nothing() -> None:
     twin = {k: replace(r, metrics=replace(r.metrics, head="fusion")) for k, r in same.items()}
     summary = summary_of({"clip_probe": same, "fusion": twin})
     difference = summary["differences"]["fusion_minus_clip_probe"]
-    assert (difference["mean"], difference["interval"]) == (0.0, {"low": 0.0, "high": 0.0})
-    assert set(difference["interval_per_split"]) == {"1", "2", "3"}
-    assert difference["significant"] is False
+    assert (difference["mean"], difference["interval"], difference["word"]) == (0.0, None, "no video differs")
+    assert difference["at_most_pct"] == pytest.approx(100 * (1 - 0.025 ** (1 / 36)), abs=1e-3)
+    assert difference["interval_per_split"] == {"1": None, "2": None, "3": None}
 
 
 def seeded(values: dict[int, dict[int, float]]) -> dict[int, Any]:
@@ -148,11 +150,47 @@ def test_summaries_of_different_things_are_not_averaged() -> None:
         over_seeds({})
 
 
-def test_splits_that_share_groups_get_no_interval_of_their_mean() -> None:
+def test_recordings_that_test_in_several_splits_are_one_unit_of_the_mean() -> None:
+    """The mean over two splits of the same recordings is as sure as one split, not surer."""
     shared = {"fusion": {k: result("fusion", k, first_group=0) for k in (1, 2)}}
-    interval = summary_of(shared, "folder clips")["heads"]["fusion"]
-    assert interval["top1_interval_pct"]["mean"] is None
-    assert interval["top1_interval_pct"]["per_split"]["1"] is not None
+    error = summary_of(shared, "folder clips")["heads"]["fusion"]["top1_error"]
+    apart = summary_of({"fusion": {k: result("fusion", k) for k in (1, 2)}})["heads"]["fusion"]["top1_error"]
+    assert (error["df"], apart["df"]) == (9, 18)
+
+
+def test_proper_scores_have_intervals_and_paired_differences() -> None:
+    summary = summary_of(results("clip_probe", "fusion"))
+    own = results("fusion")["fusion"]
+    for name in PROPER_SCORES:
+        figure = summary["heads"]["fusion"]["scores"][name]
+        by_hand = np.mean([getattr(r.outcomes.scores, name).mean() for r in own.values()])
+        assert figure["mean"] == pytest.approx(by_hand, abs=1e-3)
+        assert figure["interval"]["low"] < figure["mean"] < figure["interval"]["high"]
+        difference = summary["differences"]["fusion_minus_clip_probe"]["scores"][name]
+        assert difference["mean"] == pytest.approx(
+            figure["mean"] - summary["heads"]["clip_probe"]["scores"][name]["mean"], abs=1e-3
+        )
+        assert difference["interval"]["high"] < 0.0
+
+
+def test_the_primary_contrast_is_asked_alone_and_the_others_together() -> None:
+    found = results(*SKILL)
+    pairs = [("fusion", "clip_probe"), ("fusion", "zero_shot"), ("fusion", "motion_only")]
+    differences = summarize("demo", True, found, LEVEL, pairs, ("fusion", "clip_probe"))["differences"]
+    primary = differences.pop("fusion_minus_clip_probe")
+    assert (primary["primary"], primary["q"]) == (True, None)
+    assert [row["primary"] for row in differences.values()] == [False, False]
+    assert all(row["q"] >= row["p"] for row in differences.values())
+
+
+def test_a_constant_answer_has_no_spread_by_design() -> None:
+    by_split = {}
+    for split in (1, 2, 3):
+        p = replace(predictions("fusion", split), logits=np.tile(np.array([[2.0, 1.0, 0.0]], np.float32), (60, 1)))
+        by_split[split] = Result(measure("fusion", split, p, LEVEL), outcomes_of(p))
+    entry = summary_of({"fusion": by_split})["heads"]["fusion"]
+    assert entry["constant"] == {"always": True}
+    assert entry["top1_interval_pct"]["mean"] == {"low": pytest.approx(33.3333), "high": pytest.approx(33.3333)}
 
 
 @pytest.mark.parametrize(

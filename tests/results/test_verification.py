@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moclip.base.errors import DataError
-from moclip.results.intervals import Bootstrap
+from moclip.results.intervals import Level
 from moclip.results.predictions import Outcomes
 from moclip.results.verification import (
     DIFFERENT,
@@ -17,7 +17,7 @@ from moclip.results.verification import (
 )
 
 VIDEOS, GROUP = 2000, 4
-BOOTSTRAP = Bootstrap(resamples=400, confidence_pct=95.0, seed=0)
+LEVEL = Level(confidence_pct=95.0, fdr_pct=5.0)
 
 
 def outcomes(wrong: int = 0, other: str = "B", first: int = 0) -> Outcomes:
@@ -41,7 +41,7 @@ def outcomes(wrong: int = 0, other: str = "B", first: int = 0) -> Outcomes:
     ],
 )
 def test_verdict(then: Outcomes, now: Outcomes, same_bytes: bool, changed: int, verdict: str) -> None:
-    check = check_split("fusion", 1, then, now, same_bytes, BOOTSTRAP)
+    check = check_split("fusion", 1, then, now, same_bytes, LEVEL)
     assert (check.changed, check.n_test, check.verdict) == (changed, VIDEOS, verdict)
     assert check.now_pct - check.then_pct == pytest.approx(
         100 * (int(now.correct.sum()) - int(then.correct.sum())) / VIDEOS
@@ -50,8 +50,8 @@ def test_verdict(then: Outcomes, now: Outcomes, same_bytes: bool, changed: int, 
 
 def test_the_worst_split_speaks_for_a_head() -> None:
     checks = [
-        check_split("fusion", 1, outcomes(), outcomes(), True, BOOTSTRAP),
-        check_split("fusion", 2, outcomes(100), outcomes(300), False, BOOTSTRAP),
+        check_split("fusion", 1, outcomes(), outcomes(), True, LEVEL),
+        check_split("fusion", 2, outcomes(100), outcomes(300), False, LEVEL),
     ]
     assert worst(checks) == DIFFERENT
 
@@ -60,4 +60,4 @@ def test_other_videos_are_refused() -> None:
     fewer = outcomes()
     fewer = Outcomes(ids=fewer.ids[1:], groups=fewer.groups[1:], actual=fewer.actual[1:], predicted=fewer.predicted[1:])
     with pytest.raises(DataError):
-        check_split("fusion", 1, outcomes(), fewer, False, BOOTSTRAP)
+        check_split("fusion", 1, outcomes(), fewer, False, LEVEL)

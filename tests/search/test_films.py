@@ -8,7 +8,7 @@ from moclip.data.splits import Member, Split
 from moclip.heads.fitted import ClassTexts
 from moclip.heads.zero_shot import ZeroShot
 from moclip.params.frames import SearchParams
-from moclip.results.intervals import Bootstrap
+from moclip.results.intervals import Level
 from moclip.search import trial
 from moclip.search.films import compose
 
@@ -150,22 +150,23 @@ def test_by_example_the_look_and_the_movement_find_their_own_runs() -> None:
 def test_figures_and_differences_have_intervals_by_group() -> None:
     split = part(6)
     queries = {k: asked(split, seen_of(split, 0.3, k), k) for k in (1, 2)}
-    bootstrap = Bootstrap(resamples=200, confidence_pct=95.0, seed=0)
+    level = Level(confidence_pct=95.0, fdr_pct=5.0)
     ways = {way.name: way for way in trial.ways(PARAMS, [])}
     choices = {"query": trial.Choice("threshold", 1), "random": trial.Choice("uniform", 1)}
     figures = {
         name: {k: trial.answers(of, ways[name], choice, 4.0) for k, of in queries.items()}
         for name, choice in choices.items()
     }
-    groups = {k: np.array([f"{k}/{name}" for name in trial.groups_of(of)]) for k, of in queries.items()}
-    found = trial.summary(figures["query"], groups, bootstrap)
+    design = trial.design_of({k: [query.run for query in of] for k, of in queries.items()})
+    found = trial.summary(figures["query"], design, level)
     assert set(found) == set(trial.METRICS)
     low, high = found["miou"]["interval"]["low"], found["miou"]["interval"]["high"]
     assert low < found["miou"]["mean"] < high
-    gained = trial.difference(figures["query"], figures["random"], groups, bootstrap)["miou"]
+    gained = trial.difference(figures["query"], figures["random"], design, level)["miou"]
     mean = np.mean([figures["query"][k]["miou"].mean() - figures["random"][k]["miou"].mean() for k in (1, 2)])
     assert gained["mean"] == pytest.approx(100 * mean, abs=1e-3)
     assert gained["interval"]["low"] > 0
+    assert gained["word"] == "different"
 
 
 def test_a_film_of_one_run_is_no_film() -> None:

@@ -15,18 +15,21 @@ from moclip.base.errors import DataError
 from moclip.base.files import read_json, write_json
 from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.splits import Member, write_split
+from moclip.heads import clip_probe
 from moclip.heads.fitted import Fitted
 from moclip.heads.motion_permuted import permuted
 from moclip.heads.registry import HEADS, module_of
+from moclip.params.run import repeat_seed
 from moclip.results.halves import read_half_rows, read_halves
+from moclip.results.intervals import Level
 from moclip.results.predictions import read_predictions
 from moclip.store.features import write_features
 from moclip.training.history import read_history
 from moclip.video.container import Container, write_container_table
-from stages._layout import evaluated, predicted
+from stages._fits import write_predictions_of
+from stages._layout import evaluated, predicted, repeat_directory, repeats_in
 from stages._streams import Sources
 from stages.evaluate import write_results
-from stages.head import write_predictions_of
 from tests.support.imports import ROOT
 from tests.support.motion_clips import CLASSES, TEST, TRAIN, VAL, write_clips
 from tests.support.trained import run_stage, stages
@@ -38,6 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "motion": {"accumulate": "none", "window_frames": None},
     "motion_net": {"epochs": 1, "batch_videos": 8, "segments": 2, "eval_segments": 2},
     "fusion": {"epochs": 3, "hidden": 8, "batch_videos": 8},
+    "seeds": {"heads": 2, "motion": 1},
 }
 CLIP_FACTS = {"model": "demo", "parameters": 10, "frame_macs": 1000}
 
@@ -151,6 +155,67 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield from ((str(path.relative_to(folder)), path.read_bytes()) for path in folder.rglob("*.*"))
 
 
+def test_every_head_that_draws_is_trained_as_often_as_seeds_says(place: Path) -> None:
+    """Its repeats draw anew on the same streams; a head that draws nothing has those of what it is made of."""
+    counted = {head: repeats_in(place / "preds" / head) for head in LISTED}
+    drawing = {"clip_probe", "fusion", "motion_permuted"}
+    assert counted == {head: 2 if head in drawing | {"score_average"} else 1 for head in LISTED}
+    for head in drawing:
+        first, second = (read_predictions(predicted(at, 1).test) for at in repeats(place / "preds" / head))
+        assert first.ids.tolist() == second.ids.tolist()
+        assert (first.logits != second.logits).any()
+    assert not list((place / "models").glob("*/repeat*")), "models of repeats predict nothing"
+
+
+def repeats(preds: Path) -> list[Path]:
+    return [repeat_directory(preds, number) for number in range(repeats_in(preds))]
+
+
+def test_first_training_is_that_of_a_single_one(place: Path, tmp_path: Path) -> None:
+    root = make(tmp_path, MEMBERS, seeds={"heads": 1, "motion": 1})
+    run_stage("clip_probe", root)
+    assert repeats_in(root / "preds/clip_probe") == 1
+    for folder in ("models/clip_probe", "preds/clip_probe"):
+        own = dict(contents(root / folder))
+        assert own == {name: data for name, data in contents(place / folder) if not name.startswith("repeat")}
+
+
+def test_repeats_of_heads_take_those_of_the_motion_network_in_turn(place: Path, tmp_path: Path) -> None:
+    root = make(tmp_path, MEMBERS, seeds={"heads": 3, "motion": 2})
+    for name in ("train_motion", "clip_probe", "fusion", "score_average"):
+        run_stage(name, root)
+    counted = {head: repeats_in(root / "preds" / head) for head in ("motion_only", "fusion", "score_average")}
+    assert counted == {"motion_only": 2, "fusion": 3, "score_average": 3}
+    first, second = (sources(at, "fusion") for at in (place, root))
+    of_motion = [second.of_repeat(number).videos(1).inputs("test")["motion"] for number in range(3)]
+    assert (of_motion[0] == first.videos(1).inputs("test")["motion"]).all(), "the first network is the only one's"
+    assert (of_motion[1] != of_motion[0]).any()
+    assert (of_motion[2] == of_motion[0]).all()
+
+
+def test_finished_trainings_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that ends in its second training finds the first one done, and leaves what one that never ended would."""
+    root = make(tmp_path, MEMBERS, seeds={"heads": 3, "motion": 1})
+    fit, seeds = clip_probe.fit, []
+
+    def watched(videos: Any, params: Any, seed: Any, **more: Any) -> Any:
+        seeds.append(seed[0])
+        if len(seeds) == 2:
+            raise OSError("no space left")
+        return fit(videos, params, seed, **more)
+
+    monkeypatch.setattr(clip_probe, "fit", watched)
+    with pytest.raises(OSError, match="no space left"):
+        run_stage("clip_probe", root)
+    assert not (root / "preds/clip_probe").exists()
+    run_stage("clip_probe", root)
+    assert seeds == [0, repeat_seed(0, 1), repeat_seed(0, 1), repeat_seed(0, 2)]
+    assert repeats_in(root / "preds/clip_probe") == 3
+    assert [path.name for path in (root / ".work").glob("fits-*/*")] == ["lock"]
+    run_stage("clip_probe", root)
+    assert len(seeds) == 7, "a stage that ended leaves nothing to take up"
+
+
 def test_second_run_leaves_the_same_bytes(place: Path) -> None:
     before = [dict(contents(place / folder)) for folder in ("models/fusion", "preds/fusion", "preds/motion_permuted")]
     run_stage("fusion", place)
@@ -220,7 +285,7 @@ def test_head_that_saw_some_classes_leaves_its_halves_and_others_none(place: Pat
     found = read_halves(given.halves)
     assert (found.seen, list(found.logits)) == ([CLASSES[0]], ["other", "own"])
     made = evaluated(tmp_path / "results", 1)
-    write_results("own", 1, given, made, {"resamples": 100, "confidence_pct": 95.0, "seed": 0})
+    write_results("own", 1, given, made, Level(confidence_pct=95.0, fdr_pct=5.0))
     rows = read_half_rows(made.halves)
     labels = Counter(row.half for row in rows if row.model == "own")
     assert labels == {

@@ -39,9 +39,9 @@ def test_test_part_has_a_column_only_where_epochs_were_chosen_on_it(tmp_path: Pa
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 5), st.integers(0, 4)), min_size=1, max_size=12))
 def test_optimism_is_what_the_test_parts_choice_gains_over_validations(rows: list[tuple[int, float, int]]) -> None:
-    """Second formula: sort by validation hits, then loss, then epoch."""
+    """Second formula: sort by validation loss, then hits, then epoch."""
     history = [epoch(i, 0.1, 1.0, loss, 25.0 * val, 25.0 * test) for i, (val, loss, test) in enumerate(rows)]
-    honest = sorted(history, key=lambda e: (-e["val_top1_pct"], e["val_loss"], e.epoch))[0]
+    honest = sorted(history, key=lambda e: (e["val_loss"], -e["val_top1_pct"], e.epoch))[0]
     best = sorted(history, key=lambda e: -e["test_top1_pct"])[0]
     points = optimism_points(history)
     assert points is not None

@@ -59,9 +59,10 @@ def run(scores: Scores, select: str = "val") -> tuple[Counter, list[Epoch]]:
         ([(1, 1.0), (3, 1.0), (2, 1.0)], 2),
         ([(1, 1.0), (2, 1.0), (3, 1.0)], 3),
         ([(3, 1.0), (2, 1.0), (2, 1.0)], 1),
-        ([(2, 3.0), (2, 1.0), (2, 2.0)], 2),  # as many hits: the lowest loss decides
+        ([(2, 3.0), (2, 1.0), (2, 2.0)], 2),
+        ([(2, 0.0), (3, 0.0), (3, 0.0)], 1),  # as sure of all answers, and the first class is said: as many hits
         ([(2, 1.0), (2, 1.0), (2, 1.0)], 1),  # as good in all: the first
-        ([(3, 50.0), (2, 0.1), (1, 0.1)], 1),  # hits count before loss
+        ([(3, 50.0), (2, 0.1), (1, 0.1)], 2),  # loss counts before hits
     ],
 )
 def test_model_is_left_at_the_best_epoch_of_validation(scores, best):

@@ -70,7 +70,8 @@ def validation_score(result: Result, select: str) -> float | None:
     """Validation top-1 of the fusion head in percent: that of the epoch kept, averaged over splits; None without one.
 
     >>> from moclip.tracking.result import Child
-    >>> fusion = Child("fusion", 1, {}, {"val_top1_pct": [(0, 50.0), (1, 75.0), (2, 70.0)]})
+    >>> curves = {"val_top1_pct": [(0, 50.0), (1, 75.0), (2, 70.0)], "val_loss": [(0, 1.5), (1, 0.9), (2, 1.1)]}
+    >>> fusion = Child("fusion", 1, {}, curves)
     >>> result = Result("demo", "k", "base", {}, {}, {}, [fusion])
     >>> validation_score(result, "val"), validation_score(result, "last")
     (75.0, 70.0)
@@ -78,8 +79,9 @@ def validation_score(result: Result, select: str) -> float | None:
     kept = []
     for child in result.children:
         if child.head == MAIN:
-            values = [value for _, value in child.curves.get("val_top1_pct", [])]
-            kept.append((max(values) if select == "val" else values[-1]) if values else math.nan)
+            top1, loss = ([value for _, value in child.curves.get(name, [])] for name in ("val_top1_pct", "val_loss"))
+            chosen = max(zip([-value for value in loss], top1, strict=True), default=(0.0, math.nan))
+            kept.append(chosen[1] if select == "val" or not top1 else top1[-1])
     score = sum(kept) / len(kept) if kept else math.nan
     return None if math.isnan(score) else score
 
