@@ -338,30 +338,30 @@ def _check_index(path: Path, meta: dict[str, Any], index: dict[str, np.ndarray],
     Raises:
         StoreError: names the column.
     """
-    numbers = {name: index[name] for name in _COLUMNS if name not in ("ids", "fps")}
-    shapes = {column.shape for column in index.values()}
-    fault = next((name for name, column in numbers.items() if column.dtype.kind not in "iu"), None)
-    if (
-        index["ids"].dtype.kind != "U"
-        or index["fps"].dtype.kind not in "fiu"
-        or len(shapes) != 1
-        or (fault is None and (shapes == {(0,)} or len(next(iter(shapes))) != 1))
-    ):
-        fault = "ids"
-    elif fault is None:
-        most = {"shard": len(meta["files"]) - len(_ALWAYS) - 1, "width": _LARGEST_PX, "height": _LARGEST_PX}
-        least = {"frames": 1, "width": 1, "height": 1}
-        for name, column in numbers.items():
-            if column.min() < least.get(name, 0) or column.max() > most.get(name, 2**62):
-                fault = name
-        if fault is None and (index["first"].astype(float) + index["frames"]).max() > states:
-            fault = "frames"
-        if fault is None and (np.diff(index["shard"]) < 0).any():
-            fault = "shard"
-        if fault is None and len(set(index["ids"].tolist())) != len(index["ids"]):
-            fault = "ids"
-    if fault:
+    shards = len(meta["files"]) - len(_ALWAYS)
+    if fault := _foreign_column(index) or _column_out_of_range(index, shards, states):
         raise StoreError(f"{path / 'index.npz'}: column '{fault}' is not that of a motion store's clips. {_AGAIN}.")
+
+
+def _foreign_column(index: dict[str, np.ndarray]) -> str | None:
+    """The first column that is no list of its kind, as long as the others; `ids` also where one stands twice."""
+    count = index["ids"].size
+    for name, column in index.items():
+        kinds = {"ids": "U", "fps": "fiu"}.get(name, "iu")
+        if column.dtype.kind not in kinds or column.shape != (count,) or not count:
+            return name
+    return "ids" if len(set(index["ids"].tolist())) != count else None
+
+
+def _column_out_of_range(index: dict[str, np.ndarray], shards: int, states: int) -> str | None:
+    most = {"shard": shards - 1, "first": states, "frames": states, "width": _LARGEST_PX, "height": _LARGEST_PX}
+    for name in _COLUMNS[1:]:
+        least = 1 if name in ("frames", "width", "height") else 0
+        if not ((index[name] >= least) & (index[name] <= most.get(name, 2**53))).all():
+            return name
+    if (index["first"] + index["frames"] > states).any():
+        return "first"
+    return "shard" if (np.diff(index["shard"].astype(np.int64)) < 0).any() else None
 
 
 def _cells(index: dict[str, np.ndarray], cell_px: int) -> np.ndarray:

@@ -91,3 +91,15 @@ def test_flags_that_break_a_rule(tmp_path, text, message):
     (tmp_path / "l.txt").write_text(text)
     with pytest.raises(DataError, match=re.escape(message)):
         read_flags(tmp_path / "l.txt")
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".git", "-rf", "a\x1b[31m", "a\x07b", "a\u202eb", "..x"])
+def test_names_that_would_lead_out_or_hide_are_refused(tmp_path, name):
+    for text, read in (
+        (f"1 {name}\n", read_class_index),
+        (f"{name}/v_X.avi 1\n", lambda path: read_list(path, [name])),
+        (f"YoYo/{name}.avi 1\n", lambda path: read_list(path, ["YoYo"])),
+        (f"{name}.avi 1\n", read_flags),
+    ):
+        with pytest.raises(DataError, match=r"begins with a dot or a dash|does not print|must read|not of the form"):
+            read(text_file(tmp_path, text))

@@ -1,6 +1,7 @@
 """A download ends with the right file or a clear error, whatever the server does; real HTTP on loopback."""
 
 import datetime
+import hashlib
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +268,57 @@ def test_encrypted_address_that_redirects_to_a_plain_one_is_refused(site: Site, 
         secure.faults = [status(302, Location=f"{site.url}/a.bin")]
         with pytest.raises(TransferError, match="which is not encrypted; refused"):
             download(f"{secure.url}/x", tmp_path / "x", ca_bundle=bundle, patience=QUICK)
+
+
+def test_no_hop_leaves_encryption_or_the_web_and_none_such_is_asked(site: Site, tmp_path: Path) -> None:
+    """Of https, http, https the last address is as good as the first, and the one between may lead anywhere."""
+    server, bundle = make_certificate(tmp_path, "localhost")
+    with serving(Site({"/a.bin": BODY}), server) as secure:
+        for hop in (site.url, "file://", "ftp://localhost"):
+            secure.faults = [status(302, Location="/next"), status(302, Location=f"{hop}/a.bin?token=S3cret")]
+            site.faults = [status(302, Location=f"{secure.url}/a.bin")]
+            with pytest.raises(TransferError, match="; refused") as refused:
+                download(f"{secure.url}/x", tmp_path / "x", ca_bundle=bundle, patience=QUICK)
+            assert "S3cret" not in str(refused.value)
+        assert site.asked == []
+        assert not (tmp_path / "x").exists()
+
+
+def test_plain_address_is_said_and_may_lead_to_an_encrypted_one(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, bundle = make_certificate(tmp_path, "localhost")
+    with serving(Site({"/a.bin": BODY}), server) as secure:
+        site.faults = [status(302, Location=f"{secure.url}/a.bin")]
+        download(f"{site.url}/x", tmp_path / "x", ca_bundle=bundle, patience=QUICK)
+    assert "is not encrypted" in caplog.text
+
+
+def test_digest_is_told_and_held(site: Site, tmp_path: Path) -> None:
+    digest = hashlib.sha256(BODY).hexdigest()
+    assert download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK, sha256=digest) == digest
+    with pytest.raises(TransferError, match=f"has SHA-256 {digest}, and 0{{64}} is asked for"):
+        download(f"{site.url}/a.bin", tmp_path / "b.bin", patience=QUICK, sha256="0" * 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"], "nothing of it is kept"
+
+
+def test_address_with_secrets_is_told_nowhere(site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"{site.url.replace('//', '//me:S3cret@')}/a.bin?token=S3cret"
+    site.faults = [cut(1000), status(404, reason="x")]
+    with pytest.raises(TransferError) as refused:
+        download(url, tmp_path / "a.bin", patience=QUICK)
+    noted = "".join(path.read_text() for path in tmp_path.glob(".*.json"))
+    assert "S3cret" not in f"{refused.value}{caplog.text}{noted}"
+    assert noted
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1" * 19, "-1", "\u00b2", "1e3"])
+def test_sizes_that_are_no_sizes_are_refused(number: str, site: Site, tmp_path: Path) -> None:
+    if number.isascii():
+        site.faults = [lie(Content_Length=number, Connection="close")] * 9
+        with pytest.raises(TransferError):
+            download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
+    assert transfer._seconds(number) == 0
 
 
 def test_range_file_reads_as_the_file_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ class _Session(requests.Session):
             fault = "which is not encrypted"
         else:
             return target
+        resp.close()
         raise TransferError(f"{shown_address(resp.url)}: redirects to {shown_address(to)!r:.300}, {fault}; refused")
 
 
