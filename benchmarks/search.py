@@ -1,9 +1,11 @@
 """What a search costs: memory by length of the video, seconds against plain decoding and CLIP alone, a second question.
 
-    python -m benchmarks.search FOLDER --model MODELS [--long MINUTES]
+    python -m benchmarks.search FOLDER [--model MODELS] [--long MINUTES]
 
-FOLDER is a folder of videos of one size. They are joined by the demo's encoder into films of 1 minute and of MINUTES,
-and, all of them, into 10 films. Each measurement is a process of its own. Prints one JSON object.
+FOLDER is a folder of videos of one size. Without MODELS, CLIP is open_clip's ViT-B-32 and the motion network is the
+default one, with random weights, which cost what trained ones do. Videos are joined by the demo's encoder into films of
+1 minute and of MINUTES, and, all of them, into 10 films. Each measurement is a process of its own. Prints one JSON
+object.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.predict import make_bundle
 from moclip.base.files import VIDEO_SUFFIXES
 from moclip.cli.model import source_of
 from moclip.predict.bundle import open_model
@@ -37,7 +40,7 @@ def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", type=Path)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
     parser.add_argument("--every", type=float, default=1.0)
     parser.add_argument("--long", type=float, default=10.0)
     parser.add_argument("--one", choices=("search", "decode", "clip", "again"), help=argparse.SUPPRESS)
@@ -47,6 +50,7 @@ def main() -> None:
         return
     clips = sorted(path for path in args.videos.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     with tempfile.TemporaryDirectory() as folder:
+        args.model = args.model or str(make_bundle(Path(folder), "small"))
         print(json.dumps(benchmark(clips, Path(folder), args), indent=2))
 
 

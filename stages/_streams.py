@@ -14,10 +14,12 @@ from moclip.data.facts import FactsByVideo, facts_of
 from moclip.data.manifest import read_classes, read_manifest
 from moclip.data.splits import Split, read_split
 from moclip.heads.fitted import Account, ClassTexts, Stream, Videos
+from moclip.motion.maps import MovingCentres
+from moclip.motion.store import MotionStore
 from moclip.results.predictions import Predictions, read_predictions
 from moclip.store.blocks import BlockStore
 from moclip.store.features import Features, read_features
-from moclip.store.frames import SHUFFLED, Chosen, FrameStream, read_chosen
+from moclip.store.frames import SHUFFLED, Chosen, FrameStream, Rows, read_chosen
 from stages._layout import cost_file, predicted, split_file
 
 
@@ -38,6 +40,7 @@ class Sources:
         containers: What their files give away.
         frames, grid, residual: Stores of what CLIP sees of frames.
         motion_frames: Directory of the motion network's tokens of frames, by split.
+        moving: Store of the vectors, which say where frames move.
         motion_facts: Directory with the facts of that network, by split.
         chosen_frames: Which of their frames heads see.
         appearance: Directory of the features of another head, by split, and of what it costs.
@@ -57,6 +60,7 @@ class Sources:
     grid: Path | None = None
     residual: Path | None = None
     motion_frames: Path | None = None
+    moving: Path | None = None
     motion_facts: Path | None = None
     chosen_frames: Path | None = None
     appearance: Path | None = None
@@ -99,12 +103,17 @@ class Sources:
         for stream, (store, array) in self._stores(split).items():
             yield stream, FrameStream(store, array, self._chosen, held_out)
 
-    def _stores(self, split: int) -> dict[str, tuple[BlockStore, str]]:
+    def _stores(self, split: int) -> dict[str, tuple[Rows, str]]:
         """Stores of frames by stream, each with the name of its array."""
         own = {"frames": (self.frames, "global"), "grid": (self.grid, "grid"), "residual": (self.residual, "residual")}
         if self.motion_frames is not None:
             own["motion_frames"] = (split_file(self.motion_frames, split, ""), "motion")
-        return {stream: (self._opened(path), array) for stream, (path, array) in own.items() if path is not None}
+        found: dict[str, tuple[Rows, str]] = {
+            stream: (self._opened(path), array) for stream, (path, array) in own.items() if path is not None
+        }
+        if self.moving is not None and self.frames is not None:
+            found["moving"] = MovingCentres(MotionStore.open(self.moving), self._opened(self.frames)), "centres"
+        return found
 
     def _opened(self, path: Path) -> BlockStore:
         store = BlockStore(path)

@@ -24,7 +24,7 @@ from stages.dvc.code import HEAD_SCRIPT, running_code
 VIDEOS_AT_ONCE = 64  # whose features are made in one pass
 STREAMS = (
     *("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers"),
-    *("frames", "grid", "residual", "motion_frames", "motion_facts", "chosen_frames"),
+    *("frames", "grid", "residual", "motion_frames", "moving", "motion_facts", "chosen_frames"),
     "appearance",
 )
 

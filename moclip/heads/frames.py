@@ -25,9 +25,9 @@ from moclip.training.loop import Batch, Loss, Schedule, batch_count, fit, held_o
 from moclip.training.weights import UNFIT, load_model, restored, save_model
 
 OnEpoch = Callable[[Epoch], None]
-FRAMES, GRID, RESIDUAL, MOTION_FRAMES = "frames", "grid", "residual", "motion_frames"
-"""Streams: CLIP's feature of each frame (n, t, d), its tokens (n, t, g, g, d), its residual stream (n, t, l, c), and
-the tokens of the motion network (n, t, m, m, d)."""
+FRAMES, GRID, RESIDUAL, MOTION_FRAMES, MOVING = "frames", "grid", "residual", "motion_frames", "moving"
+"""Streams: CLIP's feature of each frame (n, t, d), its tokens (n, t, g, g, d), its residual stream (n, t, l, c), the
+tokens of the motion network (n, t, m, m, d), and where it moves (n, t, 2), shares down and across."""
 
 HELD_BYTES = 1 << 30  # of a stream that is kept in memory, and not read anew for each batch
 MEASURED_VIDEOS = 512  # of the train part, whose tokens are held at once

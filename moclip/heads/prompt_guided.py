@@ -3,11 +3,13 @@
 Nothing is trained.
 
 After Free Video-LLM (arXiv 2410.10441), whose question is here "is this class c?". The rule sees all classes alike, the
-true one is never told. Its code crops a map of 24 x 12 places as if it were 12 x 24; here the map is what it is.
+true one is never told. Its code crops a map of 24 x 12 places as if it were 12 x 24; here the map is what it is, unless
+`window: published` asks for the misreading.
 
 Axes: n video, t frame, g places a side, d joint space, k class.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from moclip.base.errors import StoreError
+from moclip.base.errors import ParamsError, StoreError
 from moclip.base.files import read_json, read_npz, write_json, write_npz
 from moclip.heads.fitted import ClassTexts, Cost, Fitted, Seed, Videos
-from moclip.heads.frames import FRAMES, GRID, facts_of
+from moclip.heads.frames import FRAMES, GRID, MOVING, facts_of, shapes_of
 from moclip.params.heads.prompt_guided import PromptGuidedParams
 from moclip.video.frames import segment_points
 
 TEXTS, CONFIG = "texts.npz", "config.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -33,12 +37,16 @@ class PromptGuided(Fitted):
     texts: ClassTexts
     params: PromptGuidedParams
     facts: Mapping[str, Any]
-    streams = (FRAMES, GRID)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Frames and their grids; where they move too, if that places the window."""
+        return (FRAMES, GRID, MOVING) if self.params.window == "motion" else (FRAMES, GRID)
 
     def logits(self, inputs: Mapping[str, Any]) -> np.ndarray:
-        """Logits (n, k) of frames (n, t, d) and their grids (n, t, g, g, d)."""
-        pairs = zip(inputs[FRAMES], inputs[GRID], strict=True)
-        found = [scores(frames, grid, self.texts, self.params) for frames, grid in pairs]
+        """Logits (n, k) of frames (n, t, d), their grids (n, t, g, g, d) and where they move (n, t, 2)."""
+        videos = zip(*(inputs[name] for name in self.streams), strict=True)
+        found = [scores(frames, grid, self.texts, self.params, *moving) for frames, grid, *moving in videos]
         return np.array(found, dtype=np.float32).reshape(-1, len(self.texts.features))
 
     def save(self, directory: Path) -> None:
@@ -57,10 +65,22 @@ def fit(videos: Videos, params: PromptGuidedParams, seed: Seed, **_: Any) -> Pro
 
     Raises:
         StoreError: there are none, as with precomputed image features alone.
+        ParamsError: the grid cannot be misread as the published code does.
     """
     if videos.texts is None:
         raise StoreError("prompt_guided needs text features of the classes, and there are none; take it out of `heads`")
+    if params.window == "published":
+        _check_pairs(shapes_of(videos, [GRID])[0][1])
     return PromptGuided(videos.texts, params, facts_of(videos))
+
+
+def _check_pairs(side: int) -> None:
+    if side % 2:
+        raise ParamsError(
+            f"prompt_guided.window: published pools places in pairs along rows, and frames.grid: {side} is odd; take "
+            "an even grid, or another window"
+        )
+    log.warning("prompt_guided.window: published misreads the map as its code does: a region is no region of a frame")
 
 
 def load(directory: Path) -> PromptGuided:
@@ -74,7 +94,13 @@ def load(directory: Path) -> PromptGuided:
     return PromptGuided(texts, PromptGuidedParams(**config["params"]), config["frames"])
 
 
-def scores(frames: np.ndarray, grid: np.ndarray, texts: ClassTexts, params: PromptGuidedParams) -> np.ndarray:
+def scores(
+    frames: np.ndarray,
+    grid: np.ndarray,
+    texts: ClassTexts,
+    params: PromptGuidedParams,
+    moving: np.ndarray | None = None,
+) -> np.ndarray:
     """Logits (k,) of one video: the mean over paths of the mean over their frames of the cosine with the class.
 
     Args:
@@ -83,13 +109,17 @@ def scores(frames: np.ndarray, grid: np.ndarray, texts: ClassTexts, params: Prom
         texts: Of the classes.
         params: Paths: `slow` takes the frames that are most like each class, `middle` some at equal distances, both by
             the region most like it; `fast` takes all frames whole.
+        moving: Where each frame moves (t, 2), shares down and across, for `window: motion` alone.
     """
     whole = _unit(frames.astype(np.float32)) @ texts.features.T  # (t, k)
     count, classes = whole.shape
-    by_region = whole if params.region == 1 else region_likeness(grid.astype(np.float32), texts.features, params.region)
+    by_region, places = whole, grid.shape[1] * grid.shape[2]
+    if params.region < 1:
+        tokens = misread(grid) if params.window == "published" else grid
+        by_region = region_likeness(tokens.astype(np.float32), texts.features, params.region, moving)
+        places = math.prod(window_side(side, params.region) for side in tokens.shape[1:3])
     paths: list[np.ndarray] = []
     weights: list[float] = []
-    places = window_side(grid.shape[1], params.region) ** 2
     if params.slow:
         best = np.argsort(-whole, axis=0, kind="stable")[: params.slow]  # (slow, k): ties to the earlier frame
         paths.append(np.take_along_axis(by_region, best, axis=0).mean(axis=0))
@@ -107,30 +137,63 @@ def scores(frames: np.ndarray, grid: np.ndarray, texts: ClassTexts, params: Prom
     return logits.astype(np.float32)
 
 
-def region_likeness(grid: np.ndarray, classes: np.ndarray, share: float) -> np.ndarray:
-    """Cosine (t, k) of each class with the mean of the unit tokens in the window that it chooses in each frame."""
+def region_likeness(
+    grid: np.ndarray, classes: np.ndarray, share: float, moving: np.ndarray | None = None
+) -> np.ndarray:
+    """Cosine (t, k) of each class with the mean of the unit tokens in a window of each frame.
+
+    Args:
+        grid: Tokens (t, rows, columns, d).
+        classes: Unit features (k, d).
+        share: Of the frame's places that the window has.
+        moving: Its middle (t, 2), shares down and across; without it, each class chooses: the mean place of the tokens
+            most like it.
+    """
     tokens = _unit(grid)
-    t, g = tokens.shape[:2]
-    side, most = window_side(g, share), max(1, math.floor(g * g * share))
-    likeness = (tokens @ classes.T).reshape(t, g * g, -1)
-    best = np.argsort(-likeness, axis=1, kind="stable")[:, :most]  # (t, most, k)
-    tops = [window_start((best // g).mean(axis=1), side, g), window_start((best % g).mean(axis=1), side, g)]  # (t, k)
-    sums = np.zeros((t, g + 1, g + 1, tokens.shape[-1]), dtype=np.float64)
+    t, rows, columns = tokens.shape[:3]
+    height, width = window_side(rows, share), window_side(columns, share)
+    down, across = _likest(tokens, classes, share) if moving is None else _places(moving, rows, columns)
+    row, column = window_start(down, height, rows), window_start(across, width, columns)  # (t, k), or (t, 1)
+    sums = np.zeros((t, rows + 1, columns + 1, tokens.shape[-1]), dtype=np.float64)
     sums[:, 1:, 1:] = tokens.cumsum(axis=1, dtype=np.float64).cumsum(axis=2)
     frame = np.arange(t)[:, None]
-    row, column = tops
     inside = (
-        sums[frame, row + side, column + side]
-        - sums[frame, row, column + side]
-        - sums[frame, row + side, column]
+        sums[frame, row + height, column + width]
+        - sums[frame, row, column + width]
+        - sums[frame, row + height, column]
         + sums[frame, row, column]
     )  # (t, k, d)
     likest: np.ndarray = (_unit(inside) * classes).sum(axis=-1)
     return likest.astype(np.float32)
 
 
+def _likest(tokens: np.ndarray, classes: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean row and mean column (t, k) of the share of a frame's tokens that are most like each class."""
+    t, rows, columns = tokens.shape[:3]
+    most = max(1, math.floor(rows * columns * share))
+    likeness = (tokens @ classes.T).reshape(t, rows * columns, -1)
+    best = np.argsort(-likeness, axis=1, kind="stable")[:, :most]  # (t, most, k)
+    return (best // columns).mean(axis=1), (best % columns).mean(axis=1)
+
+
+def _places(moving: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column (t, 1) at shares (t, 2) of a frame; the middle of the first place is at half a place."""
+    return moving[:, :1] * rows - 0.5, moving[:, 1:] * columns - 0.5
+
+
+def misread(grid: np.ndarray) -> np.ndarray:
+    """Tokens (t, g, g, d) as the published code takes them, (t, g / 2, g, d): a row of it is two rows of the frame.
+
+    It takes the larger of each two neighbours along rows, which leaves g rows of g / 2 places, and reads them as g / 2
+    rows of g.
+    """
+    t, side, _, width = grid.shape
+    pooled: np.ndarray = grid.reshape(t, side * side // 2, 2, width).max(axis=2)
+    return pooled.reshape(t, side // 2, side, width)
+
+
 def window_side(side: int, share: float) -> int:
-    """Places a side of a square window that holds about a share of a map of `side` by `side`."""
+    """Places a side of a window that holds about a share of a map with `side` places on that side."""
     return max(1, round(side * share**0.5))
 
 

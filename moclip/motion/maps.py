@@ -6,12 +6,18 @@ A boundary is a spatial derivative of the motion. A camera that pans moves all c
 left is what moves by itself, at its edges.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from moclip.motion.fields import field_at
 from moclip.motion.grid import HALF_PELS_PER_PX, MotionGrid
-from moclip.video.crop import Box
+from moclip.motion.store import MotionStore
+from moclip.store.blocks import BlockStore
+from moclip.video.crop import Box, square_round
+from moclip.video.select import energy_of_cells
 
 COARSE = 7  # places a side of the map that boxes are found in
 PEAK_SHARE = 0.1  # of these places, the strongest
@@ -107,3 +113,58 @@ def peak_frames(energy: np.ndarray, segments: int) -> np.ndarray:
     edges = np.arange(segments + 1, dtype=np.int64) * len(energy) // segments
     ends = np.maximum(edges[1:], edges[:-1] + 1)
     return np.array([start + int(energy[start:end].argmax()) for start, end in zip(edges[:-1], ends, strict=True)])
+
+
+@dataclass(frozen=True)
+class MovingCentres:
+    """Where the frames of a store move, as its rows: for a head that looks there.
+
+    Attributes:
+        motion: Vectors of the same videos.
+        frames: The store; of its arrays, `points` alone is read.
+    """
+
+    motion: MotionStore
+    frames: BlockStore
+
+    @property
+    def path(self) -> Path:
+        """Of the store of frames."""
+        return self.frames.path
+
+    def rows(self, name: str, ids: Sequence[str]) -> Iterator[np.ndarray]:
+        """`moving_centres` (t, 2) of each video at the frames that the store has.
+
+        Raises:
+            StoreError: a video is missing in a store; it is named.
+        """
+        for video, points in zip(ids, self.frames.rows("points", ids), strict=True):
+            grid = self.motion.clip(video)
+            yield moving_centres(field_at(grid, points), grid.width, grid.height, grid.cell_px)
+
+
+def moving_centres(fields: np.ndarray, width: int, height: int, cell_px: int) -> np.ndarray:
+    """The middle of what moves beside the camera, float32 (t, 2): shares down and across of the middle square.
+
+    It is the mean place of the cells, each weighed by its energy; without any, the middle. What moves outside the
+    square that CLIP sees counts to its edge.
+
+    Args:
+        fields: Motion of the frames, (t, 2, gh, gw) in px.
+        width, height: Of the picture in px.
+        cell_px: Side of a cell.
+
+    >>> moving_centres(np.zeros((1, 2, 4, 6)), 96, 64, 16).tolist()
+    [[0.5, 0.5]]
+    """
+    energy = energy_of_cells(fields)
+    total = energy.sum(axis=(1, 2))
+    left, top, side = square_round(None, width, height)
+    found = []
+    for axis, size, edge in ((1, height, top), (2, width, left)):
+        start = np.arange(energy.shape[axis]) * cell_px
+        middles = (start + np.minimum(start + cell_px, size)) / 2
+        weights = energy.sum(axis=3 - axis)
+        mean = np.where(total > 0, weights @ middles / np.maximum(total, 1e-12), size / 2)
+        found.append(np.clip((mean - edge) / side, 0, 1))
+    return np.stack(found, axis=1).astype(np.float32)

@@ -93,6 +93,10 @@ def as_vit(params: MotionNetParams, vit: MotionVitParams) -> MotionNetParams:
     return validated("motion_net", MotionNetParams, values)
 
 
+_THEN = {"motion": {"distance": "as_coded"}, "motion_net": {"train": "all"}}
+"""What a parameter was, by section, before it had its name."""
+
+
 class MotionInput(Section):
     """How a video becomes what a trained motion network takes; kept beside its weights. Seed and split choose coins."""
 
@@ -104,11 +108,11 @@ class MotionInput(Section):
     @model_validator(mode="before")
     @classmethod
     def _of_before(cls, values: Any) -> Any:
-        """A network that was saved before layers could be left untrained trained all."""
-        own = values.get("motion_net") if isinstance(values, Mapping) else None
-        if isinstance(own, Mapping) and "train" not in own:
-            return {**values, "motion_net": {**own, "train": "all"}}
-        return values
+        """Networks that were saved before layers could be left untrained trained all, and read vectors as coded."""
+        if not isinstance(values, Mapping):
+            return values
+        known = {name: {**then, **own} for name, then in _THEN.items() if isinstance(own := values.get(name), Mapping)}
+        return {**values, **known}
 
     def saved(self) -> dict[str, Any]:
         """Plain values for a file; that all layers were trained goes unsaid."""

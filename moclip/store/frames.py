@@ -3,16 +3,15 @@
 Axes: n video, t frame.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, read_json, read_npz, write_json, write_npz
-from moclip.store.blocks import BlockStore
 
 SHUFFLED = "shuffled"
 
@@ -59,6 +58,17 @@ def read_chosen(directory: Path) -> Chosen:
     return Chosen(rows, shuffled, read_json(directory / "frames.json"))
 
 
+class Rows(Protocol):
+    """What gives rows (t, ...) by video: a `BlockStore`, or what is computed of one."""
+
+    @property
+    def path(self) -> Path:
+        """For messages."""
+
+    def rows(self, name: str, ids: Sequence[str]) -> Iterator[np.ndarray]:
+        """Rows of an array, video by video."""
+
+
 @dataclass(frozen=True)
 class FrameStream:
     """An array of a store, of the chosen frames.
@@ -70,7 +80,7 @@ class FrameStream:
         out_of_order: Videos whose frames come shuffled.
     """
 
-    store: BlockStore
+    store: Rows
     name: str
     chosen: Chosen
     out_of_order: Collection[str] = ()

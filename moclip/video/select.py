@@ -105,9 +105,14 @@ def motion_energy(fields: np.ndarray) -> np.ndarray:
     Args:
         fields: Motion of the frames, (t, 2, gh, gw) in px, as `moclip.motion.fields.field_at` gives it.
     """
-    cells = fields.reshape(len(fields), 2, -1)
-    apart = cells - np.median(cells, axis=2, keepdims=True)
-    energy: np.ndarray = np.hypot(apart[:, 0], apart[:, 1]).mean(axis=1)
+    energy: np.ndarray = energy_of_cells(fields).reshape(len(fields), -1).mean(axis=1)
+    return energy
+
+
+def energy_of_cells(fields: np.ndarray) -> np.ndarray:
+    """|mv - median mv| of each cell, px per frame, (t, gh, gw), of fields as `motion_energy` takes them."""
+    apart = fields - np.median(fields, axis=(2, 3), keepdims=True)
+    energy: np.ndarray = np.hypot(apart[:, 0], apart[:, 1])
     return energy
 
 

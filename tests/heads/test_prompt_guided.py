@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moclip.base.errors import ParamsError, StoreError
 from moclip.heads import frames_zero_shot, prompt_guided, zero_shot
 from moclip.heads.fitted import ClassTexts
-from moclip.heads.prompt_guided import region_likeness, scores, window_side, window_start
+from moclip.heads.prompt_guided import misread, region_likeness, scores, window_side, window_start
 from moclip.params.heads.prompt_guided import PromptGuidedParams
 from moclip.params.section import validated
 from tests.support.frames import unit, videos
@@ -23,7 +23,7 @@ TEXTS = ClassTexts(unit(RNG.normal(size=(5, 16))).astype(np.float32), 20.0)
 
 
 def params(**changes: Any) -> PromptGuidedParams:
-    given = {"slow": 0, "middle": 0, "fast": False, "region": 1.0, "paths": "equal"}
+    given = {"slow": 0, "middle": 0, "fast": False, "region": 1.0, "window": "prompt", "paths": "equal"}
     return PromptGuidedParams(**{**given, **changes})
 
 
@@ -87,6 +87,57 @@ def test_the_region_that_holds_the_class_is_found() -> None:
         grid[0, 2 * corner[0] : 2 * corner[0] + 2, 2 * corner[1] : 2 * corner[1] + 2] = text
         hits += region_likeness(grid, TEXTS.features[:1], 0.25)[0, 0] > 0.99
     assert hits == 4
+
+
+def test_a_window_may_lie_where_something_moves() -> None:
+    field, text = unit(RNG.normal(size=16)), TEXTS.features[0]
+    for corner in np.ndindex(2, 2):
+        grid = np.tile(field, (1, 4, 4, 1))
+        grid[0, 2 * corner[0] : 2 * corner[0] + 2, 2 * corner[1] : 2 * corner[1] + 2] = text
+        there = np.array([[0.25 + 0.5 * corner[0], 0.25 + 0.5 * corner[1]]], dtype=np.float32)
+        assert region_likeness(grid, TEXTS.features[:1], 0.25, there)[0, 0] == pytest.approx(1, abs=1e-6)
+        assert region_likeness(grid, TEXTS.features[:1], 0.25, 1 - there)[0, 0] < 0.9
+    for edge in (0.0, 1.0):
+        assert np.isfinite(region_likeness(grid, TEXTS.features, 0.25, np.full((1, 2), edge, np.float32))).all()
+
+
+def test_it_reads_where_videos_move_only_where_that_places_the_window() -> None:
+    moving = RNG.random((25, 8, 2)).astype(np.float32)
+    streams = {"frames": np.stack([FRAMES] * 25), "grid": np.stack([GRID] * 25), "moving": moving}
+    given = videos(streams, 5, TEXTS.features)
+    by_motion = prompt_guided.fit(given, params(middle=8, region=0.25, window="motion"), (0, "p", 1))
+    assert by_motion.streams == ("frames", "grid", "moving")
+    test = given.inputs("test")
+    expected = 20 * region_likeness(GRID.astype(np.float32), TEXTS.features, 0.25, test["moving"][0]).mean(axis=0)
+    np.testing.assert_allclose(by_motion.logits(test)[0], expected, rtol=0, atol=1e-5)
+    assert prompt_guided.fit(given, params(middle=8, region=0.25), (0, "p", 1)).streams == ("frames", "grid")
+
+
+def test_the_published_map_has_two_rows_of_a_frame_in_each_of_its_own() -> None:
+    side = 6
+    place = np.arange(side * side, dtype=np.float32).reshape(1, side, side, 1)
+    found = misread(place)
+    assert found.shape == (1, 3, 6, 1)
+    assert found[0, 0, :, 0].tolist() == [1, 3, 5, 7, 9, 11]  # the larger of each pair, of rows 0 and 1
+    rows = (found[0, ..., 0].astype(int) // side).tolist()
+    assert rows == [[0, 0, 0, 1, 1, 1], [2, 2, 2, 3, 3, 3], [4, 4, 4, 5, 5, 5]]
+
+
+def test_the_published_map_is_warned_of_and_wants_an_even_grid(caplog: pytest.LogCaptureFixture) -> None:
+    setting = params(middle=2, region=0.5, window="published")
+    given = videos({"frames": np.stack([FRAMES] * 25), "grid": np.stack([GRID] * 25)}, 5, TEXTS.features)
+    fitted = prompt_guided.fit(given, setting, (0, "p", 1))
+    assert "misreads the map" in caplog.text
+    assert fitted.logits(given.inputs("test")).shape[1] == 5
+    odd = videos({"frames": np.stack([FRAMES] * 25), "grid": np.stack([GRID[:, :3, :3]] * 25)}, 5, TEXTS.features)
+    with pytest.raises(ParamsError, match=r"frames\.grid: 3 is odd"):
+        prompt_guided.fit(odd, setting, (0, "p", 1))
+
+
+def test_a_window_without_a_region_is_refused() -> None:
+    for window in ("motion", "published"):
+        with pytest.raises(ParamsError, match="places a region, and region: 1 has none"):
+            validated("prompt_guided", PromptGuidedParams, params(slow=1).model_dump() | {"window": window})
 
 
 def test_paths_may_weigh_by_their_tokens() -> None:

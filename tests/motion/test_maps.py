@@ -1,12 +1,25 @@
 """Motion maps: a camera's pan leaves none, what moves by itself leaves its edges."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moclip.motion.grid import MotionGrid
-from moclip.motion.maps import COARSE, boundary_energy, boundary_map, coarse, moving_box, peak_frames
+from moclip.motion.maps import (
+    COARSE,
+    MovingCentres,
+    boundary_energy,
+    boundary_map,
+    coarse,
+    moving_box,
+    moving_centres,
+    peak_frames,
+)
+from moclip.motion.store import MotionStore, write_store
+from moclip.store.blocks import BlockStore, join, write_block
 from moclip.video.frames import segment_points
 from moclip.video.vectors import FrameState
 
@@ -146,3 +159,35 @@ def test_peak_of_each_part_is_its_highest_and_the_first_of_equals(energy, segmen
         part = values[start : max(end, start + 1)]
         assert peak == start + int(np.flatnonzero(part == part.max())[0])
     assert peak_frames(values, 1)[0] == int(values.argmax())
+
+
+def fields(mv: np.ndarray) -> np.ndarray:
+    return np.moveaxis(mv, -1, 1) / np.float32(2)
+
+
+@given(half_pels, half_pels, st.integers(0, 17), st.integers(0, 24))
+def test_centre_is_that_of_the_block_that_moves_in_the_square_that_clip_sees(dx, dy, row, column):
+    width, height = 8 * GW, 8 * GH
+    found = moving_centres(fields(block(pan(dx, dy, 2), row, column, (20, 8))), width, height, 8)
+    left = (width - height) // 2
+    down, across = 8 * (row + 2) / height, (8 * (column + 2) - left) / height
+    np.testing.assert_allclose(found, np.clip([[down, across]] * 2, 0, 1), atol=1e-6)
+
+
+@given(half_pels, half_pels)
+def test_centre_of_a_pan_is_the_middle(dx, dy):
+    np.testing.assert_array_equal(moving_centres(fields(pan(dx, dy)), 8 * GW, 8 * GH, 8), np.full((T, 2), 0.5))
+
+
+def test_centres_of_stored_videos_are_those_at_their_frames(tmp_path: Path) -> None:
+    still, moved = pan(0, 0), block(pan(0, 0), 0, 12, (20, 8))
+    clips = {"a": np.concatenate([still[:5], moved[:5]]), "b": moved}
+    write_store(tmp_path / "motion", [(name, grid(mv)) for name, mv in clips.items()], {})
+    points = {"a": [1, 7], "b": [0, 9]}
+    rows = [np.array(points[name], dtype=np.int32) for name in clips]
+    write_block(tmp_path / "000000.block", list(clips), {"points": rows})
+    join(tmp_path / "frames", [tmp_path / "000000.block"], {})
+    centres = MovingCentres(MotionStore.open(tmp_path / "motion"), BlockStore(tmp_path / "frames"))
+    b, a = centres.rows("centres", ["b", "a"])
+    np.testing.assert_allclose(a[:, 0], [0.5, 16 / (8 * GH)], atol=1e-6)
+    np.testing.assert_allclose(b[:, 0], [16 / (8 * GH)] * 2, atol=1e-6)

@@ -154,6 +154,8 @@ def test_input_of_a_network_that_was_saved_before_is_read_and_written_as_it_was(
     saved = made_for.saved()
     assert "train" not in saved["motion_net"]
     assert validated("input", MotionInput, saved) == made_for
+    del saved["motion"]["distance"]
+    assert validated("input", MotionInput, saved).motion.distance == "as_coded"
     partly = MotionInput(motion=MOTION, motion_net=params(train="classifier"), seed=0, split=1)
     assert partly.saved()["motion_net"]["train"] == "classifier"
     assert validated("input", MotionInput, partly.saved()) == partly
