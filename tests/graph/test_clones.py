@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +66,7 @@ def clone(own: Repository) -> Repository:
 
 @pytest.mark.parametrize(
     ("section", "change", "stage"),
-    [("motion", {"reference": "both"}, "extract_motion"), ("clip", {"frame": "uniform:2"}, "cache_clip")],
+    [("motion", {"distance": "as_coded"}, "extract_motion"), ("clip", {"frame": "uniform:2"}, "cache_clip")],
 )
 def test_clone_without_videos_names_what_brings_them_and_it_helps(
     clone: Repository, section: str, change: dict[str, object], stage: str
@@ -102,6 +104,12 @@ def test_mistyped_address_ends_track_with_its_forms_and_without_the_password(
     assert "maintenance mode" not in shown
     assert "in MLflow" not in shown
     assert "already there" in words_of(own, "dvc", "repro", "track", status=0)
+
+
+def test_compare_works_by_its_path_where_nobody_activated_the_environment(own: Repository) -> None:
+    program = str(Path(sys.executable).with_name("moclip"))
+    shown = words_of(own, program, "compare", "workspace", status=0, PATH="/usr/bin:/bin")
+    assert "not significant" in shown
 
 
 def test_experiment_on_a_copy_needs_new_files_added(own: Repository) -> None:
