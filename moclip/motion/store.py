@@ -311,7 +311,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 def _files(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """The files that a store says it has: each by its plain name, with a size and a digest."""
-    files, cell_px = meta.get("files"), meta.get("cell_px")
+    files, cell_px = meta.get("files") or {}, meta.get("cell_px")
     is_list = isinstance(files, dict) and all(
         Path(name).name == name and isinstance(facts, dict) and type(facts.get("bytes")) is int and "sha256" in facts
         for name, facts in files.items()
