@@ -16,7 +16,8 @@ import numpy as np
 from moclip.base.markdown import NO_VALUE, signed, span
 from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, in_order, related_sets
 from moclip.params.flat import leaves
-from moclip.report.equivalence import (
+from moclip.report.papers import Accuracy, Claim, Count, Difference, Elsewhere, Measured, OfHalf, Paper, Retrieval
+from moclip.results.equivalence import (
     ABOVE,
     BELOW,
     REPRODUCED,
@@ -25,7 +26,6 @@ from moclip.report.equivalence import (
     Sampling,
     hold_against,
 )
-from moclip.report.papers import Accuracy, Claim, Count, Difference, Elsewhere, Measured, OfHalf, Paper, Retrieval
 from moclip.results.summary import Json, difference_name
 
 NOT_REPRODUCED, NOT_COMPARABLE, NOT_RUN = "not reproduced", "not comparable", "not run"

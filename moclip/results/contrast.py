@@ -1,7 +1,8 @@
 """A paired difference of two heads in points, with the one rule by which it gets its word.
 
 *Different* needs both the exact test over recordings and an interval without 0. Where the test allows 0, the interval
-reaches to it, so that word and interval never contradict each other.
+reaches to it, so that word and interval never contradict each other. NumPy and scipy.special alone: the stage
+`evaluate` must not wait for scipy.stats.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import bdtr
 
 from moclip.results.estimate import BySplit, Design, Estimate, Units, estimate
 from moclip.results.limits import PRIOR_UNITS, Limits, at_most_pct, detectable_points, mean_limits, rounded
-from moclip.results.signs import q_values, sign_flip_p
 
+EXACT_UNITS = 13  # up to here all sign flips are tried
+FLIPS = 9999  # drawn at random, where there are more than that
+_CHUNK = 500
 DIFFERENT, NOT_SHOWN, NONE_DIFFERS, NOT_KNOWN = "different", "no difference shown", "no video differs", "not known"
 EQUAL, UNDECIDED = "equal", "undecided"
 
@@ -164,3 +168,60 @@ def _shifts(differences: BySplit, design: Design) -> np.ndarray:
     groups = np.unique(np.concatenate([design.groups[k] for k in design.splits]), return_inverse=True)[1]
     sizes = np.abs(np.concatenate([differences[k] for k in design.splits]))
     return np.bincount(groups, weights=sizes) / np.bincount(groups)
+
+
+def sign_flip_p(parts: np.ndarray) -> float:
+    """Two-sided p of the hypothesis that two heads could change places on each recording.
+
+    Args:
+        parts: (u,) what each recording adds to the difference. Those that add nothing say nothing.
+
+    Returns:
+        The share of sign flips whose sum is as far from 0 as theirs, 1 where nothing differs. All flips of up to
+        `EXACT_UNITS` recordings are tried, else `FLIPS` drawn by a fixed seed, of which the one found counts as one.
+
+    Source: Fisher 1935, The Design of Experiments, section 21; Phipson and Smyth 2010 (one is added when drawn).
+    """
+    moved = parts[parts != 0]
+    if not len(moved):
+        return 1.0
+    found = abs(moved.sum()) - 1e-9 * np.abs(moved).sum()
+    if len(moved) <= EXACT_UNITS:
+        flips = 1 - 2 * (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1)
+        return float(np.mean(np.abs(flips @ moved) >= found))
+    rng, far = np.random.default_rng(0), 0
+    for start in range(0, FLIPS, _CHUNK):
+        flips = rng.integers(0, 2, (min(_CHUNK, FLIPS - start), len(moved)), dtype=np.int8)
+        far += int((np.abs(flips.astype(np.float64) @ (2.0 * moved) - moved.sum()) >= found).sum())
+    return (far + 1) / (FLIPS + 1)
+
+
+def least_p(units: int) -> float:
+    """The least p that so many recordings can give, all moved one way; 1 for less than two."""
+    return 1.0 if units < 2 else max(2.0 ** (1 - units), 1.0 / (FLIPS + 1) if units > EXACT_UNITS else 0.0)
+
+
+def q_values(p_values: Sequence[float | None]) -> list[float | None]:
+    """The least false discovery rate at which each is still called; None where there is no p.
+
+    Source: Benjamini and Hochberg 1995. Calls at a rate bound the expected share of false ones among them, at most,
+    where the tests are independent or positively dependent.
+    """
+    known = np.array([p for p in p_values if p is not None])
+    order = np.argsort(known, kind="stable")
+    scaled = known[order] * len(known) / np.arange(1, len(known) + 1)
+    adjusted = np.empty(len(known))
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    values = iter(adjusted.tolist())
+    return [None if p is None else next(values) for p in p_values]
+
+
+def fewest_that_stand_out(units: Sequence[int], rate: float) -> int | None:
+    """How many of the tests must all be extreme before any can be called at this rate; None where none ever can."""
+    least = sorted(map(least_p, units))
+    return next((k for k, p in enumerate(least, 1) if p * len(least) / k <= rate + 1e-12), None)
+
+
+def sign_test_p(up: int, down: int) -> float:
+    """Two-sided p of so many signs one way and so many the other, if both were as likely."""
+    return min(2.0 * float(bdtr(min(up, down), up + down, 0.5)), 1.0)

@@ -9,11 +9,10 @@ import numpy as np
 from scipy.special import fdtrc
 
 from moclip.base.tables import plain_cell, read_rows, write_rows
-from moclip.results.contrast import Contrast, contrast
+from moclip.results.contrast import Contrast, contrast, fewest_that_stand_out, q_values, sign_test_p
 from moclip.results.estimate import BySplit, Design
 from moclip.results.intervals import Level, paired_hits
 from moclip.results.predictions import Outcomes
-from moclip.results.signs import fewest_that_stand_out, q_values, sign_test_p
 
 
 @dataclass(frozen=True)

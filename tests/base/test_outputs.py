@@ -227,7 +227,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
         },
         sheet: {"draw_sheet": lambda *given: Image.new("RGB", (8, 8), (next(numbers) % 256, 0, 0))},
         compare: {
-            "bootstrap_of_params": lambda: None,
+            "level_of_params": lambda: None,
             "find": lambda name: SimpleNamespace(name=name, state=DONE),
             "_variant": lambda *given: None,
             "compare": lambda *given: SimpleNamespace(rows=[]),
@@ -235,7 +235,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "as_markdown": lambda found: f"# {next(numbers)}\n",
         },
         ablate: {
-            "bootstrap_of_params": lambda: None,
+            "level_of_params": lambda: None,
             "read_suite": lambda *given: [],
             "choose": lambda suite, names: [],
             "all_params": lambda: {"seed": 0},

@@ -116,12 +116,15 @@ def test_compare_shows_parameters_accuracies_and_paired_differences(variants: Re
         assert float(row["top1_pct"]) == pytest.approx(metrics["top1_pct"])
     by_head = {row["head"]: row for row in rows if row["variant"] == "wider"}
     assert float(by_head["motion_only"]["difference_points"]) == 0
-    assert by_head["motion_only"]["verdict"] == "not significant"
+    assert by_head["motion_only"]["verdict"] == "no video differs"
     for head, row in by_head.items():
         before = next(float(r["top1_pct"]) for r in rows if (r["head"], r["variant"]) == (head, "HEAD"))
         assert float(row["difference_points"]) == pytest.approx(float(row["top1_pct"]) - before, abs=1e-3)
-        significant = not float(row["low_points"]) <= 0 <= float(row["high_points"])
-        assert row["verdict"] == ("significant" if significant else "not significant")
+        if row["verdict"] == "no video differs":
+            assert (row["low_points"], row["high_points"]) == ("", "")
+            continue
+        leaves_out = not float(row["low_points"]) <= 0 <= float(row["high_points"])
+        assert row["verdict"] == ("different" if leaves_out else "no difference shown")
     page = (variants.path / "compared.md").read_text()
     assert "| `fusion.hidden` | `16` | `64` |" in page
     assert page.count("| 12 |") == len(rows)

@@ -94,6 +94,11 @@ REFUSALS = [
     ("seed", -1, r"parameter 'seed': Input should be greater than or equal to 0 \(value -1\)"),
     ("demo.groups", 4, r"parameter 'demo\.groups': Input should be a multiple of 3 \(value 4\)"),
     ("demo.width_px", 100, r"parameter 'demo\.width_px': Input should be a multiple of 16 \(value 100\)"),
+    (
+        "evaluate.resamples",
+        2000,
+        r"resamples is gone, for intervals come from a formula without draws; delete the line",
+    ),
     ("evaluate.confidence_pct", 0.95, r"parameter 'evaluate\.confidence_pct': .*greater than 50 \(value 0\.95\)"),
     # no such choice
     ("motion.cell_px", 12, r"parameter 'motion\.cell_px': Input should be 8 or 16 \(value 12\)"),
@@ -209,7 +214,7 @@ def test_refusal_names_key_rule_and_value(key, value, message):
         check_params(params)
 
 
-@pytest.mark.parametrize("key", ["fusion.hidden", "data.classes", "demo.frames", "clip.frame", "evaluate.resamples"])
+@pytest.mark.parametrize("key", ["fusion.hidden", "data.classes", "demo.frames", "clip.frame", "evaluate.fdr_pct"])
 def test_missing_key_is_refused_where_null_is_allowed_too(key):
     params = deepcopy(PARAMS)
     name, last = key.split(".")

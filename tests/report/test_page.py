@@ -317,9 +317,11 @@ def test_the_tables_hold_the_numbers(tmp_path: Path) -> None:
     dash = "\N{EN DASH}"
     cells = [f"{mean}<br>({mean - 1}{dash}{mean + 1})" for mean in (88.5, 89.0, 89.5)]
     assert f"| **fusion** | {' | '.join(cells)} | **89.0**<br>(88.0{dash}90.0) | 88.5 to 89.5 |" in text
-    assert "| fusion | 94.0 | 88.0 | 4.2 | 1.50 |" in text
+    assert (
+        "| fusion | 94.0 | 88.0 | 1.50<br>(1.40 to 1.60) | 0.500<br>(0.450 to 0.550) | 4.2 | 1.5, up to 2.0 |" in text
+    )
     row = f"| fusion {MINUS} CLIP probe (best other head) | +6.5 | +5.5 to +7.5 | < .001 | named beforehand | 1.4 | "
-    assert f"{row}-0.10<br>({MINUS}0.20 to {MINUS}0.05) | different |" in text
+    assert f"{row}{MINUS}0.10<br>({MINUS}0.20 to {MINUS}0.05) | different |" in text
     by_split = "+6.0<br>(+5.0 to +7.0) | +6.5<br>(+5.5 to +7.5) | +7.0<br>(+6.0 to +8.0)"
     assert f"| CLIP probe | {by_split} | **+6.5**<br>(+5.5 to +7.5) | +6.0 to +7.0 | < .001 | different |" in text
     assert "| fusion | 1,000 | 2,000 | 85.0 |" in text

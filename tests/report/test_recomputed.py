@@ -172,7 +172,8 @@ def test_classes_that_gain() -> None:
 
 def ablations() -> list[dict[str, Any]]:
     path = ROOT / "reports/ablations.csv"
-    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    rows = list(csv.DictReader(lines))
     if not rows or "q" not in rows[0]:
         pytest.skip("the recorded ablations are older than their statistics; `moclip ablate` writes them anew")
     return rows

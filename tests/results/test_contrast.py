@@ -8,9 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test
 
-from moclip.results.contrast import DIFFERENT, NONE_DIFFERS, NOT_KNOWN, NOT_SHOWN, Contrast, among, contrast, equality
+from moclip.results.contrast import (
+    DIFFERENT,
+    FLIPS,
+    NONE_DIFFERS,
+    NOT_KNOWN,
+    NOT_SHOWN,
+    Contrast,
+    among,
+    contrast,
+    equality,
+    fewest_that_stand_out,
+    least_p,
+    q_values,
+    sign_flip_p,
+    sign_test_p,
+)
 from moclip.results.estimate import Design
-from moclip.results.signs import FLIPS, fewest_that_stand_out, least_p, q_values, sign_flip_p, sign_test_p
 from tests.results.test_estimate import design
 
 

@@ -1,10 +1,10 @@
-"""moclip.report.equivalence: its operating characteristic, simulated, and its cases."""
+"""moclip.results.equivalence: its operating characteristic, simulated, and its cases."""
 
 import numpy as np
 import pytest
 from scipy.stats import t as student_t
 
-from moclip.report.equivalence import ABOVE, BELOW, REPRODUCED, UNDECIDED, Sampling, hold_against, rounding
+from moclip.results.equivalence import ABOVE, BELOW, REPRODUCED, UNDECIDED, Sampling, hold_against, rounding
 
 TRIALS = 2000
 RNG_SEED = 0
