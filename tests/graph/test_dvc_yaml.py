@@ -169,7 +169,7 @@ DECLARING = sorted(set(STAGES) - ALWAYS_RUN)
 def test_helpers_see_what_they_should():
     assert sections_read("report") == set(MODELS)
     assert sections_read("train_motion") == {
-        *["seed", "splits", "motion", "motion_net", "compute"],
+        *["seed", "seeds", "splits", "motion", "motion_net", "compute"],
         *["motion_pretrain", "motion_mcl", "motion_vit", "motion_mae"],
     }
     assert keys_read("extract_motion") >= {"data.root", "motion.cell_px"}

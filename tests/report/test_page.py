@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from moclip.base.markdown import signed
 from moclip.heads.registry import HEADS as REGISTRY
 from moclip.report.page import (
     ReportData,
@@ -26,8 +27,10 @@ from moclip.report.page import (
 )
 from moclip.report.papers import read_papers
 from moclip.report.verdict import judge, motion_adds
+from moclip.results.estimate import Design
 from moclip.results.gains import ClassGain
 from moclip.results.predictions import Outcomes
+from moclip.results.seeds import Seeds, differences_of
 from tests.support.epochs import epoch
 
 MINUS = "\N{MINUS SIGN}"
@@ -481,3 +484,35 @@ def test_a_search_has_a_table_of_its_own_and_no_place_without_one(tmp_path: Path
     assert "two\n  classes share" in text
     elsewhere = replace(given, search=searched(), params={**given.params, "data": {"source": "ucf101", "root": "x"}})
     assert "classes share" not in report_page(elsewhere, draw(given, tmp_path))
+
+
+def test_errors_over_videos_and_over_trainings_are_printed_apart_and_together(tmp_path: Path) -> None:
+    heads = ["zero_shot", "motion_only", "fusion"]
+    data, rng = report_data(heads), np.random.default_rng(0)
+    drawn = {chart: f"figures/{name}" for chart, name in draw(data, tmp_path).items()}
+
+    def page() -> str:
+        return report_page(data, drawn)
+
+    design = Design({1: np.repeat(["Jump", "Run"], 12)}, {1: np.arange(24) // 4})
+    hits = [{1: (rng.random(24) < 0.7).astype(float)} for _ in range(5)]
+    found = {
+        "zero_shot": Seeds(is_fixed=True).noise(hits[:1], design, 95.0),
+        "motion_only": Seeds().noise(hits[:1], design, 95.0),
+        "fusion": Seeds(shared="the motion network").noise(hits, design, 95.0),
+    }
+    rows = {head: {**own.values(), "shared": "the motion network" * (head == "fusion")} for head, own in found.items()}
+    gain = Seeds().noise(differences_of(hits, hits[1:2]), design, 95.0)
+    differences = {"fusion_minus_zero_shot": {**gain.values(), "word": gain.word}}
+    assert "## Other videos, other trainings" not in page()
+    assert "**One training** of each head" in page()
+    data.summary["trainings"] = {"heads": rows, "differences": differences}
+    text = page().partition("## Other videos, other trainings")[2].partition("\n## ")[0]
+    own = found["fusion"]
+    figures = " | ".join(f"{value:.2f}" for value in (own.sampling, own.training, own.total))
+    assert f"| fusion | 5 | {own.mean:.1f} | {figures} |" in text
+    assert f"± {own.new_training:.1f} |" in text
+    assert "| zero-shot CLIP | draws nothing |" in text
+    assert "*undecided: 1 seed, 5 would do*" in text
+    assert f"| fusion {MINUS} zero-shot CLIP | {signed(gain.mean)} |" in text
+    assert "All trainings of fusion share one training of the motion network" in text
