@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from moclip.params.limits import LimitsParams
+from moclip.params.compute import LimitsParams
 from moclip.video.bounded.limits import Limits, use
 
 

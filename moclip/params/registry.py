@@ -5,13 +5,12 @@ from typing import Any
 
 from moclip.base.errors import ParamsError
 from moclip.params.clip import ClipParams
-from moclip.params.compute import ComputeParams
+from moclip.params.compute import ComputeParams, LimitsParams
 from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.demo_clip import DemoClipParams
 from moclip.params.evaluate import EvaluateParams
 from moclip.params.frames import FramesParams, SearchParams
-from moclip.params.limits import LimitsParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams, MotionPretrainParams
 from moclip.params.run import Related, Seed, SeedsParams, Splits
