@@ -220,6 +220,10 @@ def _seal(bundle: Path) -> None:
 
 
 def _read_bundle(folder: Path) -> object:
+    from moclip.clip.encoder import load_encoder
+    from moclip.heads.registry import MAIN
     from moclip.predict.predictor import Predictor
 
-    return Predictor.load(folder / "bundle")
+    load_encoder(folder / "bundle/clip")
+    has_main = (folder / "bundle/heads" / MAIN).is_dir()  # a run may have stopped before it
+    return Predictor.load(folder / "bundle", None, MAIN if has_main else "motion_only")

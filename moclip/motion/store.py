@@ -311,21 +311,22 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 def _files(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """The files that a store says it has: each by its plain name, with a size and a digest."""
-    files, cell_px = meta.get("files") or {}, meta.get("cell_px")
-    is_list = isinstance(files, dict) and all(
+    files, cell_px = meta.get("files"), meta.get("cell_px")
+    files = files if isinstance(files, dict) else {}
+    is_list = all(
         Path(name).name == name and isinstance(facts, dict) and type(facts.get("bytes")) is int and "sha256" in facts
         for name, facts in files.items()
     )
     if not is_list or not set(_ALWAYS) <= set(files) or type(cell_px) is not int or not 1 <= cell_px <= _LARGEST_PX:
         raise StoreError(f"{path / 'meta.json'}: does not list the files of a motion store. {_AGAIN}.")
-    return dict(files)
+    return files
 
 
 def _read_array(path: Path, kind: type[np.generic], *, mapped: bool = False) -> np.ndarray:
     """A list of numbers of one kind; nothing pickled is loaded."""
     try:
         array: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except Exception as error:  # NumPy lets through what its reading of a forged header raises
         raise StoreError(f"{path}: cannot be read ({error}). {_AGAIN}.") from error
     if not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1:
         raise StoreError(f"{path}: is no list of {kind.__name__}. {_AGAIN}.")
