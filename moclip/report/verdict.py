@@ -296,6 +296,21 @@ class _Ours:
     unit: str
     draws: bool
     sampling: Sampling | None
+    trained: Json
+
+    @property
+    def too_few(self) -> str:
+        """Why its trainings tell nothing of how it scatters; nothing where they do, or nothing is drawn."""
+        if not self.draws:
+            return ""
+        count = len(self.by_seed)
+        if count < SEEDS_NEEDED:
+            return f"{count} seed{'s' if count > 1 else ''} run, {SEEDS_NEEDED} needed"
+        if shared := self.trained.get("shared"):
+            return f"all {count} trainings share {shared}; set `seeds.motion` to {SEEDS_NEEDED}"
+        if (apart := self.trained.get("independent", count)) < SEEDS_NEEDED:
+            return f"{count} trainings of heads on {apart} of the motion network, {SEEDS_NEEDED} needed: `seeds.motion`"
+        return ""
 
     @property
     def words(self) -> str:
@@ -312,7 +327,7 @@ def _draws(heads: Iterable[str], params: Json) -> bool:
     """Whether anything is drawn for one of the heads: a training, or the frame that CLIP sees."""
     random = str(params["clip"]["frame"]).startswith("random")
     specs = [HEADS[head] for head in heads]
-    return any(spec.chosen_by or not spec.is_of_stream or (random and CLIP in spec.streams) for spec in specs)
+    return any(not spec.draws_nothing or MOTION in spec.streams or (random and CLIP in spec.streams) for spec in specs)
 
 
 def _question(paper: Paper, claim: Settled, params: Json) -> str:
@@ -381,9 +396,10 @@ def _accuracy(claim: Accuracy, paper: Paper, summary: Json, draws: bool) -> _Our
     if len(splits) not in (1, len(per_split)):
         interval = None
     of = f"{sum(entry['n_test'][split] for split in splits)} videos, {_over_splits(splits)}"
-    by_seed = _by_seed(_trained(summary, "heads", claim.head), splits, per_split)
+    trained = _trained(summary, "heads", claim.head)
+    by_seed = _by_seed(trained, splits, per_split)
     sampling = None if own else _sampling(entry.get("top1_error"), float(np.mean(by_seed)), claim.value)
-    return _Ours(by_seed, interval, of, "%", draws, sampling)
+    return _Ours(by_seed, interval, of, "%", draws, sampling, trained)
 
 
 def _sampling(error: Json | None, ours: float, claim: float) -> Sampling | None:
@@ -404,13 +420,14 @@ def _difference(claim: Difference, paper: Paper, summary: Json, draws: bool) -> 
         return "this run has no paired difference of these heads"
     splits, own = _lists(paper, claim, entry["per_split"])
     interval = entry["interval_per_split"][splits[0]] if len(splits) == 1 else entry["interval"]
-    by_seed = _by_seed(_trained(summary, "differences", name), splits, entry["per_split"])
+    trained = _trained(summary, "differences", name)
+    by_seed = _by_seed(trained, splits, entry["per_split"])
     if turned:
         by_seed = [-value for value in by_seed]
         interval = interval and {"low": -interval["high"], "high": -interval["low"]}
     se = entry.get("se_points")
     sampling = None if own else Sampling(se, se, entry["df"]) if se is not None else Sampling(np.inf, np.inf, 1.0)
-    return _Ours(by_seed, interval, _over_splits(splits), "points", draws, sampling)
+    return _Ours(by_seed, interval, _over_splits(splits), "points", draws, sampling, trained)
 
 
 def _of_half(claim: OfHalf, paper: Paper, summary: Json, draws: bool) -> _Ours | str:
@@ -424,7 +441,7 @@ def _of_half(claim: OfHalf, paper: Paper, summary: Json, draws: bool) -> _Ours |
     by_seed = _by_seed({}, splits, figure["per_split"])
     se = (interval["high"] - interval["low"]) / 4.0 if interval else np.inf
     sampling = None if own else Sampling(se, se, 60.0)
-    return _Ours(by_seed, interval, _over_splits(splits), "%", draws, sampling)
+    return _Ours(by_seed, interval, _over_splits(splits), "%", draws, sampling, {})
 
 
 def _retrieval(paper: Paper, claim: Retrieval, summary: Json, search: Json | None) -> Judged:
@@ -463,10 +480,9 @@ def _needs(claim: Settled, params: Json) -> set[str]:
 
 
 def _compared(claim: Settled, ours: _Ours) -> tuple[str, str]:
+    if why := ours.too_few:
+        return UNDECIDED, why
     if isinstance(claim, Difference) and claim.value is None:
-        if ours.draws and len(ours.by_seed) < SEEDS_NEEDED:
-            count = len(ours.by_seed)
-            return UNDECIDED, f"{count} seed{'s' if count > 1 else ''} run, {SEEDS_NEEDED} needed"
         if ours.interval is None:
             return UNDECIDED, "no interval"
         return _on_one_side(claim, ours.interval["low"], ours.interval["high"])

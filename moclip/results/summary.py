@@ -266,13 +266,13 @@ def _trainings(
     design = Design.of(next(iter(sorted_by_id.values())))
     of = {head: seeds.get(head, Seeds()) for head in results}
     found = {head: of[head].noise(hits[head], design, level.confidence_pct) for head in results}
-    pairs = {
-        difference_name(a, b): of[a].beside(of[b]).noise(differences_of(hits[a], hits[b]), design, level.confidence_pct)
-        for a, b in contrasts
-    }
+    both = {difference_name(a, b): (of[a].beside(of[b]), differences_of(hits[a], hits[b])) for a, b in contrasts}
+    pairs = {name: own.noise(moved, design, level.confidence_pct) for name, (own, moved) in both.items()}
     return {
         "heads": {head: {**own.values(), "shared": of[head].shared} for head, own in found.items()},
-        "differences": {name: {**own.values(), "word": own.word} for name, own in pairs.items()},
+        "differences": {
+            name: {**own.values(), "word": own.word, "shared": both[name][0].shared} for name, own in pairs.items()
+        },
     }
 
 

@@ -243,6 +243,24 @@ def test_a_direction_needs_several_trainings_too() -> None:
     assert (row.verdict, row.why) == (UNDECIDED, "1 seed run, 5 needed")
 
 
+def test_trainings_that_share_a_motion_network_do_not_tell_what_another_would_give() -> None:
+    for trained, why in (
+        ({"shared": "the motion network"}, "all 5 trainings share the motion network; set `seeds.motion` to 5"),
+        ({"independent": 2}, "5 trainings of heads on 2 of the motion network, 5 needed: `seeds.motion`"),
+        ({"independent": 5, "shared": ""}, "our interval lies on the claimed side"),
+    ):
+        values = with_seeds(summary(["fusion", "clip_probe"], "demo"))
+        values["differences"]["fusion_minus_clip_probe"]["interval"] = {"low": 1.0, "high": 9.0}
+        values["trainings"]["differences"]["fusion_minus_clip_probe"] |= trained
+        assert trial_of(toy(above=0.0), values).why == why
+
+
+def test_what_draws_nothing_needs_no_second_training() -> None:
+    values = summary(["linear_probe", "zero_shot"], "demo")
+    row = trial_of(toy(above=0.0, head="linear_probe", minus="zero_shot"), values)
+    assert "seed" not in row.why
+
+
 def test_a_difference_needs_its_settings_and_its_pair() -> None:
     values = with_seeds(summary(["fusion", "clip_probe"], "demo"))
     assert trial_of(toy(above=0.0, needs=["fusion.select"]), values).verdict == REPRODUCED
