@@ -1,4 +1,4 @@
-"""The head `score_average`: the weighted mean of two heads' probabilities, the weight chosen on validation.
+"""The head `score_average`: the weighted mean of two heads' probabilities, the weight chosen by validation's top-1.
 
 Axes: n video, k class.
 """
@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import read_json, write_json
 from moclip.heads.fitted import Cost, Fitted, Seed, Videos
-from moclip.heads.selection import Trial, best, record, trial
+from moclip.heads.selection import Trial, most_right, record, trial
 from moclip.params.heads.score_average import ScoreAverageParams
 
 CONFIG = "config.json"
@@ -53,7 +53,7 @@ def fit(videos: Videos, params: ScoreAverageParams, seed: Seed, **_: Any) -> Sco
     if weight is None:
         val, labels = videos.inputs("val"), videos.split.part("val").labels
         trials = try_weights(val["clip"], val["motion"], labels, params.weight_steps)
-        weight = best(trials).setting
+        weight = most_right(trials).setting
     fitted = ScoreAverage(weight, bool(trials))
     fitted.choice = record("motion_weight", weight, trials)
     return fitted

@@ -34,6 +34,17 @@ def best(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda found: (found.val_loss, -found.val_top1_pct, found.setting))
 
 
+def most_right(trials: Sequence[Trial]) -> Trial:
+    """The highest top-1; of settings that tie, the middle one.
+
+    For a mixture of two heads of which neither can be right alone: the loss of a mean of probabilities grows with every
+    share of the less sure head, whatever it adds to the answers, and would leave it out.
+    """
+    most = max(found.val_top1_pct for found in trials)
+    tied = sorted((found for found in trials if found.val_top1_pct == most), key=lambda found: found.setting)
+    return tied[(len(tied) - 1) // 2]
+
+
 def record(name: str, setting: float, trials: Sequence[Trial]) -> dict[str, Any]:
     """A choice as plain values: the setting, and what each that was tried came to on validation.
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from moclip.heads.selection import Trial, best, record, trial
+from moclip.heads.selection import Trial, best, most_right, record, trial
 
 
 def test_trial_counts_hits_and_mean_loss():
@@ -22,6 +22,14 @@ def test_trial_counts_hits_and_mean_loss():
 )
 def test_best_by_loss_then_top1_then_setting(trials, setting):
     assert best(trials).setting == setting
+
+
+@pytest.mark.parametrize(
+    ("top1", "setting"), [([50, 60, 60, 60, 40], 0.5), ([50, 60, 60, 40, 30], 0.25), ([10, 20, 30, 40, 50], 1.0)]
+)
+def test_most_right_is_the_middle_of_those_that_tie(top1, setting):
+    trials = [Trial(step / 4, pct, float(step)) for step, pct in enumerate(top1)]
+    assert most_right(trials[::-1]).setting == setting
 
 
 def test_record_names_every_setting_that_was_tried():
