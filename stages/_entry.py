@@ -17,7 +17,7 @@ from moclip.base.errors import MoclipError, ParamsError
 from moclip.base.meter import Meter
 from moclip.base.outside import yaml
 from moclip.params.section import validated
-from stages._limits import limit_videos
+from stages._limits import LIMITS, limit_videos
 from stages._sections import check_sections
 from stages.dvc import cost
 
@@ -128,7 +128,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _limited(main: Callable[[], None]) -> None:
-    if PARAMS_FILE.exists():
+    if PARAMS_FILE.exists() and LIMITS in all_params():  # a file without them has their defaults
         limit_videos(section)
     main()
 

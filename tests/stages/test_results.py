@@ -198,7 +198,7 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     params.update(heads=["zero_shot"], splits=[3])
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     left_over = [*tmp_path.glob("results/fusion/*"), *tmp_path.glob("results/zero_shot/split1*")]
-    assert len(left_over) == 13
+    assert len(left_over) == 16
     for path in left_over:
         path.write_text("left over from another run")
     succeed("summarize", tmp_path, **SUMMARIZE, gains="gains.csv", headline="headline.json", out="summary.json")
