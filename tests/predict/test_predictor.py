@@ -212,12 +212,22 @@ def test_model_saved_before_its_input_was_kept_is_refused(trained: Path, tmp_pat
         Predictor.load(pipeline(models.parent))
 
 
-def test_a_model_whose_motion_had_another_meaning_is_refused(trained: Path, tmp_path: Path) -> None:
+def test_a_model_of_before_vectors_had_a_distance_reads_them_as_coded(trained: Path, tmp_path: Path) -> None:
     models = changed(trained, tmp_path)
     config = read_json(models / "motion/split1/config.json")
     del config["input"]["motion"]["distance"]
     write_json(models / "motion/split1/config.json", config)
-    with pytest.raises(StoreError, match=r"another version of moclip did .*input\.motion\.distance.*; train it again"):
+    answered = Predictor.load(pipeline(models.parent))
+    assert answered.motion is not None
+    assert answered.motion.made_for.motion.distance == "as_coded"
+
+
+def test_a_model_whose_input_is_described_in_another_way_is_refused(trained: Path, tmp_path: Path) -> None:
+    models = changed(trained, tmp_path)
+    config = read_json(models / "motion/split1/config.json")
+    del config["input"]["motion"]["reference"]
+    write_json(models / "motion/split1/config.json", config)
+    with pytest.raises(StoreError, match=r"another version of moclip did .*input\.motion\.reference.*; train it again"):
         Predictor.load(pipeline(models.parent))
 
 
