@@ -17,8 +17,10 @@ CLIP_CORRELATION = 1 / 3
 PRIOR_UNITS = 6
 """Recordings with an error (or with a hit, if those are fewer) that count as much as that assumption.
 
-With fewer than six, limits would rise where one more clip is wrong: tests/results/test_limits.py has the chains.
+With fewer than six, limits would rise where one more clip is wrong: tests/results/test_intervals.py has the chains.
 """
+
+_ROUNDING = 1e-9  # of the spread of values that are all the same, such as equal shares
 
 
 def accuracy_limits(found: Estimate, confidence_pct: float) -> Limits:
@@ -42,7 +44,7 @@ def effective_videos(found: Estimate) -> float:
     """How many independent videos an accuracy is worth, at most as many as there are."""
     expected = 1.0 + max(found.n / found.groups - 1.0, 0.0) * CLIP_CORRELATION
     whole = found.value * (1.0 - found.value)
-    if found.spread <= 0.0 or whole <= 0.0:
+    if found.spread <= _ROUNDING * whole or whole <= 0.0:
         return found.n / expected
     assumed = found.spread * expected / found.n
     variance = (PRIOR_UNITS * assumed + found.moved * found.variance) / (PRIOR_UNITS + found.moved)

@@ -149,6 +149,7 @@ CASES = OUTPUTS | FOLDERS
 # Options and arguments that take a value and name no output.
 OTHERS = {
     ("preset", "name"), ("preset", "--directory"),
+    ("predict", "--limit"), ("motion", "--limit"), ("search", "--limit"), ("data audit", "--limit"),
     ("results", "summary"), ("results", "--report"), ("results", "--costs"),
     ("motion", "video"), ("motion", "--cell-px"), ("motion", "--reference"), ("motion", "--distance"),
     ("data verify", "--against"), ("data verify", "--manifest"), ("data verify", "--root"), ("data verify", "--params"),

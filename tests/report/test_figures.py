@@ -39,7 +39,8 @@ COSTS = [
 
 
 def gain(name: str, points: float, known: bool = True) -> ClassGain:
-    return ClassGain(name, 12, 3, 6, 6, points, points - 5 if known else None, points + 5 if known else None, known)
+    low, high = (points - 5, points + 5) if known else (None, None)
+    return ClassGain(name, 12, 3, 6, 6, points, low, high, 0.01, 0.04, known)
 
 
 CHARTS: dict[str, Callable[[Path], None]] = {

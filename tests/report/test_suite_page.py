@@ -35,4 +35,4 @@ def test_spread_over_seeds_of_the_base_stands_apart_from_that_over_splits() -> N
     text = as_markdown([row], base, "ablations.yaml", LEVEL)
     assert "| fusion | 87.0 | 2.8 | 7.1 |" in text
     assert "| 87.5 (160) | 17.7 | \N{MINUS SIGN}12.5 |" in text
-    assert "averaged over 2 seeds" in text
+    assert "averaged over 2 values of `seed`" in text

@@ -157,3 +157,12 @@ def test_paired_hits_goes_by_id_not_by_position() -> None:
 def test_heads_on_other_videos_or_labels_are_not_paired(second: Outcomes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         paired_hits(outcomes("abc", "xyz", "xyz"), second)
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_equal_shares_of_every_video_have_a_finite_interval(count: int) -> None:
+    """A score that is no hit, such as the part of a moment that was found, may be the same share of all."""
+    classes = np.arange(count).astype(str)
+    made = Design({1: classes}, {1: classes})
+    found = Level(95.0, 5.0).accuracy_interval({1: np.full(count, 0.3)}, made)
+    assert found is None or (0.0 <= found["low"] < 30.0 < found["high"] <= 100.0)

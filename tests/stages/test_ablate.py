@@ -106,7 +106,7 @@ def test_suite_runs_once_and_says_what_came_out(repository: Suite) -> None:
     printed = repository.ablate("--jobs", "2")
     rows = repository.rows()
     assert rows["narrow"]["answer"] == "25.0 points below"
-    assert rows["wide"]["answer"] == "no difference shown"
+    assert rows["wide"]["answer"] == "no video differs (at most 11.6 % of recordings)"
     assert (rows["motion"]["change"], rows["motion"]["n_test"]) == ("motion_only for fusion", "120")
     assert rows["wide"]["trainable_parameters"] == "300"
     assert "## Width" in (repository.path / "reports/ablations.md").read_text()

@@ -226,14 +226,14 @@ def test_one_file_puts_a_paper_on_trial(project: Path, migrated: Path, tmp_path:
     paths = {**REPORT, "summary": "summary.json", "gains": "gains.csv", "contact_sheet": "sheet.png"}
     succeed("report", root, **paths, **written("out"))
     told = json.loads((root / "out/verdicts.json").read_text())["toy"]
-    assert (told["paper"], told["verdict"]) == ("Toy", "Differences: 1 reproduced.")
+    assert (told["paper"], told["verdict"]) == ("Toy", "Differences: 1 undecided.")
     (claim,) = told["claims"]
     assert (claim["statement"], claim["claimed"]) == ("Motion adds something", "above 0 points")
     assert claim["ours"].endswith("mean over splits 1, 3")
     text = (root / "out/report.md").read_text()
     report = text[text.index("### Toy\n") : text.index("<summary>The rules")]
-    assert "**Differences: 1 reproduced.**" in report
-    verdict = f"| above 0 points | {claim['ours']} | *reproduced*: our interval lies on the claimed side |"
+    assert "**Differences: 1 undecided.**" in report
+    verdict = f"| above 0 points | {claim['ours']} | *undecided*: 1 seed run, 5 needed |"
     assert verdict in report
     assert f"| Toy | Motion adds something {verdict}" in (root / "out/model_card.md").read_text()
     shutil.copy(migrated, tmp_path / "mlflow.db")
@@ -241,7 +241,7 @@ def test_one_file_puts_a_paper_on_trial(project: Path, migrated: Path, tmp_path:
     verdicts = root / "out/verdicts.json"
     run = record(result(verdicts=verdict_tags(read_json(verdicts)), artifacts=[verdicts]), store).run_id
     client = MlflowClient(tracking_uri=store.uri)
-    assert client.get_run(run).data.tags["moclip.verdict.toy"] == "Differences: 1 reproduced."
+    assert client.get_run(run).data.tags["moclip.verdict.toy"] == "Differences: 1 undecided."
     assert "verdicts.json" in {file.path for file in client.list_artifacts(run)}
 
 

@@ -60,6 +60,7 @@ def test_each_task_is_done_in_a_process_of_its_own_and_with_one_job_here(tmp_pat
 
 
 def test_failing_task_says_why_and_ends_the_others(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = multiprocessing.active_children()
     tasks = [Task(tmp_path / "a", "last"), Task(tmp_path / "b", "fail"), Task(tmp_path / "c")]
     with pytest.raises(SystemExit) as ended:
         side_by_side(work, tasks, 2)
@@ -67,7 +68,7 @@ def test_failing_task_says_why_and_ends_the_others(tmp_path: Path, capfd: pytest
     assert capfd.readouterr().err == "error: task b cannot be done; do another one\n"
     until(lambda: has_ended(process_of(tasks[0].file)), "the other task to end")
     assert not tasks[2].file.exists(), "what was not begun is not begun"
-    until(lambda: not multiprocessing.active_children(), "all processes to end")
+    until(lambda: multiprocessing.active_children() == before, "all processes to end")
 
 
 def test_killed_task_is_named_with_what_ended_it(tmp_path: Path) -> None:

@@ -80,10 +80,16 @@ def validation_score(result: Result, select: str) -> float | None:
     for child in result.children:
         if child.head == MAIN:
             top1, loss = ([value for _, value in child.curves.get(name, [])] for name in ("val_top1_pct", "val_loss"))
-            chosen = max(zip([-value for value in loss], top1, strict=True), default=(0.0, math.nan))
-            kept.append(chosen[1] if select == "val" or not top1 else top1[-1])
+            kept.append(_of_epoch_kept(top1, loss) if select == "val" or not top1 else top1[-1])
     score = sum(kept) / len(kept) if kept else math.nan
     return None if math.isnan(score) else score
+
+
+def _of_epoch_kept(top1: Sequence[float], loss: Sequence[float]) -> float:
+    """Top-1 at the lowest loss, of equals the highest; of curves without a loss, as others may have, the highest."""
+    if len(loss) != len(top1) or any(map(math.isnan, loss)):
+        return max(top1, default=math.nan)
+    return max(zip([-value for value in loss], top1, strict=True), default=(0.0, math.nan))[1]
 
 
 def enter(client: MlflowClient, entry: Entry) -> Standing:

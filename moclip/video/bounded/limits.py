@@ -23,14 +23,14 @@ class Limits:
     Attributes:
         pixels: Of a picture, width times height, also while a file is opened; beyond it picture buffers pass 1 GB.
         frames: That are decoded: 55 minutes at 30 frames a second.
-        decoded_gib: Of all pictures as they are decoded: ten hours of 480 x 360, or 70 minutes of 1920 x 1080.
+        decoded_gib: Of all pictures as they are decoded: an hour of 480 x 360, or 10 minutes of 1920 x 1080.
         seconds: From opening a file to its end, of the decoding alone and not of what is made of its pictures.
         memory_mib: That the decoding process may take beside what it had before, where the system can bound it.
     """
 
     pixels: int = 1 << 24
     frames: int = 100_000
-    decoded_gib: float = 400.0
+    decoded_gib: float = 45.0
     seconds: float = 600.0
     memory_mib: int = 1024
 
