@@ -203,7 +203,7 @@ def renamed(store: Store, first: Logged, tmp_path: Path) -> Iterator[Callable[[s
 
 
 def test_model_of_another_project_is_refused(renamed: Callable[[str], Path]) -> None:
-    with pytest.raises(StoreError, match=r"none of moclip's \(mlflow\.sklearn\)"):
+    with pytest.raises(StoreError, match=r"none of moclip's \('mlflow\.sklearn'\)"):
         renamed("mlflow.sklearn")
 
 
