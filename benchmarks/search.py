@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.predict import make_bundle
 from moclip.base.files import VIDEO_SUFFIXES
 from moclip.cli.model import source_of
 from moclip.predict.bundle import open_model
@@ -50,7 +49,10 @@ def main() -> None:
         return
     clips = sorted(path for path in args.videos.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     with tempfile.TemporaryDirectory() as folder:
-        args.model = args.model or str(make_bundle(Path(folder), "small"))
+        if args.model is None:
+            from benchmarks.predict import make_bundle  # here: its imports would count in each measured process
+
+            args.model = str(make_bundle(Path(folder), "small"))
         print(json.dumps(benchmark(clips, Path(folder), args), indent=2))
 
 
