@@ -79,7 +79,11 @@ def _has_ended(pid: int) -> bool:
         os.kill(pid, 0)  # sends nothing, only asks
     except OSError as error:
         return isinstance(error, ProcessLookupError)
-    return False
+    try:  # a killed process whose parent is gone keeps its number until init collects it, in some containers for ever
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in "ZX"
 
 
 def _flush(path: Path) -> None:

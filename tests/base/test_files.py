@@ -3,6 +3,8 @@ import hashlib
 import json
 import math
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -110,6 +112,19 @@ def test_left_overs_are_what_ended_processes_and_yesterday_left(tmp_path):
         os.utime(tmp_path / name, (0, 0))
     remove_left_overs(tmp_path)
     assert set(names(tmp_path)) == {own, elsewhere, ".hidden.csv", ".theirs.part", "a.part"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the state of processes from /proc")
+def test_what_a_killed_process_left_is_cleared_although_nobody_has_collected_it(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        left = tmp_path / temporary_name("a", ".csv").replace(f".{os.getpid()}.", f".{process.pid}.")
+        left.touch()
+        remove_left_overs(tmp_path)
+        assert names(tmp_path) == []
+    finally:
+        process.wait()
 
 
 def test_text_keeps_unix_line_ends_and_utf8(tmp_path):
