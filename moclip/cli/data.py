@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """Do one action; 0, or a DataError that lists what differs."""
     from moclip.data.manifest import read_manifest
 
+    if args.manifest == PLACES.manifest and not args.manifest.exists():
+        raise DataError(f"{args.manifest}: there is none yet; `dvc repro download` writes it, --manifest names another")
     videos = read_manifest(args.manifest)
     root = args.root or _root(args.params)
     if args.action == "audit":
@@ -173,10 +175,12 @@ def _root(params: Path) -> Path:
 
 def _section(params: Path) -> Mapping[str, Any]:
     """The section `data` of the parameters, which has a root."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAMLError
+
+    from moclip.base.outside import yaml
 
     try:
-        data: Mapping[str, Any] = YAML(typ="safe", pure=True).load(params)["data"]
+        data: Mapping[str, Any] = yaml.load(params)["data"]
         if not isinstance(data["root"], str):
             raise TypeError(f"data.root is {data['root']!r}")
         return data

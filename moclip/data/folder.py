@@ -185,7 +185,7 @@ def _group_by(pattern: str, stem: str) -> str:
     if not match or not match[1]:
         raise DataError(
             f"{stem}: data.group_pattern {pattern!r} finds no group in this name; clips without a "
-            "group could leak from train to test"
+            f"group could leak from train to test; name the file so that it has one, or {GROUP_REMEDY}"
         )
     return match[1]
 
