@@ -185,7 +185,8 @@ def _group_by(pattern: str, stem: str) -> str:
     if not match or not match[1]:
         raise DataError(
             f"{stem}: data.group_pattern {pattern!r} finds no group in this name; clips without a "
-            f"group could leak from train to test; name the file so that it has one, or {GROUP_REMEDY}"
+            "group could leak from train to test. Set it to what in your names tells one recording from another; "
+            "data.group_pattern: (.*) takes each video as a recording of its own"
         )
     return match[1]
 

@@ -51,8 +51,8 @@ _EXACT_CROP = {"flags": "+unaligned"}
 _MOST_FIELDS = 0.25  # of the area that has vectors; beyond it too little is left
 
 _COPY_AGAIN = (
-    "Copy or download the file again, or take it out of the data set, of which data.damaged: keep takes the part that "
-    "decodes"
+    "Copy or download the file again, or take it out of the data set; data.damaged: keep leaves it there with the part "
+    "that decodes"
 )
 _REENCODE = (
     "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
