@@ -546,7 +546,7 @@ def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})
     """
     if not path.is_file():
         fault = "is no regular file" if path.exists() else "no such file"
-        raise VideoError(f"{path}: {fault}. Check data.root and the lists.")
+        raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:
