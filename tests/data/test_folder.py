@@ -51,7 +51,7 @@ def test_folder_source_takes_chosen_classes_alone(tmp_path):
     [
         (
             {"run": ["run_g01_1", "take7"], "jump": stems("jump", 3)},
-            r"take7: data\.group_pattern .* finds no group.*\(\.\*\) takes",
+            r"take7: data\.group_pattern .* finds no group.*\(\.\*\) ",
         ),
         ({"run": stems("run", 2), "jump": stems("jump", 3)}, "class run: 2 groups; 3 splits need as many"),
         ({"run": stems("run", 3)}, r"one folder of videos per class, two at least; has \['run'\]"),

@@ -477,7 +477,7 @@ def test_a_bomb_in_bytes_is_refused_by_its_row_and_the_next_is_answered(
     served.predict(good)  # the decoding process is there
     evil = base64.b64encode(bomb(tmp_path / "evil.bin").read_bytes()).decode()
     begun = time.monotonic()
-    with pytest.raises(MlflowException, match=rf"^row 1: [^/]*limits\.{limit}") as refused:
+    with pytest.raises(MlflowException, match=rf"^row 1[^/]*limits\.{limit}") as refused:
         served.predict(pd.DataFrame([{"base64": evil}]))
     assert refused.value.get_http_status_code() == 400
     assert time.monotonic() - begun < 30  # 5 s on a machine that does nothing else

@@ -190,7 +190,7 @@ def command_lines(group: int) -> set[str]:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 @pytest.mark.parametrize("told", [True, False], ids=["by a word", "by the environment"])
 def test_password_on_a_command_line_of_a_child_would_be_seen(told: bool) -> None:
-    """The control of the next test: a grandchild that has the address as a word, and one that has it in its environment."""
+    """The control of the next test: a grandchild with the address as a word, and one with it in its environment."""
     wait = "import sys, time; print(flush=True); time.sleep(60)"
     start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}, *sys.argv[1:]])"
     words = [f"postgresql://u:{SECRET}@h/db"] if told else []
