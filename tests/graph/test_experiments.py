@@ -29,7 +29,7 @@ def variants(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> 
     deadline = time.monotonic() + 900
     while "0 active, 0 idle" not in (status := repository.run("dvc", "queue", "status")) or "Failed" not in status:
         assert time.monotonic() < deadline, status
-        time.sleep(1)
+        time.sleep(5)  # DVC takes seconds of a processor to say how its queue stands
     repository.run("dvc", "exp", "run", "-q", "--queue", "-n", "waiting", "-S", "fusion.hidden=8")
     return repository
 
