@@ -64,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
     made = shared(tmp_path_factory, "finished", finish)
     path = tmp_path_factory.mktemp("repository") / "finished"
     shutil.copytree(made, path, symlinks=True)
-    return Repository(path)
+    return Repository(path, forks=True)
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ def test_a_new_row_changes_no_text_of_another_head(copy: Path) -> None:
 
 
 def test_dvc_runs_what_an_edit_reaches(finished: Repository, tmp_path: Path) -> None:
-    repository = Repository(tmp_path / "repository")
+    repository = Repository(tmp_path / "repository", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     edit(repository.path, "moclip/heads/logistic.py", '"""', '"""Other words. ')
     printed = repository.run("dvc", "repro")

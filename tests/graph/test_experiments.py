@@ -19,7 +19,7 @@ from tests.graph.test_pipeline import HEADS, Repository
 @pytest.fixture(scope="module")
 def variants(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A copy with the result committed, one experiment on top, one that failed and one that waits."""
-    repository = Repository(tmp_path_factory.mktemp("experiments") / "repository")
+    repository = Repository(tmp_path_factory.mktemp("experiments") / "repository", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     repository.run("git", "add", "-A")
     repository.run("git", "commit", "-qm", "result")

@@ -56,7 +56,7 @@ def fusion_alone(finished: Repository, tmp_path: Path) -> Repository:
     shutil.copytree(finished.path, path, symlinks=True)
     for name in ("mlflow.db", "mlartifacts"):  # they name the place that they were made in
         remove(path / name)
-    repository = Repository(path)
+    repository = Repository(path, forks=True)
     repository.set(heads=["fusion"])
     repository.run("git", "commit", "-qam", "one head")
     return repository
