@@ -142,9 +142,7 @@ def test_any_path_works_and_nothing_of_it_is_run(tmp_path: Path):
         ("score_average", "clip_head", "x$(touch pwned)", "score_average"),
     ],
 )
-def test_a_name_is_refused_where_it_would_be_run(
-    finished: Repository, section: str, key: str, value: str, stage: str
-):
+def test_a_name_is_refused_where_it_would_be_run(finished: Repository, section: str, key: str, value: str, stage: str):
     """The whole graph is asked for, and is at its end up to the stage that reads the name."""
     before = (finished.path / "params.yaml").read_text()
     finished.set(**{section: YAML(typ="safe", pure=True).load(before)[section] | {key: value}})
