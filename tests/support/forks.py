@@ -1,10 +1,12 @@
 """Stages as forks of one process that has loaded the libraries: what each would spend on imports is spent once.
 
 A folder with a program `python` stands first in PATH. Asked for a stage, it hands words, environment, directory and
-open files to the server below, which forks; the fork imports the stage and all of this project anew, from the directory
-that it was asked in. Everything else, kernels other than those that are loaded, and a server that is gone, are the usual
-Python's. What must be shown of processes of their own (equal bytes under another hash seed, kernels that the environment
-asks for) is not shown by forks.
+open files to the server below, which forks. The fork imports the stage, and all of this project, anew from the
+directory in which it was asked. The usual Python does everything else: other modules, other kernels than those that
+are loaded, and what comes when the server is gone.
+
+Forks share one hash seed, and kernels that were chosen before. So they do not show that bytes are equal whatever these
+are; a `Repository` without forks does.
 """
 
 import array
@@ -54,7 +56,8 @@ def ask(words):
     server.connect(SOCKET)
     asked = {"words": words, "env": dict(os.environ), "cwd": os.getcwd(), "client": os.getpid()}
     text = json.dumps(asked).encode()
-    server.sendmsg([len(text).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+    files = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
+    server.sendmsg([len(text).to_bytes(8, "big")], files)
     server.sendall(text)
     return server
 
