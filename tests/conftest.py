@@ -1,6 +1,5 @@
 """What all test files share: folders that are made once a run, the files' order, and global switches put back."""
 
-import gc
 import logging
 import shutil
 import sys
@@ -24,12 +23,6 @@ REAL = ROOT.parent / "shared" / "data" / "ucf101"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     longest_first(items)
-
-
-def pytest_collection_finish() -> None:
-    """What is there by now stays: no later collection of garbage looks through a million objects once more."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ os._exit(status)
 
 
 @cache
-def programs() -> Path | None:
-    """The folder for PATH, with a server that ends with this process; None where forks cannot be watched."""
+def programs(*libraries: str) -> Path | None:
+    """The folder for PATH, with a server of these libraries, or of all, that ends with this process; None but on Linux."""
     if not hasattr(os, "pidfd_open"):
         return None
     folder = Path(tempfile.mkdtemp(prefix="moclip-forks-"))
@@ -94,7 +95,7 @@ def programs() -> Path | None:
     python.chmod(0o755)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forks", str(address)],
+            [sys.executable, "-m", "tests.support.forks", str(address), *(libraries or LIBRARIES)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -138,7 +139,7 @@ class Server:
                 elif key.data is None:
                     self._ended(key.fd)
                 else:
-                    self._left(key.data)
+                    self._left(key.data, key.fileobj)
 
     def _accept(self) -> Mapping[str, Any] | None:
         """Fork for one client; the fork gets the request, this process None."""
@@ -147,9 +148,14 @@ class Server:
         files = array.array("i")
         for _, _, data in rights:
             files.frombytes(data)
-        text = b""
-        while len(text) < int.from_bytes(header, "big"):
-            text += client.recv(1 << 16)
+        text, count = b"", int.from_bytes(header, "big")
+        while len(text) < count and (more := client.recv(1 << 16)):
+            text += more
+        if not count or len(text) < count:  # the client was killed while it asked
+            for file in files:
+                os.close(file)
+            client.close()
+            return None
         if pid := os.fork():
             fork = os.pidfd_open(pid)
             self.forks[fork] = pid, client
@@ -176,23 +182,24 @@ class Server:
         os.close(fork)
         if client.fileno() >= 0:
             self.selector.unregister(client)
-            client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+            with suppress(OSError):  # it was killed at this very moment
+                client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
             client.close()
 
-    def _left(self, fork: int) -> None:
+    def _left(self, fork: int, which: object) -> None:
         """The client is gone, killed perhaps: its fork is ended too."""
-        if fork in self.forks:
+        if fork in self.forks and self.forks[fork][1] is which:
             pid, client = self.forks[fork]
             self.selector.unregister(client)
             client.close()
             os.kill(pid, signal.SIGKILL)
 
 
-def load() -> None:
+def load(libraries: Iterable[str]) -> None:
     """Load the libraries as stages do: kernels are chosen first, and MLflow's switches; then forget this project."""
     importlib.import_module("moclip.base.arithmetic").apply("portable")
     importlib.import_module("moclip.tracking")
-    for name in LIBRARIES:
+    for name in libraries:
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in OF_PROJECT]:
         del sys.modules[name]
@@ -251,7 +258,7 @@ def leave(status: int) -> None:
 
 
 if __name__ == "__main__":
-    load()
+    load(sys.argv[2:])
     server = Server(sys.argv[1])
     print("ready", flush=True)  # noqa: T201
     words = become(server.serve())
