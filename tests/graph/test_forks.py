@@ -15,7 +15,7 @@ STAGE = """
 import os, pathlib, sys, time
 import psutil
 here = pathlib.Path.cwd().name
-print(here, os.environ["GIVEN"], *sys.argv[1:], __name__, os.getppid() == psutil.Process().parent().pid)
+print(here, os.environ["GIVEN"], *sys.argv[1:], __name__, os.getppid() == psutil.Process().parents()[0].pid)
 print("on stderr", file=sys.stderr)
 if "raise" in sys.argv:
     raise KeyError("a bug")

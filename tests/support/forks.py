@@ -83,7 +83,7 @@ os._exit(status)
 
 @cache
 def programs(*libraries: str) -> Path | None:
-    """The folder for PATH, with a server of these libraries, or of all, that ends with this process; None but on Linux."""
+    """The folder for PATH, with a server of these libraries or of all; it ends with this process. None but on Linux."""
     if not hasattr(os, "pidfd_open"):
         return None
     folder = Path(tempfile.mkdtemp(prefix="moclip-forks-"))
