@@ -10,7 +10,10 @@ import pytest
 
 LONGEST = (
     "graph/test_pipeline.py",
+    "tracking/test_sweep.py",
     "stages/test_train_motion.py",
+    "cli/test_doctor.py",
+    "stages/test_head.py",
     "data/test_real_features.py",
     "stages/test_ablate.py",
     "base/test_arithmetic.py",
@@ -23,11 +26,10 @@ LONGEST = (
     "graph/test_clones.py",
     "graph/test_new_head.py",
     "tracking/test_registry.py",
-    "tracking/test_sweep.py",
     "tools/test_pictures.py",
     "predict/test_onnx.py",
+    "heads/test_multiway.py",
     "base/test_outputs.py",
-    "stages/test_head.py",
     "stages/test_side_by_side.py",
     "stages/test_results.py",
     "tracking/test_live.py",
