@@ -102,22 +102,23 @@ def programs(*libraries: str) -> Path | None:
             stderr=log,
             start_new_session=True,
         )
-    atexit.register(_end, server, folder)
+    atexit.register(_end, server)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n", (folder / "log").read_text()
     return python.parent
 
 
-def _end(server: "subprocess.Popen[bytes]", folder: Path) -> None:
-    server.kill()
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    assert server.stdin is not None
+    server.stdin.close()
     server.wait()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Server:
     """Takes requests until its standard input is closed, and tells each client how its fork ended."""
 
     def __init__(self, address: str) -> None:
+        self.folder = Path(address).parent
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(address)
         self.listener.listen(64)
@@ -131,7 +132,7 @@ class Server:
         while True:
             for key, _ in self.selector.select():
                 if key.fd == 0:
-                    os._exit(0)
+                    self._leave()
                 if key.fileobj is self.listener:
                     request = self._accept()
                     if request is not None:
@@ -140,6 +141,13 @@ class Server:
                     self._ended(key.fd)
                 else:
                     self._left(key.data, key.fileobj)
+
+    def _leave(self) -> None:
+        """Whoever started this server has ended, or was killed: so do all forks."""
+        for pid, _ in self.forks.values():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os._exit(0)
 
     def _accept(self) -> Mapping[str, Any] | None:
         """Fork for one client; the fork gets the request, this process None."""
