@@ -71,6 +71,12 @@ def make(root: Path, members: list[Member], **changes: dict[str, Any]) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a training takes so long that it would start to show itself."""
+    monkeypatch.setenv("MOCLIP_LIVE_AFTER_S", "inf")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory after the stages of all heads."""
