@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from moclip.demo.dataset import write_demo
 from moclip.demo.spec import DemoSpec
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
+
+settings.register_profile("moclip", deadline=None)  # a busy machine takes longer; no test is of time
+settings.load_profile("moclip")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
