@@ -68,10 +68,10 @@ repro: state ## run the whole pipeline and print the results
 WORKERS = $(shell $(BIN)/python -c "from moclip.base.parallel import cores; print(min(cores(), 8))")
 
 test: lint types ## set up, lint, check types, run the tests
-	python -m pytest -n $(WORKERS) --dist loadfile
+	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 sweep: $(INSTALLED) ## run the sweeps whole, of which `make test` runs a seeded tenth
-	MOCLIP_SWEEP=1 python -m pytest -n $(WORKERS) --dist loadfile -m sweep
+	MOCLIP_SWEEP=1 python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m sweep
 
 lint: $(INSTALLED) ## ruff: rules and format
 	ruff check .

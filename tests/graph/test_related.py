@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not 
 @pytest.fixture(scope="module")
 def run(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, set[str]]:
     """A copy with all heads, and the names of the stages that ran for them."""
-    repository = Repository(tmp_path_factory.mktemp("related") / "repository")
+    repository = Repository(tmp_path_factory.mktemp("related") / "repository", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     repository.set(heads=list(REGISTRY), related=["frames"])
     printed = repository.run("dvc", "repro")
