@@ -63,7 +63,7 @@ def test_difference_counts_hits_lost(flips):
     assert forth.difference == pytest.approx(100 * (hits[1] - hits[0]) / 60, abs=1e-3)
     assert back.difference == -forth.difference
     if not flips:
-        assert forth.verdict == "no video differs"
+        assert forth.verdict == "identical"
 
 
 def test_parameters_that_differ_and_those_alone():
@@ -120,7 +120,7 @@ def test_one_group_tells_no_spread():
     p = replace(predictions("fusion", 1), groups=np.array(["g"] * 60))
     one = Variant("one", {}, {"fusion": {1: measure("fusion", 1, p, LEVEL)}}, {"fusion": {1: outcomes_of(p)}})
     row = compare(one, [replace(one, name="two")], LEVEL).rows[1]
-    assert (row.interval, row.verdict) == (None, "no video differs")
+    assert (row.interval, row.verdict) == (None, "identical")
 
 
 def test_head_of_the_same_parameters_with_other_answers_is_no_difference_of_the_variants():

@@ -62,7 +62,7 @@ def _reach(trial: Trial, summary: Json) -> str:
         return "the table says of each claim whether this run agrees"
     if summary["dataset"] == GENERATED:
         return (
-            "that was bound to be so, since the demo is drawn so that a still frame tells the scene and motion the "
-            f"movement, and it says nothing about {trial.data}"
+            "the demo is drawn so that a still frame tells the scene and motion tells the movement, so that motion must "
+            f"help there, and nothing follows about {trial.data}"
         )
     return f"it is of these videos, and does not say whether the claim about {trial.data} is true"
