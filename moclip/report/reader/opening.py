@@ -1,7 +1,9 @@
 """The report's first three sentences: what the paper claims, what was run, and what follows from it or does not."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from moclip.base.errors import StoreError
 from moclip.base.markdown import signed, span
 from moclip.heads.registry import CONTROL, HEADS, MAIN
 from moclip.report.verdict import Trial, data_title, motion_adds
@@ -19,6 +21,20 @@ def opening(trial: Trial, summary: Json, heads: Sequence[str]) -> list[str]:
         heads: Those that ran, in the order of tables.
     """
     return [_claim(trial), _run(summary, heads), _follows(trial, summary)]
+
+
+def first_sentences(report: Path) -> str:
+    """The opening of a report that is written, as plain text.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        lines = report.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise StoreError(f"{report}: cannot be read ({error.strerror}); run `dvc repro` to make it") from error
+    end = next((i for i, line in enumerate(lines) if line.startswith("## ")), len(lines))
+    return "\n".join(lines[:end]).strip().replace("*", "").lstrip("# ")
 
 
 def _claim(trial: Trial) -> str:
@@ -62,7 +78,7 @@ def _reach(trial: Trial, summary: Json) -> str:
         return "the table says of each claim whether this run agrees"
     if summary["dataset"] == GENERATED:
         return (
-            "the demo is drawn so that a still frame tells the scene and motion tells the movement, so that motion must "
-            f"help there, and nothing follows about {trial.data}"
+            "the demo is drawn so that a still frame tells the scene and motion the movement, so motion must help there, "
+            f"and nothing follows about {trial.data}"
         )
     return f"it is of these videos, and does not say whether the claim about {trial.data} is true"
