@@ -37,11 +37,12 @@ def real_ucf101() -> Path:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that MLflow has set up once, to be copied: its migrations are the slow part."""
-    from moclip.tracking.client import prepare
+    from moclip.tracking.client import locked
     from moclip.tracking.store import store_at
 
     root = tmp_path_factory.mktemp("migrated")
-    prepare(store_at(root))
+    with locked(store_at(root)) as client:
+        client.search_experiments(max_results=1)
     return root / "mlflow.db"
 
 

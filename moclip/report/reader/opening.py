@@ -78,7 +78,7 @@ def _reach(trial: Trial, summary: Json) -> str:
         return "the table says of each claim whether this run agrees"
     if summary["dataset"] == GENERATED:
         return (
-            "the demo is drawn so that a still frame tells the scene and motion the movement, so motion must help there, "
-            f"and nothing follows about {trial.data}"
+            "in the demo a still frame tells the scene and motion the movement, by construction, so motion must help "
+            f"there, and nothing follows about {trial.data}"
         )
     return f"it is of these videos, and does not say whether the claim about {trial.data} is true"
