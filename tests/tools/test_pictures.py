@@ -115,12 +115,15 @@ def test_ui_names_the_address_that_shows_each_result_with_its_gain_and_no_head(
     pictures.show_runs(driver, address, chosen)
     assert driver.current_url.startswith(address + page_of(chosen.experiment).partition("?")[0])
     shown = text(driver)
+    known = result("base").summary.keys()
+    assert "Results on demo: one run for each" in shown, "the experiment's note"
     assert "3 matching runs" in shown
     for variant, (_, top1) in VARIANTS.items():
         assert f"\n{variant}\n" in shown
         assert f"\n{top1}\n" in shown
         assert f"\n{top1 - 50}\n" in shown
-    assert all(name in shown for name in COLUMNS)
+    assert all(name in shown for name in known)
+    assert [name for name in COLUMNS if name in known] == sorted(known, key=shown.index)
     assert "/ split 1" not in shown
 
 
