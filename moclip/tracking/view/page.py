@@ -20,7 +20,7 @@ from moclip.tracking.view.titles import title_of
 
 KEY = "moclip"
 TAG = f"mlflow.sharedViewState.{KEY}"
-_WIDTH_PX = 150
+_PER_LETTER_PX, _BESIDE_PX = 7, 30  # of a column, so that its name can be read
 COLUMNS = {
     accuracy(MAIN): "top-1 of the fusion head in %, mean over splits",
     accuracy(CONTROL): "the same classifier on CLIP's feature alone: what fusion must beat",
@@ -45,7 +45,7 @@ def view_state() -> dict[str, Any]:
         "datasetsFilter": [],
         "selectedColumns": ["attributes.`Created`", "attributes.`Duration`", *columns],
         "columnOrder": columns,
-        "columnWidths": dict.fromkeys(columns, _WIDTH_PX),
+        "columnWidths": {f"metrics.`{name}`": _BESIDE_PX + _PER_LETTER_PX * len(name) for name in COLUMNS},
     }
 
 
