@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from moclip.demo.dataset import write_demo
 from moclip.demo.spec import DemoSpec
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
+
+settings.register_profile("moclip", deadline=None)  # a busy machine takes longer; no test is of time
+settings.load_profile("moclip")
 
 
 @pytest.fixture(scope="session")
