@@ -62,7 +62,8 @@ endif
 repro: state ## run the whole pipeline and print the results
 	dvc repro $(if $(QUIET),--quiet)
 	@moclip results
-	@git diff --quiet HEAD -- results reports 2>/dev/null || moclip verify 2>/dev/null | tail -n 1
+	@git diff --quiet HEAD -- results reports 2>/dev/null || { moclip verify 2>/dev/null | tail -n 1; \
+	  echo "To hold variants against this run of yours: git commit -am 'Results of this machine'"; }
 
 # A worker for each processor that a container grants, at most 8: a test that drives the pipeline starts processes too.
 WORKERS = $(shell $(BIN)/python -c "from moclip.base.parallel import cores; print(min(cores(), 8))")

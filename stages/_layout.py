@@ -58,6 +58,11 @@ def evaluated(head: Path, split: int) -> Evaluated:
     return Evaluated(*(split_file(head, split, ending) for ending in endings))
 
 
+def chosen_file(head: Path) -> Path:
+    """What a head chose on validation, in the directory of its predictions or results; most heads choose nothing."""
+    return head / "chosen.json"
+
+
 def cost_file(head: Path) -> Path:
     """What a head costs, in the directory of its predictions or results; a head without networks has none."""
     return head / "cost.json"

@@ -18,7 +18,16 @@ from moclip.results.predictions import (
     write_outcomes,
 )
 from stages._entry import arguments, log, run, section
-from stages._layout import Evaluated, Predicted, cost_file, evaluated, predicted, repeat_directory, repeats_in
+from stages._layout import (
+    Evaluated,
+    Predicted,
+    chosen_file,
+    cost_file,
+    evaluated,
+    predicted,
+    repeat_directory,
+    repeats_in,
+)
 from stages._results import level_of_params
 
 
@@ -31,8 +40,9 @@ def main() -> None:
             first, *others = (repeat_directory(args.predictions, i) for i in range(repeats_in(args.predictions)))
             repeats = [predicted(other, split).test for other in others]
             write_results(args.out.name, split, predicted(first, split), evaluated(directory, split), level, repeats)
-        if cost_file(args.predictions).is_file():
-            publish(cost_file(args.predictions), cost_file(directory))
+        for file in (cost_file, chosen_file):
+            if file(args.predictions).is_file():
+                publish(file(args.predictions), file(directory))
 
 
 def write_results(

@@ -8,7 +8,7 @@ from moclip.base.files import read_json, write_json
 from moclip.params.run import Splits
 from stages._entry import arguments, run, section
 from stages._fits import CHOICE, FEATURES, MODEL, PREDS, Fit, Given, fit_all, repeats_of
-from stages._layout import repeat_directory, split_file
+from stages._layout import chosen_file, repeat_directory, split_file
 
 STREAMS = (
     *("clip", "texts", "encoder", "motion", "clip_predictions", "motion_predictions", "manifest", "containers"),
@@ -21,7 +21,7 @@ RESOURCES = ("fields", "network", "clip_model")
 def main() -> None:
     args = arguments(
         *("classes", "splits"),
-        optional=(*STREAMS, *RESOURCES, "chosen", "features"),
+        optional=(*STREAMS, *RESOURCES, "features"),
         word_lists=("heads",),
         path_lists=("model", "preds"),
     )
@@ -31,10 +31,9 @@ def main() -> None:
         for head, model, preds in zip(args.heads, args.model, args.preds, strict=True):
             shelf = fit_all(head, given, kept)
             publish(head, shelf, repeats_of(head, given), {MODEL: model, PREDS: preds, FEATURES: args.features})
-            if args.chosen:
-                splits = section("splits", Splits)
-                choices = {f"split{split}": read_json(shelf / str(Fit(head, split)) / CHOICE) for split in splits}
-                write_json(args.chosen, choices)
+            choices = {f"split{k}": read_json(shelf / str(Fit(head, k)) / CHOICE) for k in section("splits", Splits)}
+            if any(choices.values()):
+                write_json(chosen_file(preds), choices)
 
 
 def publish(head: str, shelf: Path, repeats: int, declared: dict[str, Path | None]) -> None:

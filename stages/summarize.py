@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from moclip.base.files import read_json, write_json
-from moclip.heads.registry import CONTROL, HEADS, MAIN, MOTION, Heads, contrasts
+from moclip.heads.registry import CONTROL, HEADS, MAIN, MOTION, QUOTED, Heads, contrasts
 from moclip.params.run import SeedsParams, Splits
 from moclip.results.gains import class_gains, omnibus, write_class_gains
 from moclip.results.seeds import Seeds
@@ -35,7 +35,7 @@ def main() -> None:
     summary = summarize(dataset["name"], dataset["complete"], results, level, contrasts(heads), primary, seeds)
     if both:
         summary["by_class"] = asdict(omnibus(first[MAIN], first[CONTROL], level))
-    write_json(args.headline, key_figures(summary))
+    write_json(args.headline, key_figures(summary, QUOTED, (MAIN, CONTROL)))
     write_json(args.out, summary)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from moclip.base.files import read_json
@@ -22,15 +23,17 @@ from moclip.tracking.result import (
     digest_tags,
     read_child,
     read_summary,
-    summary_metrics,
     variant_name,
     verdict_tags,
 )
 from moclip.tracking.store import store_at
+from moclip.tracking.view.measures import measures
+from moclip.tracking.view.notes import result_note
+from moclip.tracking.view.titles import data_names
 from stages._entry import PARAMS_FILE, all_params, arguments, command, repository, section, work_directory
 from stages._layout import evaluated, split_file
 from stages.dvc.baseline import baseline_params
-from stages.dvc.bill import write_bill
+from stages.dvc.bill import span, write_bill
 from stages.dvc.cost import dvc_command
 from stages.dvc.lock import Lock, read_lock
 
@@ -58,9 +61,15 @@ def main() -> None:
         content(lock, args.manifest, args.classes, args.splits),
     )
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
+    started_s, ended_s = span(lock, [*results, *pages])
+    result = replace(result, started_ms=milliseconds(started_s), ended_ms=milliseconds(ended_s))
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     models = Pipeline(args.models, args.classes, args.texts, args.encoder)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)
 
 
 def content(lock: Lock, manifest: Path, classes: Path, splits: Path) -> str:
@@ -95,12 +104,13 @@ def read_result(
     summary = read_summary(lock.checked(summary_file), [path.name for path in results], splits)
     children = [read_head(lock, path, split, inputs) for path in results for split in splits]
     data = {path: digest for child in children for path, digest in child.data.items()}
-    params = flatten(all_params())
+    params, baseline, told = flatten(all_params()), flatten(baseline_params()), read_json(verdicts)
     return Result(
         dataset=summary["dataset"],
         key=lock.result_key(results),
         identity=data_set,
-        variant=variant_name(params, flatten(baseline_params())),
+        variant=variant_name(params, baseline),
+        baseline=baseline,
         params=params,
         tags={
             "mlflow.source.git.commit": git.commit if git else "unknown",
@@ -110,11 +120,13 @@ def read_result(
             tags.GLIBC: c_library(),
             **digest_tags({name: inputs[name] for name in ("manifest", "motion", "clip")}, data),
         },
-        summary=summary_metrics(summary),
+        summary=measures(summary),
+        note=result_note(summary, told),
         children=children,
-        verdicts=verdict_tags(read_json(verdicts)),
+        verdicts=verdict_tags(told),
         dvc_experiment=os.environ.get("DVC_EXP_NAME"),
         data=data,
+        data_names=data_names(summary["dataset"], inputs, data),
         environment={"packages": package_versions(), "changed_since_commit": git and list(git.changed)},
         artifacts=[summary_file, *artifacts],
     )

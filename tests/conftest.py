@@ -44,13 +44,18 @@ def real_ucf101() -> Path:
     return REAL
 
 
+def _migrate(root: Path) -> None:
+    from moclip.tracking.client import locked
+    from moclip.tracking.store import store_at
+
+    with locked(store_at(root)) as client:
+        client.search_experiments(max_results=1)
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that MLflow has set up once, to be copied: its migrations are the slow part."""
-    from moclip.tracking.client import prepare
-    from moclip.tracking.store import store_at
-
-    return shared(tmp_path_factory, "migrated", lambda root: prepare(store_at(root))) / "mlflow.db"
+    return shared(tmp_path_factory, "migrated", _migrate) / "mlflow.db"
 
 
 @pytest.fixture(scope="module")

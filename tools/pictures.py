@@ -25,9 +25,11 @@ from moclip.base.progress import Progress
 from moclip.heads.registry import MAIN
 from moclip.report.contact_sheet import write_png
 from moclip.tracking import tags
+from moclip.tracking.view.page import COLUMNS, page_of
 from stages._entry import arguments, command, log
 
 COMPARED = 3
+IN_SIGHT = 3  # columns of the list that are so in any case
 WIDTH_PX = 1360
 WAIT_SECONDS = 120.0
 # Without these, Chromium calls home at every start.
@@ -184,28 +186,18 @@ def _ask(address: str, what: str, body: Any) -> Any:
 
 
 def show_runs(driver: Any, address: str, chosen: Chosen) -> None:
-    """The list of results, with a column for the mean accuracy of each head."""
-    metrics = sorted(metric["key"] for metric in chosen.parents[0]["data"].get("metrics", []))
-    shown = [key for key in metrics if key.endswith("/top1_pct_mean")] or metrics[:4]
-    columns = [f"metrics.`{key}`" for key in shown]
-    # The page keeps its columns in the browser; it has no address for them.
-    state = {
-        "selectedColumns": columns,
-        "columnOrder": columns,
-        "columnWidths": dict.fromkeys(columns, 175),
-        "searchFilter": f"tags.`{tags.KIND}` = 'result'",
-    }
-    page = f"MLflowLocalStorage-1.1-ExperimentPage-{json.dumps([chosen.experiment])}-ReactComponentState"
-    _prepare(driver, address, {page: json.dumps(state)}, height=380 + 32 * min(len(chosen.parents), 10))
-    condition = quote(str(state["searchFilter"]), safe="")
-    driver.get(f"{address}/#/experiments/{chosen.experiment}/runs?searchFilter={condition}")
+    """The list of results, as the address of `make ui` shows it: nothing is set up in this browser."""
+    _prepare(driver, address, height=420 + 32 * min(len(chosen.parents), 10))
+    driver.get(address + page_of(chosen.experiment))
     names = [parent["info"]["run_name"] for parent in chosen.parents[:COMPARED]]
-    _await_text(driver, *names, *(key.split("/")[-1] for key in shown))
+    # The page has columns of what some run knows, and draws those in sight.
+    known = {metric["key"] for metric in chosen.parents[0]["data"].get("metrics", [])}
+    _await_text(driver, *names, *[name for name in COLUMNS if name in known][:IN_SIGHT])
 
 
 def show_comparison(driver: Any, address: str, chosen: Chosen) -> None:
     """Three results side by side: a line for each through its parameters and metrics."""
-    _prepare(driver, address, {}, height=640)
+    _prepare(driver, address, height=640)
     ids = json.dumps([parent["info"]["run_id"] for parent in chosen.parents[:COMPARED]])
     driver.get(f"{address}/#/compare-runs?runs={quote(ids)}&experiments={quote(json.dumps([chosen.experiment]))}")
     _await_text(driver, f"Comparing {COMPARED} Runs")
@@ -214,7 +206,7 @@ def show_comparison(driver: Any, address: str, chosen: Chosen) -> None:
 
 def show_curves(driver: Any, address: str, chosen: Chosen) -> None:
     """The learning curves of one head."""
-    _prepare(driver, address, {}, height=640)
+    _prepare(driver, address, height=640)
     driver.get(f"{address}/#/experiments/{chosen.experiment}/runs/{chosen.child['info']['run_id']}/model-metrics")
     box = "input[placeholder='Search metric charts']"
     _await_drawn(driver, box)
@@ -234,13 +226,13 @@ def photograph(driver: Any) -> Image.Image:
     return Image.open(io.BytesIO(page)).convert("RGB")
 
 
-def _prepare(driver: Any, address: str, stored: dict[str, str], *, height: int) -> None:
-    """A window of this height, with MLflow's assistant closed, and with what pages keep in the browser."""
+def _prepare(driver: Any, address: str, *, height: int) -> None:
+    """A window of this height, with MLflow's assistant closed, as after a first click on its cross."""
     size = {"width": WIDTH_PX, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     driver.get(f"{address}/health")  # of the same origin, and keeps nothing itself
     closed = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", "mlflow.assistant.panelOpen_v1": "false"}
-    for key, value in {**closed, **stored}.items():
+    for key, value in closed.items():
         driver.execute_script("localStorage.setItem(arguments[0], arguments[1])", key, value)
 
 

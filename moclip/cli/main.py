@@ -17,6 +17,7 @@ from moclip.cli.places import PLACES
 COMMANDS = {
     "preset": "list ready-made settings, or write one into params.yaml",
     "results": "print the table of the last run",
+    "report": "say how the report of the last run opens, or make it one file to send",
     "motion": "write or draw the motion of videos",
     "data": "check the videos against their manifest, or say what they look like",
     "predict": "classify videos",

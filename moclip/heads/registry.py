@@ -78,6 +78,8 @@ MAIN = "fusion"
 """The head that the project is about."""
 
 CONTROL = "clip_probe"
+# Those whose accuracy people quote: DVC tells variants apart by these and by what fusion gains.
+QUOTED = (MAIN, CONTROL, "linear_probe", "motion_only", "zero_shot")
 """The head that `MAIN` is held against first, and class by class: the same on CLIP features alone."""
 
 HEADS: Mapping[str, HeadSpec] = {

@@ -12,9 +12,13 @@ def as_text(comparison: Comparison) -> str:
         cells = [["parameter", *comparison.variants]]
         cells += [[key, *values.values()] for key, values in comparison.params.items()]
         blocks.append(aligned(cells))
-    if comparison.rows:
+    if comparison.shown:
         header = ["head", "variant", "top-1 %", "top-5 %", "mean class %", "test videos", "difference", "interval", ""]
-        blocks.append(aligned([header, *map(_cells, comparison.rows)], right=range(2, len(header) - 1)))
+        blocks.append(aligned([header, *map(_cells, comparison.shown)], right=range(2, len(header) - 1)))
+    if comparison.identical:
+        blocks.append(f"identical: {', '.join(comparison.identical)}")
+    if comparison.is_run_elsewhere:
+        blocks.append(elsewhere(comparison.baseline))
     blocks += ["\n".join(comparison.notes)] if comparison.notes else []
     return "\n\n".join(blocks)
 
@@ -23,6 +27,15 @@ def _heading(comparison: Comparison) -> str:
     differ = "" if comparison.params else "; no parameter differs"
     level = comparison.level.confidence_pct
     return f"against {comparison.baseline}, in points of top-1, {level:g} % intervals over groups{differ}"
+
+
+def elsewhere(baseline: str) -> str:
+    """What to do where the baseline was run elsewhere."""
+    return (
+        f"{baseline} holds results of another machine, or of other code: a head with the same parameters has other "
+        "answers there. To hold variants against your own, run `make repro` and commit its results "
+        "(`git commit -am 'Results of this machine'`), or name a run of yours with --baseline."
+    )
 
 
 def _cells(row: ComparedHead) -> list[str]:
@@ -34,4 +47,4 @@ def _cells(row: ComparedHead) -> list[str]:
 
 def as_markdown(comparison: Comparison) -> str:
     """The comparison as a page."""
-    return render("compare.md.j2", c=comparison)
+    return render("compare.md.j2", c=comparison, elsewhere=elsewhere(comparison.baseline))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -27,6 +28,9 @@ from moclip.training.history import Epoch
 
 WIDTH_IN = 8.0  # 768 px as browsers scale SVG: the text column of a code host
 _FAMILY_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, GREY)
+_RING: dict[str, Any] = {
+    "marker": "o", "markersize": 6.0, "markerfacecolor": "none", "linestyle": "none"
+}  # fmt: skip
 _SPLIT_LINES = ("-", "--", ":")
 _STYLE = {
     "axes.axisbelow": True,
@@ -257,8 +261,15 @@ _CURVES = (
 )
 
 
-def curves_chart(path: Path, histories: Mapping[str, Mapping[int, Sequence[Epoch]]]) -> None:
-    """Loss above, accuracy below, by epoch: a column a training, a line a split; wrapped after four columns."""
+def curves_chart(
+    path: Path,
+    histories: Mapping[str, Mapping[int, Sequence[Epoch]]],
+    kept: Mapping[str, Mapping[int, int]] | None = None,
+) -> None:
+    """Loss above, accuracy below, by epoch: a column a training, a line a split; wrapped after four columns.
+
+    A ring marks the epoch that was `kept`, by training and split.
+    """
     columns = min(_COLUMNS, len(histories))
     bands = -(-len(histories) // columns)
     with _chart(path, height_in=0.5 + 4.1 * bands) as figure:
@@ -267,7 +278,9 @@ def curves_chart(path: Path, histories: Mapping[str, Mapping[int, Sequence[Epoch
             band, column = divmod(place, columns)
             above, below = grid[2 * band : 2 * band + 2, column]
             if place < len(histories):
-                _training_curves(above, below, *list(histories.items())[place])
+                title, by_split = list(histories.items())[place]
+                _training_curves(above, below, title, by_split)
+                _mark_kept(above, below, by_split, (kept or {}).get(title, {}))
             for axes in (above, below):
                 axes.grid()
                 axes.set_visible(place < len(histories))
@@ -286,7 +299,49 @@ def curves_chart(path: Path, histories: Mapping[str, Mapping[int, Sequence[Epoch
         splits = sorted({split for by_split in histories.values() for split in by_split})
         if len(splits) > 1:
             handles |= {f"split {split}": Line2D([], [], color=GREY, linestyle=_line(split)) for split in splits}
+        if any((kept or {}).values()):
+            handles["epoch kept"] = Line2D([], [], color=BLACK, **_RING)
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=9)
+
+
+def _mark_kept(above: Axes, below: Axes, by_split: Mapping[int, Sequence[Epoch]], kept: Mapping[int, int]) -> None:
+    """A ring on the validation's curves, or the training's where nothing was held out."""
+    for split, number in kept.items():
+        place, epoch = next((i, one) for i, one in enumerate(by_split[split]) if one.epoch == number)
+        for axes, names in ((above, ("val_loss", "train_loss")), (below, ("val_top1_pct", "test_top1_pct"))):
+            values = [epoch[name] for name in names if not np.isnan(epoch[name])]
+            axes.plot([place] * len(values[:1]), values[:1], color=BLACK, **_RING)
+
+
+def reliability_chart(path: Path, confidence: np.ndarray, hits: np.ndarray, bins: int) -> None:
+    """Accuracy against confidence by bin of confidence, and below it how many videos lie in each.
+
+    Args:
+        path: Of the chart.
+        confidence: (n,) largest probability of each video, in 0..1.
+        hits: (n,) whether it was right.
+        bins: Bins of equal width, as `moclip.results.metrics.calibration_error_pct` has them.
+    """
+    of_bin = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(of_bin, minlength=bins)
+    used = np.flatnonzero(counts)
+    said, right = (
+        100.0 * np.bincount(of_bin, weights=values, minlength=bins)[used] / counts[used]
+        for values in (confidence, hits.astype(float))
+    )
+    with _chart(path, height_in=5.0) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        above.plot([0, 100], [0, 100], color=GREY, linestyle="--", linewidth=1.2, label="as confident as right")
+        above.plot(said, right, color=BLUE, marker="o", linewidth=1.3, label="this head")
+        above.set_ylim(0, 103)
+        above.set_ylabel("right in %")
+        above.legend(loc="upper left")
+        below.bar(100.0 * (np.arange(bins) + 0.5) / bins, counts, 90.0 / bins, color=BLUE)
+        below.set_ylabel("videos")
+        below.set_xlim(0, 101)
+        below.set_xlabel("confidence in %")
+        for axes in (above, below):
+            axes.grid()
 
 
 def _training_curves(above: Axes, below: Axes, title: str, by_split: Mapping[int, Sequence[Epoch]]) -> None:

@@ -20,8 +20,10 @@ from moclip.report.figures import (
     curves_chart,
     encoder_chart,
     gain_chart,
+    reliability_chart,
 )
 from moclip.report.papers import GFLOPS, Count, Retrieval
+from moclip.report.reader.opening import opening
 from moclip.report.render import render
 from moclip.report.verdict import (
     RULES,
@@ -40,7 +42,7 @@ from moclip.results.gains import ClassGain
 from moclip.results.metrics import ECE_BINS
 from moclip.results.predictions import Outcomes
 from moclip.results.summary import Json, difference_name
-from moclip.training.history import Epoch, optimism_points
+from moclip.training.history import Epoch, kept_epoch, optimism_points
 
 CONFUSION_ROWS = 12
 FEWEST_CLASSES_FOR_TOP5 = 50  # five guesses of fewer are no test
@@ -98,7 +100,14 @@ def draw(data: ReportData, directory: Path) -> dict[str, str]:
     if data.histories:
         drawn["curves"] = "curves.svg"
         titled = {HEADS[head].title: data.histories[head] for head in in_order(data.histories)}
-        curves_chart(directory / drawn["curves"], titled)
+        curves_chart(directory / drawn["curves"], titled, kept_epochs(data))
+    scores = [own.scores for own in data.outcomes.values() if own.scores is not None]
+    if scores and len(scores) == len(data.outcomes):
+        drawn["reliability"] = "reliability.svg"
+        hits = np.concatenate([own.correct for own in data.outcomes.values()])
+        reliability_chart(
+            directory / drawn["reliability"], np.concatenate([own.confidence for own in scores]), hits, ECE_BINS
+        )
     if points := _cost_points(summary, data.accounting["run"]):
         drawn["cost"] = "cost.svg"
         cost_chart(directory / drawn["cost"], points)
@@ -106,6 +115,16 @@ def draw(data: ReportData, directory: Path) -> dict[str, str]:
         drawn["encoders"] = "encoders.svg"
         encoder_chart(directory / drawn["encoders"], data.audit["encoders"])
     return drawn
+
+
+def kept_epochs(data: ReportData) -> dict[str, dict[int, int]]:
+    """The epoch that was kept, by title of a head, then split; of heads whose rule and values tell."""
+    found: dict[str, dict[int, int]] = {}
+    for head, by_split in data.histories.items():
+        select = data.params.get(HEADS[head].section or "", {}).get("select", "")
+        epochs = {split: kept_epoch(history, select) for split, history in by_split.items()}
+        found[HEADS[head].title] = {split: epoch for split, epoch in epochs.items() if epoch is not None}
+    return found
 
 
 def several_encoders(audit: Json) -> bool:
@@ -129,6 +148,7 @@ def report_page(data: ReportData, figures: Mapping[str, str]) -> str:
         trials=list(data.trials.values()),
         systems=systems(data),
         source=data.params["data"]["source"],
+        opening=opening(first, summary, heads),
         rules=RULES,
         leaks=leaks(heads, data.params),
         transductive=transductive(heads, data.params),

@@ -236,7 +236,8 @@ class Paper(Section):
     """One paper.
 
     `dataset` is what its claims are about, all of it; `split` is the one that its code ran, null for the mean over
-    splits. `main` puts it first in the report, which is named after it. `switch` is how moclip runs its method.
+    splits. `main` puts it first in the report, which is named after it, and opens with what it `says`: the words that
+    follow "the paper claims". `switch` is how moclip runs its method.
     """
 
     title: Text
@@ -245,6 +246,7 @@ class Paper(Section):
     main: bool = False
     dataset: Text = "ucf101"
     split: Literal[1, 2, 3] | None = None
+    says: Text | None = None
     mechanism: Text
     switch: dict[str, Any]
     left_out: list[Text]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from moclip.report.render import render
+from moclip.results.contrast import DIFFERENT, EQUAL
 from moclip.results.intervals import Level
 from moclip.results.suite import Answer, Run
 from moclip.results.summary import over_seeds
@@ -17,7 +18,7 @@ def as_markdown(rows: Sequence[Answer], base: Mapping[int, Run], suite: str, lev
         suite: Name of the suite's file.
         level: Of intervals and words.
     """
-    first = next(iter(base.values()))
+    first, parts = next(iter(base.values())), by_answer(rows)
     return render(
         "ablations.md.j2",
         dataset=first.summary["dataset"],
@@ -29,8 +30,21 @@ def as_markdown(rows: Sequence[Answer], base: Mapping[int, Run], suite: str, lev
         confidence=f"{level.confidence_pct:g}",
         asked=sum(row.testable for row in rows),
         chance=f"{100 - level.confidence_pct:g}",
-        topics=by_topic(rows),
+        rows=rows,
+        parts=parts,
+        open_topics=by_topic(parts["open"]),
     )
+
+
+def by_answer(rows: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """Rows by what they say: `differed`, shown `equal`, still `open`, and `untestable` on these data."""
+    parts: dict[str, list[Answer]] = {"differed": [], "equal": [], "open": [], "untestable": []}
+    for row in rows:
+        if not row.change or not row.acts:
+            parts["untestable"].append(row)
+        else:
+            parts[{DIFFERENT: "differed", EQUAL: "equal"}.get(row.word, "open")].append(row)
+    return parts
 
 
 def by_topic(rows: Iterable[Answer]) -> dict[str, list[Answer]]:

@@ -1,7 +1,7 @@
 """Two or more results side by side: parameters that differ, accuracies, paired differences. Values in, values out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from moclip.base.errors import DataError
 from moclip.results.contrast import Contrast
 from moclip.results.estimate import Design
-from moclip.results.intervals import Level, paired_hits
+from moclip.results.intervals import Level, paired, paired_hits
 from moclip.results.metrics import Metrics
 from moclip.results.predictions import Outcomes
 
@@ -18,16 +18,22 @@ COLUMNS = (
     *("difference_points", "low_points", "high_points", "p", "verdict"),
 )
 _ABSENT = "absent"
+IDENTICAL = "identical"
+SAME_PARAMS = "no difference of the variants: same parameters, run elsewhere or by other code"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A result: its name, its parameters by dotted key, and by head and split its figures and outcomes."""
+    """A result: its name, its parameters by dotted key, and by head and split its figures and outcomes.
+
+    `params_behind` has by head the parameters that it rests on; a head without them is taken to have others.
+    """
 
     name: str
     params: Mapping[str, str]
     metrics: Mapping[str, Mapping[int, Metrics]]
     outcomes: Mapping[str, Mapping[int, Outcomes]]
+    params_behind: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class ComparedHead:
     """One head of one variant, on the splits that all variants with this head have in common.
 
     `contrast` is its top-1 minus that of the baseline, None for the baseline itself and for a head that it lacks.
+    `is_identical` says that all answers and scores are the baseline's, `same_params` that all parameters behind it are.
     """
 
     head: str
@@ -45,6 +52,8 @@ class ComparedHead:
     top5_pct: float
     mean_class_pct: float
     contrast: Contrast | None
+    is_identical: bool = False
+    same_params: bool = False
 
     @property
     def difference(self) -> float | None:
@@ -58,8 +67,12 @@ class ComparedHead:
 
     @property
     def verdict(self) -> str:
-        """The word of the difference, by the one rule of `moclip.results.contrast`."""
-        return self.contrast.word if self.contrast else ""
+        """The word of the difference, by the one rule of `moclip.results.contrast`, where there is one to speak of."""
+        if self.contrast is None:
+            return ""
+        if self.is_identical:
+            return IDENTICAL
+        return SAME_PARAMS if self.same_params else self.contrast.word
 
     def values(self) -> tuple[Any, ...]:
         """The row under `COLUMNS`, for CSV."""
@@ -81,6 +94,22 @@ class Comparison:
     rows: tuple[ComparedHead, ...]
     notes: tuple[str, ...]
     level: Level
+
+    @property
+    def identical(self) -> tuple[str, ...]:
+        """Heads that every variant which has them shares with the baseline, to the last score."""
+        held = [row for row in self.rows if row.contrast is not None]
+        return tuple(dict.fromkeys(row.head for row in held if all(r.is_identical for r in held if r.head == row.head)))
+
+    @property
+    def shown(self) -> tuple[ComparedHead, ...]:
+        """The rows of all other heads."""
+        return tuple(row for row in self.rows if row.head not in self.identical)
+
+    @property
+    def is_run_elsewhere(self) -> bool:
+        """Whether a head has other outcomes under the same parameters: the baseline is of another machine or code."""
+        return any(row.same_params and not row.is_identical for row in self.rows)
 
 
 def compare(baseline: Variant, others: Sequence[Variant], level: Level, notes: Sequence[str] = ()) -> Comparison:
@@ -115,9 +144,8 @@ def _rows(head: str, baseline: Variant, variants: Sequence[Variant], level: Leve
     if not splits:
         return
     for variant in having:
-        contrast = None
-        if variant is not baseline and baseline in having:
-            contrast = _contrast(variant, baseline, head, splits, level)
+        held = variant is not baseline and baseline in having
+        contrast = _contrast(variant, baseline, head, splits, level) if held else None
         metrics = [variant.metrics[head][split] for split in splits]
         yield ComparedHead(
             head=head,
@@ -128,7 +156,29 @@ def _rows(head: str, baseline: Variant, variants: Sequence[Variant], level: Leve
             top5_pct=_mean([m.top5_pct for m in metrics]),
             mean_class_pct=_mean([m.mean_class_pct for m in metrics]),
             contrast=contrast,
+            is_identical=held
+            and all(is_identical(variant.outcomes[head][k], baseline.outcomes[head][k]) for k in splits),
+            same_params=held and _same_params(variant, baseline, head),
         )
+
+
+def _of_splits(variant: Variant, head: str, splits: Sequence[int]) -> list[Outcomes]:
+    return [variant.outcomes[head][split] for split in splits]
+
+
+def is_identical(first: Outcomes, second: Outcomes) -> bool:
+    """Whether two results on the same videos give the same answers with the same scores, as far as these are known."""
+    one, other = paired(first, second)
+    if (one.predicted != other.predicted).any():
+        return False
+    if one.scores is None or other.scores is None:
+        return one.scores is other.scores
+    return bool((one.scores.nll_nats == other.scores.nll_nats).all())
+
+
+def _same_params(variant: Variant, baseline: Variant, head: str) -> bool:
+    own, other = variant.params_behind.get(head), baseline.params_behind.get(head)
+    return own is not None and own == other
 
 
 def _mean(values: Sequence[float]) -> float:

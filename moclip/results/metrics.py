@@ -22,7 +22,7 @@ from moclip.results.predictions import ClassRow, Outcomes, Predictions, Scores
 
 @dataclass(frozen=True)
 class Metrics:
-    """Accuracies of one head on one split, with their counts; percentages have four decimals.
+    """Accuracies of one head on one split, with their counts; `DIGITS` decimals, so that a mean is rounded once.
 
     `top5_pct` takes the best min(5, n_classes). The interval is of `top1_pct`; it is None with a
     single group, from which no spread can be estimated. `ece_pct` and `nll_nats` are of the softmax of the logits.
@@ -44,6 +44,7 @@ class Metrics:
 
 
 ECE_BINS = 15
+DIGITS = 8  # of a file's figures; a mean of figures with four would be rounded twice
 CALIBRATED_DRAWS = 1000
 
 
@@ -60,13 +61,13 @@ def measure(head: str, split: int, p: Predictions, level: Level) -> Metrics:
         n_groups=n_groups,
         n_classes=len(p.classes),
         correct=int(hits.sum()),
-        top1_pct=round(100.0 * float(hits.mean()), 4),
+        top1_pct=round(100.0 * float(hits.mean()), DIGITS),
         top1_low_pct=interval["low"] if interval else None,
         top1_high_pct=interval["high"] if interval else None,
-        top5_pct=round(top_k_pct(p.logits, p.labels, 5), 4),
-        mean_class_pct=round(mean_class_pct(class_rows(p)), 4),
-        ece_pct=round(calibration_error_pct(p.logits, p.labels), 4),
-        nll_nats=round(negative_log_likelihood(p.logits, p.labels), 4),
+        top5_pct=round(top_k_pct(p.logits, p.labels, 5), DIGITS),
+        mean_class_pct=round(mean_class_pct(class_rows(p)), DIGITS),
+        ece_pct=round(calibration_error_pct(p.logits, p.labels), DIGITS),
+        nll_nats=round(negative_log_likelihood(p.logits, p.labels), DIGITS),
     )
 
 

@@ -18,7 +18,7 @@ from moclip.base.files import read_json
 from moclip.data.ucf101 import UCF101_CLASSES, UCF101_TEST_VIDEOS
 from moclip.results.contrast import Contrast, among
 from moclip.results.estimate import Design, estimate
-from moclip.results.halves import HALVES, HARMONIC_MEAN, HalfRow, half_table
+from moclip.results.halves import HalfRow, half_table
 from moclip.results.intervals import Level, by_id, is_constant, paired, paired_hits
 from moclip.results.metrics import Metrics, calibration
 from moclip.results.predictions import Outcomes
@@ -140,7 +140,7 @@ def _head(by_split: Mapping[int, Result], level: Level) -> Json:
     outcomes = {split: result.outcomes for split, result in by_split.items()}
     hits, constant = {split: own.hits for split, own in sorted(outcomes.items())}, is_constant(outcomes)
     design = Design.of(outcomes)
-    top1 = {split: round(100.0 * float(of.mean()), 4) for split, of in hits.items()}
+    top1 = {split: 100.0 * float(of.mean()) for split, of in hits.items()}
     alone = {k: level.accuracy_interval({k: hits[k]}, _of_split(design, k), constant) for k in hits}
     return {
         **{key: _spread({split: getattr(m, key) for split, m in metrics.items()}) for key in SPREAD_FIGURES},
@@ -187,14 +187,14 @@ def _halves(by_split: Mapping[int, Result], level: Level) -> Json:
 
 
 def _spread(by_split: Mapping[int, float]) -> Json:
-    """Mean and sample standard deviation (null for one split), beside the values themselves."""
+    """Mean and sample standard deviation (null for one split), beside the values themselves; each rounded once."""
     values = list(by_split.values())
     return {
         "mean": round(float(np.mean(values)), 4),
         "std": sample_std(values),
-        "least": min(values),
-        "most": max(values),
-        "per_split": {str(split): value for split, value in by_split.items()},
+        "least": round(min(values), 4),
+        "most": round(max(values), 4),
+        "per_split": {str(split): round(value, 4) for split, value in by_split.items()},
     }
 
 
@@ -238,6 +238,7 @@ def _difference(own: _Paired, mean: Contrast, primary: bool, level: Level) -> Js
     alone = {k: level.contrast({k: own.hits[k]}, _of_split(own.design, k)) for k in splits}
     return {
         **_spread({k: alone[k].points for k in splits}),
+        "mean": mean.points,
         **mean.values(),
         "primary": primary,
         "interval_per_split": {str(k): alone[k].interval for k in splits},
@@ -338,34 +339,21 @@ def sample_std(values: Sequence[float] | np.ndarray) -> float | None:
     return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
 
 
-def key_figures(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The few figures that variants differ by: means over splits by head, then paired differences in points of top-1.
+def key_figures(
+    summary: Mapping[str, Any], quoted: Sequence[str], pair: tuple[str, str]
+) -> dict[str, dict[str, float]]:
+    """The figures that variants are told apart by, at most eight: accuracies that people quote, and the gain.
+
+    `top1_pct` has means over splits, `gain_points` a paired difference with its interval; the rest is in the summary.
 
     Args:
         summary: As of `summarize`. Where it has no interval, there is none here.
+        quoted: Heads whose accuracy is wanted; others stand in for those that did not run.
+        pair: Heads whose difference is wanted; there is none where one of them did not run.
     """
-    heads = {
-        head: {
-            **{key: values[key]["mean"] for key in ("top1_pct", "top5_pct", "mean_class_pct")},
-            **_limits("top1", values["top1_interval_pct"]["mean"], "_pct"),
-            "n_test": sum(values["n_test"].values()),
-            **_key_halves(values.get("halves")),
-        }
-        for head, values in summary["heads"].items()
-    }
-    differences = {
-        name: {"points": values["mean"], **_limits("points", values["interval"])}
-        for name, values in summary["differences"].items()
-    }
-    return heads | differences
-
-
-def _key_halves(halves: Json | None) -> dict[str, float]:
-    """Accuracies of the head itself, the last of its table, on classes that it saw and on the others."""
-    if halves is None:
-        return {}
-    return {f"{key}_pct": halves["rows"][-1][key]["mean"] for key in (*HALVES, HARMONIC_MEAN)}
-
-
-def _limits(name: str, interval: Mapping[str, float] | None, unit: str = "") -> dict[str, float]:
-    return {f"{name}_{end}{unit}": interval[end] for end in ("low", "high")} if interval else {}
+    heads = summary["heads"]
+    shown = [head for head in quoted if head in heads]
+    shown += [head for head in heads if head not in quoted][: len(quoted) - len(shown)]
+    figures = {"top1_pct": {head: heads[head]["top1_pct"]["mean"] for head in shown}}
+    gain = summary["differences"].get(difference_name(*pair))
+    return figures | ({"gain_points": {"mean": gain["mean"], **(gain["interval"] or {})}} if gain else {})

@@ -22,12 +22,6 @@ _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # of the next request; `moclip.trackin
 SAMPLE_S = 5.0
 
 
-def prepare(store: Store) -> None:
-    """Set up a fresh database, so that the UI can open it while results come in."""
-    with locked(store) as client:
-        client.search_experiments(max_results=1)
-
-
 @contextmanager
 def locked(store: Store) -> Iterator[MlflowClient]:
     """A client for the one process of this clone that holds the store's lock.

@@ -17,8 +17,10 @@ from itertools import chain
 from moclip.base.errors import StoreError
 from moclip.tracking import tags
 from moclip.tracking.client import connected, locked, machine_load
+from moclip.tracking.failures import pages
 from moclip.tracking.record import experiment_of, log_points, metrics
 from moclip.tracking.store import Store, first_line
+from moclip.tracking.view.names import base_of, name_against
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Training:
     pid: int
     command: str
     dvc_experiment: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    baseline: Mapping[str, str] = field(default_factory=dict)
 
 
 def follow(training: Training, arrivals: Iterable[Sequence[Row]], store: Store, warn: Callable[[str], None]) -> None:
@@ -105,9 +109,11 @@ class _LiveRun:
             tags.EXPERIMENT: training.dvc_experiment or "",
             **tags.of_head(training.head, training.split),
         }
-        name = tags.run_name(training.variant, training.head, training.split)
         with locked(self.store) as client:
             if os.getppid() == training.pid:  # a process that has lost its parent gets another one
-                experiment = experiment_of(client, training.dataset, self.store)
+                experiment = str(experiment_of(client, training.dataset, self.store).experiment_id)
+                parents = pages(client.search_runs, [experiment], f"tags.`{tags.KIND}` = 'result'")
+                variant = name_against(base_of(parents), training.params, training.baseline, training.variant)
+                name = tags.run_name(variant, training.head, training.split)
                 self.run = client.create_run(experiment, run_name=name, tags=own).info.run_id
                 self.load.enter_context(machine_load(self.store, self.run))

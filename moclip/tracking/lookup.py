@@ -62,7 +62,9 @@ def shown_run(result: Result, store: Store) -> str | None:
 
 def _is_whole(run: str, result: Result, found: Found, needs_model: bool) -> bool:
     own = found.runs[run]
-    if tags.COMPLETE not in own or verdicts_in(own) != result.verdicts or run not in found.with_files:
+    if tags.COMPLETE not in own or own.get(tags.FORM) != tags.FORM_NOW:
+        return False
+    if verdicts_in(own) != result.verdicts or run not in found.with_files:
         return False
     children = [tag for tag in found.runs.values() if tag.get("mlflow.parentRunId") == run]
     there = {(tag.get(tags.HEAD), tag.get(tags.SPLIT)) for tag in children}

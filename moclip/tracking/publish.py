@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from moclip.base.errors import StoreError
@@ -62,6 +63,7 @@ def show(result: Result, models: Pipeline | Path, store: Store, command: str | N
 
     recorded = record(result, store, command)
     done = "made" if recorded.created else "already there"
+    result = replace(result, variant=recorded.variant)
     log.info("MLflow: '%s', run %s %s in %s", result.variant, recorded.run_id, done, store.shown)
     if logged := log_model(result, recorded.run_id, models, store):
         log.info("MLflow: model %s; %s", "made" if logged.created else "already there", logged.words)

@@ -9,12 +9,12 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run
 
 from moclip.base.errors import StoreError
 from moclip.tracking import tags
@@ -24,6 +24,10 @@ from moclip.tracking.models.files import holds, is_out_of_sight
 from moclip.tracking.process import is_alive, is_same
 from moclip.tracking.result import Child, Result, verdicts_in
 from moclip.tracking.store import Store
+from moclip.tracking.view.measures import accuracy, renamed
+from moclip.tracking.view.names import base_of, name_against
+from moclip.tracking.view.notes import note_tags, set_all
+from moclip.tracking.view.page import share_view
 
 # MLflow's own limits: longer values are refused or cut by the server, larger requests refused.
 MAX_PARAM_CHARACTERS = 6000
@@ -31,16 +35,18 @@ MAX_TAG_CHARACTERS = 8000
 PARAMS_PER_REQUEST = 100
 METRICS_PER_REQUEST = 1000
 ENVIRONMENT = "environment.json"  # the last file of a run
+COUNTS = ("n_test", "n_groups", "n_classes", "correct")  # of a head on a split: tags, since no chart is about them
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The parent run of a result, and whether this call made it."""
+    """The parent run of a result, whether this call made it, and its name."""
 
     run_id: str
     created: bool
+    variant: str
 
 
 def record(result: Result, store: Store, command: str | None = None) -> Recorded:
@@ -61,8 +67,10 @@ def record(result: Result, store: Store, command: str | None = None) -> Recorded
     _check(result)
     with locked(store) as client:
         experiment = experiment_of(client, result.dataset, store)
-        recorded = _record(client, experiment, result)
-        _delete_live(client, experiment, store.clone, command)
+        share_view(client, experiment)
+        identity = str(experiment.experiment_id)
+        recorded = _record(client, identity, named(client, identity, result))
+        _delete_live(client, identity, store.clone, command)
         return recorded
 
 
@@ -71,11 +79,12 @@ def _record(client: MlflowClient, experiment: str, result: Result) -> Recorded:
     if complete := [run for run in found if tags.COMPLETE in run.data.tags]:
         _name_experiment(client, found, result.dvc_experiment)
         _tell_verdicts(client, complete[0], result)
+        _bring_to_form(client, complete[0], result)
         _mend(client, complete[0], found, result)
-        return Recorded(complete[0].info.run_id, created=False)
+        return Recorded(complete[0].info.run_id, False, complete[0].data.tags.get(tags.VARIANT, result.variant))
     for run in found:
         client.delete_run(run.info.run_id)
-    return Recorded(_create(client, experiment, result), created=True)
+    return Recorded(_create(client, experiment, result), True, result.variant)
 
 
 def _delete_live(client: MlflowClient, experiment: str, clone: str, command: str | None) -> None:
@@ -101,16 +110,31 @@ def _check(result: Result) -> None:
             raise StoreError(f"artifact {path}: missing; run `dvc repro` to make it")
 
 
-def experiment_of(client: MlflowClient, dataset: str, store: Store) -> str:
-    """Id of the experiment of a data set, made or brought back where needed."""
+def experiment_of(client: MlflowClient, dataset: str, store: Store) -> Experiment:
+    """The experiment of a data set, made or brought back where needed."""
     name = tags.experiment_name(dataset)
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=store.artifacts_of(name)))
+        return client.get_experiment(client.create_experiment(name, artifact_location=store.artifacts_of(name)))
     # A name stays taken after a deletion in the UI, so a new result brings the experiment back.
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    return found
+
+
+def named(client: MlflowClient, experiment: str, result: Result) -> Result:
+    """The result under the name that it has beside the others; these get the present names of metrics on the way."""
+    parents = list(pages(client.search_runs, [experiment], f"tags.`{tags.KIND}` = 'result'"))
+    for run in parents:
+        _rename_metrics(client, run)
+    name = name_against(base_of(parents), result.params, result.baseline, result.variant)
+    return replace(result, variant=name)
+
+
+def _rename_metrics(client: MlflowClient, run: Run) -> None:
+    """Give a run of an earlier version its metrics under the present names too, so that it stands beside new ones."""
+    if not any(name.startswith(accuracy("")) for name in run.data.metrics):
+        log_points(client, run.info.run_id, metrics(renamed(run.data.metrics), time_ms=run.info.start_time))
 
 
 def _name_experiment(client: MlflowClient, runs: Iterable[Run], dvc_experiment: str | None) -> None:
@@ -127,10 +151,37 @@ def _tell_verdicts(client: MlflowClient, parent: Run, result: Result) -> None:
     if told == result.verdicts:
         return
     _log_artifacts(client, parent.info.run_id, result)
+    _annotate(client, parent, result)
     for name in told.keys() - result.verdicts.keys():
         client.delete_tag(parent.info.run_id, name)
     for name, words in result.verdicts.items():
         client.set_tag(parent.info.run_id, name, words)
+
+
+def _annotate(client: MlflowClient, parent: Run, result: Result) -> None:
+    run_id = parent.info.run_id
+    set_all(lambda name, value: client.set_tag(run_id, name, value), note_tags(parent.data.tags, result.note))
+
+
+def _bring_to_form(client: MlflowClient, parent: Run, result: Result) -> None:
+    """Bring a complete result of an earlier version to the present names of metrics, with its note and its counts."""
+    if parent.data.tags.get(tags.FORM) == tags.FORM_NOW:
+        return
+    run_id = parent.info.run_id
+    log_points(client, run_id, metrics(result.summary, time_ms=parent.info.start_time))
+    _annotate(client, parent, result)
+    set_all(lambda name, value: client.set_tag(run_id, name, value), {**_counts(result), tags.FORM: tags.FORM_NOW})
+
+
+def _counts(result: Result) -> dict[str, str]:
+    """Numbers of test videos, of classes and the like, by split, as tags of the parent run."""
+    first = [child for child in result.children if child.head == result.children[0].head]
+    told = {name: [child.metrics.get(name) for child in first] for name in COUNTS if name != "correct"}
+    return {
+        f"moclip.{name}": " + ".join(f"{value:g}" for value in values if value is not None)
+        for name, values in told.items()
+        if None not in values
+    }
 
 
 def _mend(client: MlflowClient, parent: Run, found: Iterable[Run], result: Result) -> None:
@@ -169,13 +220,16 @@ def _shared(result: Result) -> dict[str, str]:
 
 def _create(client: MlflowClient, experiment: str, result: Result) -> str:
     shared = _shared(result)
-    parent = _start(client, experiment, result.variant, {**shared, **result.verdicts, tags.KIND: "result"})
-    _log(client, parent, result.params, metrics(result.summary))
+    own = {**shared, **result.verdicts, **note_tags({}, result.note), **_counts(result)}
+    own |= {tags.KIND: "result", tags.FORM: tags.FORM_NOW}
+    parent = _start(client, experiment, result.variant, own, result.started_ms)
+    # What an earlier version kept for a server that was down has its names.
+    _log(client, parent, result.params, metrics({**renamed(result.summary), **result.summary}))
     for child in result.children:
         _create_child(client, experiment, result, child, {**shared, "mlflow.parentRunId": parent})
-    _log_data(client, parent, result.data)
+    _log_data(client, parent, result.data, result.data_names)
     _log_artifacts(client, parent, result)
-    client.set_terminated(parent)
+    client.set_terminated(parent, end_time=result.ended_ms)
     client.set_tag(parent, tags.COMPLETE, "true")
     return parent
 
@@ -183,17 +237,20 @@ def _create(client: MlflowClient, experiment: str, result: Result) -> str:
 def _create_child(
     client: MlflowClient, experiment: str, result: Result, child: Child, shared: Mapping[str, str]
 ) -> None:
-    own = {**shared, **tags.of_head(child.head, child.split), tags.KIND: "head"}
-    run = _start(client, experiment, tags.run_name(result.variant, child.head, child.split), own)
+    counts = {f"moclip.{name}": f"{child.metrics[name]:g}" for name in COUNTS if name in child.metrics}
+    figures = {name: value for name, value in child.metrics.items() if name not in (*COUNTS, "split")}
+    own = {**shared, **tags.of_head(child.head, child.split), **counts, tags.KIND: "head"}
+    run = _start(client, experiment, tags.run_name(result.variant, child.head, child.split), own, result.started_ms)
     curves = [metrics({name: value}, epoch) for name, points in child.curves.items() for epoch, value in points]
     # The UI's filters see a run's own parameters only, so children repeat them.
-    _log(client, run, result.params, [*metrics(child.metrics), *chain.from_iterable(curves)])
-    _log_data(client, run, child.data)
-    client.set_terminated(run)
+    _log(client, run, result.params, [*metrics(figures), *chain.from_iterable(curves)])
+    _log_data(client, run, child.data, result.data_names)
+    client.set_terminated(run, end_time=result.ended_ms)
 
 
-def _start(client: MlflowClient, experiment: str, name: str, own: Mapping[str, str]) -> str:
-    return str(client.create_run(experiment, run_name=name, tags=dict(own)).info.run_id)
+def _start(client: MlflowClient, experiment: str, name: str, own: Mapping[str, str], started_ms: int | None) -> str:
+    run = client.create_run(experiment, run_name=name, tags=dict(own), start_time=started_ms)
+    return str(run.info.run_id)
 
 
 def metrics(values: Mapping[str, float], step: int = 0, time_ms: int | None = None) -> list[Metric]:
@@ -220,13 +277,13 @@ def _batches(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
         yield batch
 
 
-def _log_data(client: MlflowClient, run: str, data: Mapping[str, str]) -> None:
+def _log_data(client: MlflowClient, run: str, data: Mapping[str, str], names: Mapping[str, str]) -> None:
     inputs = [
         DatasetInput(
-            Dataset(name=name, digest=digest, source_type="dvc", source=json.dumps({"path": name})),
+            Dataset(names.get(path, path), digest=digest, source_type="dvc", source=json.dumps({"path": path})),
             tags=[InputTag("mlflow.data.context", "pipeline")],
         )
-        for name, digest in data.items()
+        for path, digest in data.items()
     ]
     if inputs:
         client.log_inputs(run, datasets=inputs)

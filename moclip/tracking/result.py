@@ -10,6 +10,7 @@ from moclip.base.files import read_json
 from moclip.tracking.tags import VERDICT
 from moclip.training.history import columns, read_history
 
+BASE = "base"  # the name of a result that differs in nothing
 REQUIRED_METRICS = ("top1_pct", "top5_pct", "mean_class_pct", "n_test")
 
 Point = tuple[int, float]
@@ -31,10 +32,12 @@ class Child:
 class Result:
     """All that one parent run shows; results with equal keys are the same result.
 
+    `baseline` are the parameters of the commit that it started from, `note` is Markdown for its parent run, and it was
+    computed from `started_ms` to `ended_ms`, in milliseconds since 1970, where that is known.
     `verdicts` are tags of the parent run alone, and may change while the result stays: a paper was put on trial since.
     `identity` stands for the content of videos, classes and splits, and results with equal ones compete.
-    `data` maps the name of a data file to its digest, `environment` is JSON-able, `artifacts` are
-    files, and directories that keep their name.
+    `data` maps the path of a data file to its digest, `data_names` to what it is called in MLflow; `environment` is
+    JSON-able; `artifacts` are files, and directories that keep their name.
     """
 
     dataset: str
@@ -50,6 +53,11 @@ class Result:
     data: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
+    baseline: Mapping[str, str] = field(default_factory=dict)
+    data_names: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    started_ms: int | None = None
+    ended_ms: int | None = None
 
 
 def verdict_tags(verdicts: Mapping[str, Any]) -> dict[str, str]:
@@ -73,7 +81,7 @@ def variant_name(params: Mapping[str, str], baseline: Mapping[str, str], most: i
     shown = [f"{name}={_brief(params.get(name, 'absent'))}" for name in changed[:most]]
     if len(changed) > most:
         shown.append(f"{len(changed) - most} more")
-    return ", ".join(shown) or "base"
+    return ", ".join(shown) or BASE
 
 
 def _brief(value: str, most: int = 40) -> str:
@@ -130,17 +138,6 @@ def read_summary(path: Path, heads: Sequence[str], splits: Sequence[int]) -> Any
             f"{sorted(heads)} and {sorted(splits)}; run `dvc repro`"
         )
     return summary
-
-
-def summary_metrics(summary: Any) -> dict[str, float]:
-    """Means and spreads over the splits, as `fusion/top1_pct_mean`: the UI groups by the slash."""
-    return {
-        f"{head}/{metric}_{part}": values[part]
-        for head, metrics in summary["heads"].items()
-        for metric, values in metrics.items()
-        for part in ("mean", "std")
-        if isinstance(values.get(part), int | float)  # intervals are pairs: they stay in the summary
-    }
 
 
 def digest_tags(named: Mapping[str, Path], digests: Mapping[str, str]) -> dict[str, str]:

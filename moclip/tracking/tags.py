@@ -14,6 +14,8 @@ MODEL = "moclip.model_id"
 CLONE = "moclip.clone"
 COMMAND = "moclip.command"  # the process that started a training, see moclip/tracking/process.py
 KERNELS = "moclip.kernels"
+FORM = "moclip.form"  # of what a run shows: names of metrics, note, counts
+FORM_NOW = "2"
 VERDICT = "moclip.verdict."  # and the name of a paper's file; at the run of the result alone
 CPU, GLIBC = "moclip.cpu", "moclip.glibc"  # of the machine that ran `track`; no tracked file names them
 # Tags of registered models.

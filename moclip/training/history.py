@@ -72,10 +72,25 @@ def optimism_points(history: Sequence[Epoch]) -> float | None:
     """
     if not history or any(math.isnan(epoch["test_top1_pct"] + epoch["val_top1_pct"]) for epoch in history):
         return None
-    chosen = max(
-        history, key=lambda epoch: (-epoch["val_loss"], epoch["val_top1_pct"])
-    )  # of equals, max takes the first
+    chosen = max(history, key=_on_validation)
     return max(epoch["test_top1_pct"] for epoch in history) - chosen["test_top1_pct"]
+
+
+def kept_epoch(history: Sequence[Epoch], select: str) -> int | None:
+    """Number of the epoch that a rule keeps: `val`, `test` or `last`; None where the history does not tell."""
+    if not history or select not in ("val", "test", "last"):
+        return None
+    if select == "last":
+        return history[-1].epoch
+    needed = ("val_loss", "val_top1_pct") if select == "val" else ("test_top1_pct",)
+    if any(math.isnan(epoch[name]) for epoch in history for name in needed):
+        return None
+    return max(history, key=_on_validation if select == "val" else lambda epoch: epoch["test_top1_pct"]).epoch
+
+
+def _on_validation(epoch: Epoch) -> tuple[float, float]:
+    """By this the best epoch is chosen: the lowest loss, then the highest top-1; of equals, `max` takes the first."""
+    return -epoch["val_loss"], epoch["val_top1_pct"]
 
 
 def _number(cell: str) -> float:

@@ -71,11 +71,12 @@ def _variant(revision: Revision, folder: Path) -> Variant:
         files = {
             head: {split: evaluated(root / path, split) for split in params["splits"]} for head, path in asked.items()
         }
+        behind = {head: flatten(lock.params_behind({path: md5(root / path)})) for head, path in asked.items()}
         metrics = {head: {k: read_metrics(made.metrics, head, k) for k, made in files[head].items()} for head in files}
         outcomes = {head: {k: read_outcomes(made.outcomes) for k, made in files[head].items()} for head in files}
     except (StoreError, ParamsError) as error:
         raise DataError(f"{revision.name}: has no result that can be compared: {error}") from error
-    return Variant(revision.name, flatten(params), metrics, outcomes)
+    return Variant(revision.name, flatten(params), metrics, outcomes, behind)
 
 
 def _results(lock: Lock, params: Mapping[str, Any]) -> dict[str, str]:

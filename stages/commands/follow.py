@@ -34,14 +34,16 @@ def main() -> None:
 def show(header: dict[str, Any], lines: BufferedReader) -> None:
     # Read at once: the copy of the repository that an experiment runs in goes when the experiment ends.
     dataset = read_json(Path(header["data"]).with_name("dataset.json"))["name"]
-    variant = variant_name(flatten(all_params()), flatten(baseline_params()))
+    params, baseline = flatten(all_params()), flatten(baseline_params())
     # Late: MLflow takes 3 s to import.
     from moclip.tracking.live import Training, follow
     from moclip.tracking.process import process_tag
 
     training = Training(
         dataset=dataset,
-        variant=variant,
+        variant=variant_name(params, baseline),
+        params=params,
+        baseline=baseline,
         head=header["head"],
         split=header["split"],
         epochs=header["epochs"],

@@ -1,21 +1,41 @@
 """Not a stage: `make ui` opens the MLflow UI, for this machine alone, on what `track` wrote."""
 
 import os
+import subprocess
 import sys
 
 from moclip.base.errors import StoreError
-from moclip.tracking.client import prepare
-from moclip.tracking.store import store_at
+from moclip.tracking.client import connected, locked
+from moclip.tracking.store import Store, store_at
+from moclip.tracking.view.page import landing
 from stages._entry import arguments, command, log, repository
+
+# Waits until the server answers, then opens the page; a desktop's browser alone, never one of the terminal.
+_OPEN = """
+import sys, time, urllib.request, webbrowser
+address, page = sys.argv[1:]
+for _ in range(240):
+    try:
+        urllib.request.urlopen(address + "/health", timeout=5).close()
+        break
+    except OSError:
+        time.sleep(0.25)
+else:
+    sys.exit(1)
+webbrowser.open(page)
+"""
 
 
 def main() -> None:
     args = arguments(numbers=("port",))
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     if store.artifacts is None:
-        raise StoreError(f"the runs are on a tracking server: open {store.shown} in a browser")
-    prepare(store)
-    log.info("http://127.0.0.1:%d shows %s; stop with Ctrl-C", args.port, store.shown)
+        raise StoreError(f"the runs are on a tracking server: open {store.shown}{_page(store)} in a browser")
+    address = f"http://127.0.0.1:{args.port}"
+    page = address + _page(store)
+    log.info("%s shows %s; stop with Ctrl-C", page, store.shown)
+    if has_desktop():
+        subprocess.Popen([sys.executable, "-c", _OPEN, address, page], stderr=subprocess.DEVNULL)
     os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri  # as an option, every user of the machine could read a password
     command = {
         "--default-artifact-root": store.artifacts,
@@ -27,6 +47,18 @@ def main() -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     words = [word for option in command.items() for word in option]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
+
+
+def _page(store: Store) -> str:
+    """The path of the page with the results, and nothing where there are none; a fresh database is set up."""
+    with (connected if store.artifacts is None else locked)(store) as client:
+        return landing(client) or ""
+
+
+def has_desktop() -> bool:
+    """Whether there is a browser to open: `BROWSER` names one, or somebody sits before a screen."""
+    named = os.environ.get("BROWSER")
+    return bool(named) or sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,19 @@ def write_bill(lock: Lock, files: Iterable[Path], summary: Path, page: Path, val
     write_json(values, found)
 
 
+def span(lock: Lock, files: Iterable[Path]) -> tuple[float, float] | tuple[None, None]:
+    """When the command that finished a result began and ended its stages, in seconds since 1970, as far as is known.
+
+    Stages that an earlier command ran do not count: a variant begins where its own first stage does.
+    """
+    known = [found for name in lock.behind(files) if (found := find(costs(), name, lock.written(name)))]
+    if not known:
+        return None, None
+    last = max(known, key=lambda record: record.ended)
+    begun = [record.ended - record.cost.wall_s for record in known if record.command == last.command]
+    return min(begun), last.ended
+
+
 def stage_cost(lock: Lock, name: str) -> StageCost:
     """The record of the run that made what the lock says this stage wrote."""
     record = find(costs(), name, lock.written(name))

@@ -45,8 +45,10 @@ def test_preset_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def documented_commands() -> list[list[str]]:
-    """Commands in the shell blocks of README and CONTRIBUTING, and in their backticks."""
-    text = "".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+    """Commands in the shell blocks of README, CONTRIBUTING and the pages of docs, and in their backticks."""
+    text = "".join(
+        page.read_text() for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    )
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
     inline = re.findall(r"`((?:make|moclip|dvc) [^`]+)`", text)
     return [shlex.split(line, comments=True) for line in [*blocks, *inline] if line.strip()]

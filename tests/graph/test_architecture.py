@@ -44,6 +44,8 @@ DOORS = {
         "moclip/tracking/record.py",
         "moclip/tracking/registry.py",
         "moclip/tracking/serving.py",
+        "moclip/tracking/view/names.py",
+        "moclip/tracking/view/page.py",
     },
     "timm": {"moclip/motion/imagenet.py", "moclip/motion/net.py"},
     "sklearn": {

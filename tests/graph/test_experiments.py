@@ -116,18 +116,21 @@ def test_compare_shows_parameters_accuracies_and_paired_differences(variants: Re
         assert float(row["top1_pct"]) == pytest.approx(metrics["top1_pct"])
     by_head = {row["head"]: row for row in rows if row["variant"] == "wider"}
     assert float(by_head["motion_only"]["difference_points"]) == 0
-    assert by_head["motion_only"]["verdict"] == "no video differs"
+    assert by_head["motion_only"]["verdict"] == "identical"
+    alike = [head for head, row in by_head.items() if row["verdict"] == "identical"]
+    assert f"\nidentical: {', '.join(alike)}\n" in printed
+    assert "results of another machine" not in printed
     for head, row in by_head.items():
         before = next(float(r["top1_pct"]) for r in rows if (r["head"], r["variant"]) == (head, "HEAD"))
         assert float(row["difference_points"]) == pytest.approx(float(row["top1_pct"]) - before, abs=1e-3)
-        if row["verdict"] == "no video differs":
+        if row["verdict"] in ("identical", "no video differs"):
             assert (row["low_points"], row["high_points"]) == ("", "")
             continue
         leaves_out = not float(row["low_points"]) <= 0 <= float(row["high_points"])
         assert row["verdict"] == ("different" if leaves_out else "no difference shown")
     page = (variants.path / "compared.md").read_text()
     assert "| `fusion.hidden` | `16` | `64` |" in page
-    assert page.count("| 12 |") == len(rows)
+    assert page.count("| 12 |") == len(rows) - 2 * len(alike)
 
 
 def shown(repository: Repository, revision: str, path: str) -> str:
@@ -202,13 +205,14 @@ def test_compare_refuses_other_data(variants: Repository) -> None:
 def test_dvc_tells_variants_apart_by_few_figures(variants: Repository) -> None:
     metrics = json.loads(variants.run("dvc", "metrics", "diff", "HEAD", "wider", "--all", "--json"))
     figures = metrics.pop("reports/metrics.json")
-    assert {tuple(chosen) for chosen in metrics.values()} == {("split1.c",), ("split1.motion_weight",)}
-    assert len(figures) < 80
+    assert not metrics, "one file alone is for telling variants apart"
+    assert len(figures) <= 8
     summary = json.loads(shown(variants, "wider", "reports/summary.json"))
     for head in HEADS:
-        assert figures[f"{head}.top1_pct"]["new"] == summary["heads"][head]["top1_pct"]["mean"]
-        assert figures[f"{head}.n_test"]["new"] == 12
-    assert figures["fusion_minus_clip_probe.points"]["new"] == summary["differences"]["fusion_minus_clip_probe"]["mean"]
+        if f"top1_pct.{head}" in figures:
+            assert figures[f"top1_pct.{head}"]["new"] == summary["heads"][head]["top1_pct"]["mean"]
+    assert {"top1_pct.fusion", "top1_pct.clip_probe"} <= set(figures)
+    assert figures["gain_points.mean"]["new"] == summary["differences"]["fusion_minus_clip_probe"]["mean"]
     params = json.loads(variants.run("dvc", "params", "diff", "HEAD", "wider", "--json"))["params.yaml"]
     changed = {key: (values["old"], values["new"]) for key, values in params.items()}
     assert changed == {"fusion.epochs": (2, 12), "fusion.hidden": (16, 64)}

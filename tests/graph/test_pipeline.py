@@ -117,7 +117,7 @@ def test_whole_graph_gives_a_result_for_every_head(finished: Repository) -> None
 
 def test_what_was_chosen_on_validation_is_recorded(finished: Repository) -> None:
     for head, name in (("linear_probe", "c"), ("metadata_only", "c"), ("score_average", "motion_weight")):
-        chosen = json.loads((finished.path / f"results/chosen/{head}.json").read_text())["split1"]
+        chosen = json.loads((finished.path / f"results/heads/{head}/chosen.json").read_text())["split1"]
         assert chosen[name] in [trial["setting"] for trial in chosen["tried"]]
 
 

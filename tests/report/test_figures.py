@@ -17,8 +17,10 @@ from moclip.report.figures import (
     cost_chart,
     curves_chart,
     gain_chart,
+    reliability_chart,
 )
 from moclip.results.gains import ClassGain
+from moclip.training.history import kept_epoch
 from tests.support.epochs import epoch
 
 BARS = [
@@ -57,6 +59,8 @@ CHARTS: dict[str, Callable[[Path], None]] = {
     "curves of seven trainings": lambda path: curves_chart(
         path, {f"head {i}": {1: LEAKED, 3: LEAKED} for i in range(7)}
     ),
+    "curves with kept epochs": lambda path: curves_chart(path, {"fusion": {1: HISTORY}}, {"fusion": {1: 2}}),
+    "reliability": lambda path: reliability_chart(path, np.array([0.5, 0.9]), np.array([True, False]), 15),
     "curves without validation": lambda path: curves_chart(path, {"fusion": {3: NO_VALIDATION}}),
 }
 
@@ -131,3 +135,25 @@ def test_accuracy_shows_mean_interval_and_every_split(tmp_path: Path, drawn: lis
     rings = [collection.get_offsets()[:, 0].tolist() for collection in axes.collections]
     assert [41.7, 38.2, 45.1] in rings
     assert {"41.7", "100.0", "chance 8.3"} <= {text.get_text() for text in axes.texts}
+
+
+def test_ring_marks_the_epoch_that_was_kept(tmp_path: Path, drawn: list[Figure]) -> None:
+    kept = kept_epoch(HISTORY, "val")
+    assert kept is not None
+    curves_chart(tmp_path / "curves.svg", {"fusion": {1: HISTORY}}, {"fusion": {1: kept}})
+    above, below = drawn[0].axes
+    place = [epoch.epoch for epoch in HISTORY].index(kept)
+    for axes, name in ((above, "val_loss"), (below, "val_top1_pct")):
+        (ring,) = [line for line in axes.lines if line.get_marker() == "o"]
+        assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([place], [HISTORY[place][name]])
+    assert "epoch kept" in {text.get_text() for text in drawn[0].legends[0].get_texts()}
+
+
+def test_reliability_shows_accuracy_and_count_by_confidence(tmp_path: Path, drawn: list[Figure]) -> None:
+    confidence, hits = np.array([0.55, 0.58, 0.95, 0.99]), np.array([True, False, True, True])
+    reliability_chart(tmp_path / "reliability.svg", confidence, hits, 10)
+    above, below = drawn[0].axes
+    (line,) = [line for line in above.lines if line.get_marker() == "o"]
+    assert line.get_xdata() == pytest.approx([56.5, 97.0])
+    assert line.get_ydata() == pytest.approx([50.0, 100.0])
+    assert [bar.get_height() for bar in below.patches] == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]

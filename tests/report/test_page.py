@@ -201,9 +201,11 @@ def test_the_report_opens_with_the_verdict(tmp_path: Path) -> None:
     text = report(tmp_path, list(MEANS), dataset="demo")
     lines = text.splitlines()
     assert lines[0] == "# MoCLIP-Lite on generated demo data"
-    assert lines[2] == "## Verdict"
-    assert lines[4] == "### MoCLIP-Lite, arXiv 2509.17084"
-    assert "**Accuracies: all 3 not comparable (this run used generated demo data)." in lines[6]
+    assert [line.partition(".**")[0] for line in lines[2:7:2]] == ["**The claim", "**The run", "**What follows"]
+    verdict = lines.index("## Verdict")
+    assert lines[verdict + 2] == "### MoCLIP-Lite, arXiv 2509.17084"
+    assert "**Accuracies: all 3 not comparable (this run used generated demo data)." in lines[verdict + 4]
+    assert re.search(r"\*not comparable\*<details><summary>\d reasons</summary>.*`clip.model` demo", text)
     first = lines[: lines.index("### EVL, arXiv 2208.03550")]
     table = [line for line in first if "UCF101 |" in line or "fusion head |" in line or "Cost of one video" in line]
     assert len(table) == 5

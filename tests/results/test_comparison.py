@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moclip.base.errors import DataError
-from moclip.results.comparison import Variant, compare
+from moclip.report.comparison_page import as_markdown, as_text
+from moclip.results.comparison import IDENTICAL, SAME_PARAMS, Variant, compare
 from moclip.results.metrics import measure, outcomes_of
 from tests.results.test_summary import LEVEL, predictions, result, results, summary_of
 
@@ -62,7 +63,7 @@ def test_difference_counts_hits_lost(flips):
     assert forth.difference == pytest.approx(100 * (hits[1] - hits[0]) / 60, abs=1e-3)
     assert back.difference == -forth.difference
     if not flips:
-        assert forth.verdict == "no video differs"
+        assert forth.verdict == "identical"
 
 
 def test_parameters_that_differ_and_those_alone():
@@ -119,4 +120,30 @@ def test_one_group_tells_no_spread():
     p = replace(predictions("fusion", 1), groups=np.array(["g"] * 60))
     one = Variant("one", {}, {"fusion": {1: measure("fusion", 1, p, LEVEL)}}, {"fusion": {1: outcomes_of(p)}})
     row = compare(one, [replace(one, name="two")], LEVEL).rows[1]
-    assert (row.interval, row.verdict) == (None, "no video differs")
+    assert (row.interval, row.verdict) == (None, "identical")
+
+
+def test_head_of_the_same_parameters_with_other_answers_is_no_difference_of_the_variants():
+    """HEAD holds the author's machine's run; what a change of `fusion` moved elsewhere would be told of all heads."""
+    every = variant("a", "fusion", "zero_shot", "motion_only")
+    settings_of = {"zero_shot": {"seed": "0"}, "motion_only": {"seed": "0"}, "fusion": {"fusion.hidden": "64"}}
+    base = replace(every, name="HEAD", params_behind=settings_of)
+    answers = {**every.outcomes, "zero_shot": every.outcomes["fusion"], "fusion": every.outcomes["zero_shot"]}
+    own = replace(
+        every, name="mine", outcomes=answers, params_behind={**settings_of, "fusion": {"fusion.hidden": "256"}}
+    )
+    found = compare(base, [own], LEVEL)
+    verdicts = {row.head: row.verdict for row in found.rows if row.variant == "mine"}
+    assert verdicts == {"fusion": "different", "zero_shot": SAME_PARAMS, "motion_only": IDENTICAL}
+    assert found.identical == ("motion_only",)
+    assert {row.head for row in found.shown} == {"fusion", "zero_shot"}
+    printed, page = as_text(found), as_markdown(found)
+    assert "\n\nidentical: motion_only\n\nHEAD holds results of another machine" in printed
+    assert "git commit -am" in page
+    assert "another machine" not in as_text(compare(base, [replace(base, name="again")], LEVEL))
+
+
+def test_head_whose_parameters_are_not_known_is_judged_by_its_answers():
+    every = variant("a", "fusion", "zero_shot")
+    found = compare(posing(every, "fusion", "zero_shot", "base"), [posing(every, "fusion", "fusion", "new")], LEVEL)
+    assert found.rows[1].verdict == "different"

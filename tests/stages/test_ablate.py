@@ -109,7 +109,7 @@ def test_suite_runs_once_and_says_what_came_out(repository: Suite) -> None:
     assert rows["wide"]["answer"] == "no video differs (at most 11.6 % of recordings)"
     assert (rows["motion"]["change"], rows["motion"]["n_test"]) == ("motion_only for fusion", "120")
     assert rows["wide"]["trainable_parameters"] == "300"
-    assert "## Width" in (repository.path / "reports/ablations.md").read_text()
+    assert "## What made a difference" in (repository.path / "reports/ablations.md").read_text()
     assert "reports/ablations.md" in printed
     first = repository.experiments()
     assert len(first) == 3, "the base, narrow and wide"

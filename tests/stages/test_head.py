@@ -145,7 +145,7 @@ def cost_of(place: Path, head: str) -> dict[str, Any]:
 
 def test_choices_on_validation_are_recorded(place: Path) -> None:
     for head in CHOOSING:
-        chosen = read_json(place / f"results/chosen/{head}.json")["split1"]
+        chosen = read_json(place / f"preds/{head}/chosen.json")["split1"]
         assert chosen["motion_weight" if head == "score_average" else "c"] in [
             one["setting"] for one in chosen["tried"]
         ]

@@ -221,7 +221,7 @@ def test_result_holds_every_head_and_split_that_params_ask_for() -> None:
     assert result.variant == "base"
     assert result.verdicts == {"moclip.verdict.toy": "Differences: 1 reproduced."}
     assert result.params["fusion.hidden"] == "64"
-    assert result.summary == {"zero_shot/top1_pct_mean": 50.0, "fusion/top1_pct_mean": 50.0}
+    assert result.summary == {"accuracy/zero_shot": 50.0, "accuracy/fusion": 50.0}
     assert [(c.head, c.split, dict(c.metrics)) for c in result.children] == [
         ("zero_shot", 1, METRICS),
         ("fusion", 1, METRICS),

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 
 from moclip.base.errors import StoreError
 from moclip.tracking.record import record
 from moclip.tracking.result import Child, Result
 from moclip.tracking.store import store_at
+from moclip.tracking.view.measures import gain
+from moclip.tracking.view.page import landing, page_of
 from tests.support.imports import ROOT
 from tools import pictures
 from tools.pictures import Chosen
@@ -39,7 +42,7 @@ def result(variant: str) -> Result:
         variant=variant,
         params={"fusion.hidden": str(hidden), "seed": "0"},
         tags={"moclip.git_dirty": "false"},
-        summary={"fusion/top1_pct_mean": top1, "zero_shot/top1_pct_mean": 47.5},
+        summary={"accuracy/fusion": top1, "accuracy/zero_shot": 47.5, gain(): top1 - 50.0},
         children=[Child("clip_probe", 1, metrics, curves), Child("fusion", 1, metrics, curves)],
         data={"manifest.csv": "0" * 32},
     )
@@ -101,20 +104,30 @@ def test_the_newest_results_and_a_fusion_head_are_chosen(chosen: Chosen) -> None
     assert chosen.child["info"]["run_name"] == "fusion.hidden=64 / fusion / split 1"
 
 
-def test_the_list_shows_each_result_with_its_accuracies_and_no_head(driver: Any, address: str, chosen: Chosen) -> None:
+def test_ui_names_the_address_that_shows_each_result_with_its_gain_and_no_head(
+    driver: Any, address: str, chosen: Chosen
+) -> None:
+    """A browser that has never been here: columns, order and filter come with the address alone."""
+    client = MlflowClient(tracking_uri=address)
+    assert landing(client) == page_of(chosen.experiment)
     pictures.show_runs(driver, address, chosen)
+    assert driver.current_url.startswith(address + page_of(chosen.experiment).partition("?")[0])
     shown = text(driver)
+    known = result("base").summary.keys()
+    assert "Results on demo: one run for each" in shown, "the experiment's note"
     assert "3 matching runs" in shown
     for variant, (_, top1) in VARIANTS.items():
         assert f"\n{variant}\n" in shown
         assert f"\n{top1}\n" in shown
+        assert f"\n{top1 - 50}\n" in shown
+    assert all(name in shown for name in known)
     assert "/ split 1" not in shown
 
 
 def test_three_results_are_compared_by_a_chart_and_a_table(driver: Any, address: str, chosen: Chosen) -> None:
     pictures.show_comparison(driver, address, chosen)
     axes = [axis.text for axis in driver.find_elements("css selector", ".parcoords .axis-title")]
-    assert axes == ["fusion.hidden", "fusion/top1_pct_mean"]
+    assert axes == ["fusion.hidden", "accuracy/fusion"]
     assert vivid_pixels(pictures.photograph(driver)) > 500
     shown = text(driver)
     for variant, (hidden, top1) in VARIANTS.items():

@@ -29,7 +29,7 @@ def result(key: str = "k0", variant: str = "base", **changes: object) -> Result:
         variant=variant,
         params={"fusion.hidden": "64", "seed": "0"},
         tags={"moclip.git_dirty": "false"},
-        summary={"fusion/top1_pct_mean": 50.0},
+        summary={"accuracy/fusion": 50.0},
         children=[
             Child("zero_shot", 1, metrics),
             Child("fusion", 1, metrics, {"train_loss": CURVE, "val_top1_pct": [(2, 40.0)]}),
@@ -71,11 +71,14 @@ def test_new_result_becomes_a_parent_and_a_child_for_each_head_and_split(store: 
     assert parent.info.run_id == recorded.run_id
     assert parent.info.run_name == "base"
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics == {"fusion/top1_pct_mean": 50.0}
+    assert parent.data.metrics == {"accuracy/fusion": 50.0}
+    assert parent.data.tags["moclip.n_test"] == "12"
     assert parent.inputs.dataset_inputs[0].dataset.digest == "0" * 32
     for child in runs(store, "head"):
         assert child.data.params == result().params
-        assert child.data.metrics.keys() >= {"top1_pct", "top5_pct", "mean_class_pct", "n_test"}
+        assert child.data.metrics.keys() >= {"top1_pct", "top5_pct", "mean_class_pct"}
+        assert "n_test" not in child.data.metrics, "a count is no chart"
+        assert child.data.tags["moclip.n_test"] == "12"
         assert child.info.status == "FINISHED"
 
 

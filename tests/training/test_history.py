@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moclip.base.errors import StoreError
-from moclip.training.history import Epoch, optimism_points, read_history, write_history
+from moclip.training.history import Epoch, kept_epoch, optimism_points, read_history, write_history
 
 NAMES = ("train_loss", "val_loss", "val_top1_pct", "test_top1_pct")
 HEADER = "epoch,lr,train_loss,val_loss,val_top1_pct\n"
@@ -53,6 +53,18 @@ def test_optimism_needs_both_parts() -> None:
     assert optimism_points([]) is None
     assert optimism_points([epoch(0, 0.1, 1.0, 1.0, 50.0)]) is None
     assert optimism_points([epoch(0, 0.1, 1.0, math.nan, math.nan, 50.0)]) is None
+
+
+def test_epoch_that_is_kept_follows_the_rule() -> None:
+    history = [
+        epoch(0, 0.1, 1.0, 1.5, 40.0, 30.0),
+        epoch(1, 0.1, 0.8, 1.2, 50.0, 60.0),
+        epoch(2, 0.1, 0.5, 1.2, 60.0, 50.0),
+    ]
+    assert [kept_epoch(history, select) for select in ("val", "test", "last")] == [2, 1, 2]
+    nothing_held_out = [epoch(0, 0.1, 1.0, math.nan, math.nan)]
+    assert [kept_epoch(nothing_held_out, select) for select in ("val", "test", "last", "")] == [None, None, 0, None]
+    assert kept_epoch([], "last") is None
 
 
 def test_head_that_is_not_trained_has_no_epochs(tmp_path: Path) -> None:

@@ -26,8 +26,10 @@ from moclip.tracking import tags
 from moclip.tracking.failures import pages
 from moclip.tracking.models.files import living_model
 from moclip.tracking.result import Result
+from moclip.tracking.view.notes import NOTE, OURS, note_tags, shortened
 
 _CHOOSERS = (f"{MAIN}.select", "motion_net.select")  # parameters that say on which part epochs are chosen
+CARD = "model_card.md"
 Rank = tuple[int, float]
 
 
@@ -108,6 +110,8 @@ def enter(client: MlflowClient, entry: Entry) -> Standing:
         mine = best = _create_version(client, entry, is_new=registered is None)
     if best is not None and (registered is None or registered.aliases.get(tags.BEST) != str(best.version)):
         client.set_registered_model_alias(name, tags.BEST, best.version)
+    if mine is not None and best is not None and mine.version == best.version:
+        _describe(client, entry)
     for version in own:  # of this result, and of a model that is there no more
         if mine is None or version.version != mine.version:
             client.delete_model_version(name, version.version)
@@ -159,6 +163,20 @@ def _create_name(client: MlflowClient, name: str) -> None:
     except Exception as error:  # another clone was faster
         if getattr(error, "error_code", None) != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _describe(client: MlflowClient, entry: Entry) -> None:
+    """Put the model card of the best at its name, as far as there is room, unless somebody wrote another text there."""
+    card = next((path for path in entry.result.artifacts if path.name == CARD), None)
+    registered = _registered(client, entry.name)
+    if card is None or registered is None:
+        return
+    text = shortened(card.read_text(encoding="utf-8"), CARD, entry.run_id)
+    told = note_tags({**registered.tags, NOTE: registered.description or ""}, text)
+    if NOTE in told:
+        client.update_registered_model(entry.name, description=told[NOTE])
+    if OURS in told:
+        client.set_registered_model_tag(entry.name, OURS, told[OURS])
 
 
 def _words(entry: Entry, mine: ModelVersion | None, best: ModelVersion | None) -> str:
