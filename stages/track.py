@@ -13,6 +13,7 @@ from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
 from moclip.predict.bundle import Pipeline
+from moclip.predict.origin import Record
 from moclip.tracking import tags
 from moclip.tracking.provenance import GitState, c_library, git_state, package_versions, processor
 from moclip.tracking.publish import publish
@@ -39,6 +40,7 @@ def main() -> None:
     args = arguments(
         *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report", "verdicts"],
         *["figures", "contact_sheet", "models", "classes", "texts", "encoder", "cost_page", "costs"],
+        *["dataset", "preds"],
         path_lists=("locks", "cards"),
     )
     lock = read_lock(*args.locks)
@@ -59,7 +61,8 @@ def main() -> None:
     )
     write_bill(lock, [*results, *pages], args.summary, args.cost_page, args.costs)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    models = Pipeline(args.models, args.classes, args.texts, args.encoder)
+    record = Record(args.dataset, args.manifest, args.splits, args.preds)
+    models = Pipeline(args.models, args.classes, args.texts, args.encoder, record)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())
 
 

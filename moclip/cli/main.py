@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from moclip.base import console
 from moclip.base.arithmetic import apply, kernels_of
 from moclip.base.outside.terminal import say
+from moclip.cli.model import told
 from moclip.cli.places import PLACES
 
 COMMANDS = {
@@ -56,20 +58,48 @@ def _run(words: list[str]) -> int:
     return status
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Looks up what is costly to know when help is shown."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help and told(action.help)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that takes --quiet and --verbose; its sub-parsers are of the same class, so both go anywhere."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**{"formatter_class": _Formatter, **options})
         # Suppressed, for the default of a sub-parser would undo what stood before the command.
         shared: dict[str, Any] = {"dest": "verbosity", "action": "store_const", "default": argparse.SUPPRESS}
         self.add_argument("-q", "--quiet", const="quiet", help="no progress, only results and errors", **shared)
         self.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
 
 
+class _Version(argparse.Action):
+    """Prints versions and ends; what is not installed is said."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        """Print one line and exit with status 0."""
+        from importlib import metadata
+
+        def version(name: str) -> str:
+            try:
+                return f"{name} {metadata.version(name)}"
+            except metadata.PackageNotFoundError:
+                return f"{name} not installed"
+
+        named = ", ".join(map(version, ("torch", "open_clip_torch", "av", "dvc", "mlflow")))
+        say(f"{version('moclip')} (Python {platform.python_version()}; {named})")
+        parser.exit()
+
+
 def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
     """All commands, with the arguments of those that are asked for: the others' modules are not imported."""
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="the versions of moclip, Python and what it runs on"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, purpose in (COMMANDS | SCRIPTS).items():
         own = commands.add_parser(name, help=purpose)

@@ -55,8 +55,8 @@ _COPY_AGAIN = (
     "decodes"
 )
 _REENCODE = (
-    "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
-    "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
+    "Re-encode it (motion.source: reencoded, moclip motion --reencode, moclip predict --reencode, or of a server the "
+    "parameter `reencode`; by hand `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
 _FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CUT = "Else cut it into clips"
