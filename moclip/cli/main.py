@@ -98,7 +98,7 @@ def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
     """All commands, with the arguments of those that are asked for: the others' modules are not imported."""
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
     parser.add_argument(
-        "--version", action=_Version, nargs=0, help="the versions of moclip, Python and what it runs on"
+        "--version", action=_Version, nargs=0, help="print versions of moclip and what it runs on"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, purpose in (COMMANDS | SCRIPTS).items():

@@ -2,8 +2,8 @@
 
 A bundle is a directory that can be moved or sent: safetensors and JSON, no pickle, nothing outside it.
 
-    bundle.json         format, split, classes in index order, logit scale, what the model was trained on, SHA-256 of every
-                        other file
+    bundle.json         format, split, classes in index order, logit scale, what the model was trained on, and the
+                        SHA-256 of every other file
     clip/               the frozen CLIP, as the stage clip_model writes it
     motion/             the motion network, with what it was made for
     heads/<head>/       the servable heads with weights of their own that there are

@@ -4,7 +4,7 @@ A long video is answered in windows, each as if it were a video of its own. Noth
 a file holds, is kept of a film, so that memory does not grow with its length.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,7 +55,8 @@ def spans(frames: int, fps: float, window_s: float) -> list[tuple[int, int]]:
     if not window_s > 0:
         raise ParamsError(f"a window of {window_s:g} s: must be longer than 0")
     length = max(_LEAST_FRAMES, round(min(window_s, frames / fps) * fps))
-    count = max(1, int(frames / length + 0.5))
+    whole, rest = divmod(frames, length)
+    count = max(1, whole + (rest >= _LEAST_FRAMES and 2 * rest >= length))
     return [(k * length, frames if k == count - 1 else (k + 1) * length) for k in range(count)]
 
 
@@ -89,18 +90,8 @@ def _pictures(
         yield from [seen.picture] * len(parts)
         return
     wanted = {start + middle_frame(end - start) for start, end in parts}
-    with closing(stream(path, _chosen, path, frozenset(wanted))) as pictures:
+    with closing(stream(path, video.chosen_pictures, path, frozenset(wanted))) as pictures:
         yield from pictures
-
-
-def _chosen(path: Path, wanted: frozenset[int]) -> Iterator[np.ndarray]:
-    """Some frames of a video, in their order, in one pass; for a decoding process."""
-    last = max(wanted)
-    for number, picture in enumerate(video.pictures(path)):
-        if number in wanted:
-            yield picture
-        if number == last:
-            return
 
 
 def save_film(out: Path, path: Path, seen: Seen, found: Sequence[Window], top: int) -> None:

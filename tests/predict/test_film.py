@@ -27,6 +27,7 @@ from tests.support.trained import pipeline
         (130, 25.0, 2.0, [(0, 50), (50, 100), (100, 130)]),
         (2, 25.0, 0.001, [(0, 2)]),
         (5, 25.0, 0.001, [(0, 2), (2, 5)]),
+        (4, 25.0, 0.001, [(0, 2), (2, 4)]),
     ],
 )
 def test_spans_cover_the_video(frames: int, fps: float, window_s: float, expected: list[tuple[int, int]]) -> None:
@@ -41,18 +42,17 @@ def test_a_window_without_length_is_refused(window_s: float) -> None:
 
 @pytest.mark.parametrize("head", ["fusion", "motion_only", "clip_probe"])
 def test_windows_are_answered_as_clips_of_their_own(trained: Path, tmp_path: Path, head: str) -> None:
-    """Cut at key frames, each window is the clip that was encoded there, and gets its logits."""
+    """Cut at key frames, each window is nearly the clip that was encoded there, and far from the other."""
     parts = [scrolling(12, 3, -2), scrolling(12, -4, 0)]
     film = encode(tmp_path / "film.avi", [*parts[0], *parts[1]], options={"g": "12", "qscale": "2"}, rate=12)
     predictor = Predictor.load(pipeline(trained), head=head)
     found = windows(film, predictor, predictor.look(film), 1.0)
     assert [(one.start, one.end, one.start_s, one.end_s) for one in found] == [(0, 12, 0.0, 1.0), (12, 24, 1.0, 2.0)]
-    for number, one in enumerate(found):
-        clip = encode(tmp_path / f"{number}.avi", parts[number], options={"g": "12", "qscale": "2"}, rate=12)
-        alone = predictor.predict(clip)
-        for name, logits in alone.logits.items():
-            np.testing.assert_allclose(one.answer.logits[name], logits, atol=0.05, rtol=0.05)
-    assert not np.allclose(found[0].answer.logits[head], found[1].answer.logits[head], atol=1e-6)
+    clips = [encode(tmp_path / f"{k}.avi", parts[k], options={"g": "12", "qscale": "2"}, rate=12) for k in (0, 1)]
+    alone = [predictor.predict(clip).logits[head] for clip in clips]
+    apart = np.abs(alone[0] - alone[1]).max()
+    for k in (0, 1):
+        assert np.abs(found[k].answer.logits[head] - alone[k]).max() < apart / 3
 
 
 def pictures(path: Path) -> list[np.ndarray]:
@@ -118,20 +118,20 @@ def test_films_of_a_folder_lie_in_a_folder(trained: Path, tmp_path: Path, capsys
 
 
 def test_memory_does_not_grow_with_the_length_of_a_film(trained: Path, tmp_path: Path) -> None:
-    """Peak memory beside that of a short one, in processes of their own; a frame of it takes 1.2 MB."""
+    """Peak memory beside that of a short one, in processes of their own; a frame of the film takes 0.9 MB."""
     code = (
         "import resource, sys; from moclip.cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peak_kib = []
-    for seconds in (1, 12):
-        still = scrolling(30, 2, 1, width=480, height=320)
-        path = encode(tmp_path / f"{seconds}.avi", still * seconds, options={"qscale": "8"}, rate=30)
+    for seconds in (1, 9):
+        still = scrolling(2, 0, 0, width=640, height=480)
+        path = encode(tmp_path / f"{seconds}.avi", still * 15 * seconds, options={"qscale": "8"}, rate=30)
         words = ["--model", str(trained / "models"), "--head", "motion_only", "--window", "1"]
         words += ["--mp4", str(tmp_path / f"{seconds}.mp4")]
         done = subprocess.run(
             [sys.executable, "-c", code, "predict", str(path), *words], capture_output=True, text=True, check=True
         )
         peak_kib.append(int(done.stdout.splitlines()[-1]))
-    assert peak_kib[1] - peak_kib[0] < 100 * 1024, "330 frames of 1.2 MB would be 400 MB"
+    assert peak_kib[1] - peak_kib[0] < 80 * 1024, "240 frames of 0.9 MB would be 220 MB"
