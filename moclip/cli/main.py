@@ -97,9 +97,7 @@ class _Version(argparse.Action):
 def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
     """All commands, with the arguments of those that are asked for: the others' modules are not imported."""
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
-    parser.add_argument(
-        "--version", action=_Version, nargs=0, help="print versions of moclip and what it runs on"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print versions of moclip and what it runs on")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, purpose in (COMMANDS | SCRIPTS).items():
         own = commands.add_parser(name, help=purpose)

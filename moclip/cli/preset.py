@@ -20,8 +20,10 @@ def run(args: argparse.Namespace) -> int:
     from moclip.params.presets import apply_preset, list_presets
 
     if args.name is None:
-        for name, purpose in list_presets(args.directory).items():
-            say(f"{name:10} {purpose}")
+        presets = list_presets(args.directory)
+        width = max(map(len, presets), default=0)
+        for name, purpose in presets.items():
+            say(f"{name:{width}}  {purpose}")
         return 0
     back = apply_preset(args.name, args.directory, args.params, check_params)
     say(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")

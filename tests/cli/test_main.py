@@ -41,7 +41,10 @@ def test_refusal_is_one_message_and_status_1(tmp_path: Path, capsys: pytest.Capt
 
 def test_preset_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "--directory", str(ROOT / "presets")]) == 0
-    assert re.search(r"^demo +generated demo data", capsys.readouterr().out, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert re.search(r"^demo +generated demo data", printed, re.MULTILINE)
+    starts = {re.match(r"\S+ +", line).end() for line in printed.splitlines()}  # type: ignore[union-attr]
+    assert len(starts) == 1, "one column for all purposes"
 
 
 def documented_commands() -> list[list[str]]:
