@@ -1,10 +1,13 @@
 """Stage `track`, last and always run: show the finished result in MLflow; files in, runs out."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from moclip.base.files import read_json
+from moclip.base.outside.terminal import say
+from moclip.cli.results import text_table
 from moclip.data.dataset import SPLITS
 from moclip.data.identity import identity
 from moclip.data.manifest import read_classes, read_manifest
@@ -28,7 +31,7 @@ from moclip.tracking.result import (
     verdict_tags,
 )
 from moclip.tracking.store import store_at
-from stages._entry import PARAMS_FILE, all_params, arguments, command, repository, section, work_directory
+from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
 from stages._layout import evaluated, split_file
 from stages.dvc.baseline import baseline_params
 from stages.dvc.bill import write_bill
@@ -64,6 +67,8 @@ def main() -> None:
     record = Record(args.dataset, args.manifest, args.splits, args.preds)
     models = Pipeline(args.models, args.classes, args.texts, args.encoder, record)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())
+    if log.isEnabledFor(logging.INFO):  # the last word of `dvc repro` and `dvc exp run`
+        say(text_table(read_json(args.summary)))
 
 
 def content(lock: Lock, manifest: Path, classes: Path, splits: Path) -> str:

@@ -43,6 +43,11 @@ def run(args: argparse.Namespace) -> int:
     """Do one action; 0, or a DataError that lists what differs."""
     from moclip.data.manifest import read_manifest
 
+    if not args.manifest.is_file():
+        raise DataError(
+            f"{args.manifest}: no manifest of that name here; go to the top of the repository of moclip, and run "
+            "`dvc repro -f download` where nothing has run yet"
+        )
     videos = read_manifest(args.manifest)
     root = args.root or _root(args.params)
     if args.action == "audit":

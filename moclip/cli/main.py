@@ -26,6 +26,7 @@ COMMANDS = {
     "bundle": "copy a trained model into one directory",
     "export": "write motion network and head as ONNX",
     "doctor": "what is there, what is missing, what comes next",
+    "completion": "print what a shell needs to complete these words",
 }
 
 # Commands that need DVC: scripts of the repository in the working directory.
@@ -48,7 +49,7 @@ def _run(words: list[str]) -> int:
         words.remove(name)
         args, words = _Parser(add_help=False, allow_abbrev=False).parse_known_args(words)
     else:
-        args = _parser([name]).parse_args(words)
+        args = parser_of([name]).parse_args(words)
     if hasattr(args, "verbosity"):
         console.choose(args.verbosity)
     if name in SCRIPTS:
@@ -94,7 +95,7 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
+def parser_of(asked: Collection[str]) -> argparse.ArgumentParser:
     """All commands, with the arguments of those that are asked for: the others' modules are not imported."""
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print versions of moclip and what it runs on")
@@ -115,5 +116,5 @@ def _script(name: str, words: Sequence[str]) -> int:
         return 1
     # DVC and the `python` of its stages are those beside this program, also where nobody activated the environment.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    command = [sys.executable, "-m", f"stages.commands.{name}", *words]
+    command = [sys.executable, "-m", "stages.commands.start", name, *words]
     return subprocess.run(command, check=False, env={**os.environ, "PATH": path}).returncode

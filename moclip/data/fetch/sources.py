@@ -91,8 +91,8 @@ def _by_hand(root: Path, source: Ucf101Source) -> str:
     lists = f"{HUB_LISTS} beside it" if from_hub and source.lists_url is None else shown_address(_lists_url(source))
     return (
         f"Bring the files from elsewhere: unpack the lists ({lists}) into {root / LISTS}/ ({', '.join(LIST_FILES)}), "
-        f"and the videos ({videos}) into {root / VIDEOS}/, one folder a class, and set data.archive: null; or leave the "
-        "videos packed, and set data.archive to the path of their zip or RAR"
+        f"and the videos ({videos}) into {root / VIDEOS}/, one folder a class, and set data.archive: null; or leave "
+        "the videos packed, and set data.archive to the path of their zip or RAR"
     )
 
 
