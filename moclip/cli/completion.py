@@ -37,8 +37,5 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
                 _prepare(own)
         if action.help:
             action.help = told(action.help)
-        called = str(action.metavar or action.dest).upper()
-        if (action.type is not None and getattr(action.type, "__name__", "") == "Path") or any(
-            map(called.count, _PLACES)
-        ):
+        if action.type is Path or any(place in str(action.metavar) for place in _PLACES):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
