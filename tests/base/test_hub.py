@@ -25,14 +25,14 @@ FILES = {
 
 
 def fetched(endpoint: str, home: Path, *names: str, **environment: str) -> str:
-    """What a process of its own says, at most 15 s after its start: the hub library alone retries for 45 s."""
+    """What a process of its own says, at most 40 s after its start: the hub library alone retries for 45 s after it."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *names],
         cwd=ROOT,
         env=hub_environment(endpoint, home, **environment),
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=40,
         check=True,
     )
     return done.stdout.strip()

@@ -158,6 +158,6 @@ def test_processes_work_in_a_directory_one_after_the_other(tmp_path):
         assert other.stdout is not None
         assert other.stdout.readline() == f"another process tests in {shelf}; waiting for it\n"
         assert other.poll() is None
-    out, _ = other.communicate(timeout=60)
+    out, _ = other.communicate(timeout=300)
     assert (out, other.returncode) == ("in\n", 0)
     assert mine.exists(), "it is no left-over while its process lives"

@@ -116,7 +116,7 @@ from stages._entry import run; from stages.clip_model import main; run(main)
 def by_tag(endpoint: str, workplace: Path, out: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = hub_environment(endpoint, workplace / "hf", **environment) | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", STAGE, str(workplace / "configs"), "--out", out]
-    return subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_tag_file_and_precomputed_features_come_to_the_same(workplace, demo_folder, monkeypatch):

@@ -62,7 +62,7 @@ def test_paths_hang_on_the_main_repository_not_on_an_experiments_copy(monkeypatc
 def stage(cwd: Path, program: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -105,5 +105,5 @@ def test_second_process_waits_for_the_first(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline().startswith("another process trains the same in")
         assert other.poll() is None
-    out, _ = other.communicate(timeout=60)
+    out, _ = other.communicate(timeout=300)
     assert (out, other.returncode) == ("in\n", 0)

@@ -28,7 +28,8 @@ from tests.support import bombs
 from tests.support.clips import encode, scrolling
 from tests.support.containers import with_second_video
 
-MOST_S, MOST_MB = 5.0, 500.0
+MOST_S = 30.0  # 5 s on a machine that does nothing else; a test shares it with other workers
+MOST_MB = 500.0
 ROOT = Path(__file__).parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the system bounds no address space elsewhere")
 
