@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 _SHELLS = ("bash", "zsh", "tcsh")
 _PLACES = ("FILE", "DIR", "VIDEO", "PATH")  # in what an argument is called where it names a file
