@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.manifest.is_file():
         raise DataError(
-            f"{args.manifest}: no manifest of that name here; go to the top of the repository of moclip, and run "
+            f"{args.manifest}: cannot be read, since nothing of that name is here; go to the top of the repository of moclip, and run "
             "`dvc repro -f download` where nothing has run yet"
         )
     videos = read_manifest(args.manifest)
