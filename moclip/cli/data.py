@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.manifest.is_file():
         raise DataError(
-            f"{args.manifest}: cannot be read, since nothing of that name is here; go to the top of the repository of moclip, and run "
-            "`dvc repro -f download` where nothing has run yet"
+            f"{args.manifest}: cannot be read, since nothing of that name is here; go to the top of the "
+            "repository of moclip, and run `dvc repro -f download` where nothing has run yet"
         )
     videos = read_manifest(args.manifest)
     root = args.root or _root(args.params)
