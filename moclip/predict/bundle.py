@@ -144,7 +144,7 @@ def _of_pipeline(source: Pipeline, split: int) -> ModelFiles:
         texts=_class_texts(source.texts, classes, facts),
         frame=_seen(facts) if facts else "middle",
         remedy=remedy,
-        origin=source.record and source.record.origin(split),
+        origin=source.record.origin(split) if source.record else None,
     )
 
 

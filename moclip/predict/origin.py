@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -19,6 +19,7 @@ _SHOWN_CLASSES = 6
 _RATE_TOLERANCE = 0.01  # 29.97 and 30 frames/s are one rate
 
 Span = tuple[float, float]
+N = TypeVar("N", int, float)
 
 
 def printable(text: str) -> str:
@@ -152,7 +153,7 @@ def introduction(head: str, split: int, classes: Sequence[str], origin: Origin |
     return f"{head} of split {split}: trained on {origin.videos} {kind}; {score or 'not tested here'}; {knows}"
 
 
-def _span(values: Iterable[float]) -> tuple[float, float]:
+def _span(values: Iterable[N]) -> tuple[N, N]:
     every = list(values)
     return min(every), max(every)
 
