@@ -45,6 +45,8 @@ state: $(INSTALLED) # a folder for DVC's state that no other user can enter; bar
 	@grep -qsF "site_cache_dir = $(STATE)" .dvc/config.local || dvc config --quiet --local core.site_cache_dir "$(STATE)"
 
 $(INSTALLED): requirements.lock pyproject.toml
+	@if [ -L "$(VENV)" ] || { [ -e "$(VENV)" ] && [ ! -f "$(VENV)/pyvenv.cfg" ] && [ -n "$$(ls -A "$(VENV)")" ]; }; then \
+	echo "error: $(VENV) is a link or no virtual environment, and would be emptied; remove it yourself or name another by VENV=" >&2; exit 1; fi
 	$(PYTHON) -m venv --clear $(VENV)
 ifeq ($(HASHES),0)
 	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > $(VENV)/pins.txt
@@ -66,10 +68,10 @@ repro: state ## run the whole pipeline and print the results
 WORKERS = $(shell $(BIN)/python -c "from moclip.base.parallel import cores; print(min(cores(), 8))")
 
 test: lint types ## set up, lint, check types, run the tests
-	python -m pytest -n $(WORKERS) --dist loadfile
+	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 sweep: $(INSTALLED) ## run the sweeps whole, of which `make test` runs a seeded tenth
-	MOCLIP_SWEEP=1 python -m pytest -n $(WORKERS) --dist loadfile -m sweep
+	MOCLIP_SWEEP=1 python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m sweep
 
 lint: $(INSTALLED) ## ruff: rules and format
 	ruff check .
@@ -91,5 +93,6 @@ lock: $(INSTALLED) ## pin every package anew, with its digests, for all platform
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --generate-hashes \
 	  --custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
 
-clean: ## remove what runs leave behind, but neither videos nor DVC's cache
-	rm -rf .work .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+clean: ## remove what runs leave behind, but neither videos nor DVC's cache nor results that wait for a server
+	@[ ! -d .work ] || find .work -mindepth 1 -maxdepth 1 ! -name unrecorded -exec rm -rf {} +
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build *.egg-info

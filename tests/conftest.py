@@ -1,15 +1,19 @@
-"""Fixtures that several test files share: a small demo data set, made once, and PyTorch's global switches put back."""
+"""What all test files share: folders that are made once a run, the files' order, and global switches put back."""
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from moclip.demo.dataset import write_demo
 from moclip.demo.spec import DemoSpec
+from tests.support.order import longest_first
+from tests.support.shared import shared
 
 if TYPE_CHECKING:
     from tests.graph.test_pipeline import Repository
@@ -17,13 +21,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "ucf101"
 
+settings.register_profile("moclip", deadline=None)  # a busy machine takes longer; no test is of time
+settings.load_profile("moclip")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
+
 
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in UCF101's layout: 12 classes, 3 groups, 36 real videos of 12 frames, 64 x 64 pixels. Read only."""
-    folder = tmp_path_factory.mktemp("demo")
-    write_demo(folder, DemoSpec(groups=3, clips_per_group=1, frames=12, width=64, height=64), jobs=1)
-    return folder
+    spec = DemoSpec(groups=3, clips_per_group=1, frames=12, width=64, height=64)
+    return shared(tmp_path_factory, "demo", lambda folder: write_demo(folder, spec, jobs=1))
 
 
 @pytest.fixture(scope="session")
@@ -40,17 +50,18 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from moclip.tracking.client import prepare
     from moclip.tracking.store import store_at
 
-    root = tmp_path_factory.mktemp("migrated")
-    prepare(store_at(root))
-    return root / "mlflow.db"
+    return shared(tmp_path_factory, "migrated", lambda root: prepare(store_at(root))) / "mlflow.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> "Repository":
-    """A repository of its own with the whole graph run in it, on the smallest demo there is; leave it as it was."""
-    from tests.graph.test_pipeline import finish
+    """The file's own repository with the whole graph run in it, on the smallest demo there is; leave it as it was."""
+    from tests.graph.test_pipeline import Repository, finish
 
-    return finish(tmp_path_factory.mktemp("repository"))
+    made = shared(tmp_path_factory, "finished", finish)
+    path = tmp_path_factory.mktemp("repository") / "finished"
+    shutil.copytree(made, path, symlinks=True)
+    return Repository(path, forks=True)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pipeline leaves of split 1 of the smallest demo. Read only."""
     from tests.support.trained import build
 
-    return build(tmp_path_factory.mktemp("trained"))
+    return shared(tmp_path_factory, "trained", build)
 
 
 @pytest.fixture(autouse=True)

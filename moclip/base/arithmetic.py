@@ -73,10 +73,12 @@ def kernels_of(params: Path) -> Kernels:
     """`compute.kernels` of a parameters file; `portable` where it cannot be read, which is refused elsewhere."""
     try:
         from ruamel.yaml import YAML, YAMLError
+
+        from moclip.base.outside import yaml
     except ImportError:  # `moclip doctor` tells what is not installed
         return "portable"
     try:
-        value = YAML(typ="safe").load(params)["compute"]["kernels"]
+        value = yaml.load(params, YAML(typ="safe"))["compute"]["kernels"]
     except (OSError, YAMLError, KeyError, TypeError):
         return "portable"
     return "native" if value == "native" else "portable"

@@ -102,6 +102,8 @@ def read_csv(
         with path.open(encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle, strict=True)
             rows, found = list(reader), list(reader.fieldnames or ())
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no such file") from error
     except (OSError, ValueError, csv.Error) as error:
         raise StoreError(f"{path}: cannot be read as CSV ({error})") from error
     if exactly and found != [name for name in columns if name in found or name not in optional]:

@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     """Do one action; 0, or a DataError that lists what differs."""
     from moclip.data.manifest import read_manifest
 
-    if not args.manifest.is_file():
+    if args.manifest == PLACES.manifest and not args.manifest.exists():
         raise DataError(
-            f"{args.manifest}: cannot be read, since nothing of that name is here; go to the top of the "
-            "repository of moclip, and run `dvc repro -f download` where nothing has run yet"
+            f"{args.manifest}: there is none yet; `dvc repro download` writes it, at the top of the repository of moclip; "
+            "--manifest names another"
         )
     videos = read_manifest(args.manifest)
     root = args.root or _root(args.params)
@@ -178,10 +178,12 @@ def _root(params: Path) -> Path:
 
 def _section(params: Path) -> Mapping[str, Any]:
     """The section `data` of the parameters, which has a root."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAMLError
+
+    from moclip.base.outside import yaml
 
     try:
-        data: Mapping[str, Any] = YAML(typ="safe", pure=True).load(params)["data"]
+        data: Mapping[str, Any] = yaml.load(params)["data"]
         if not isinstance(data["root"], str):
             raise TypeError(f"data.root is {data['root']!r}")
         return data

@@ -356,9 +356,9 @@ def _parameters(path: Path) -> Finding:
 
 
 def _read(params: Path) -> Any:
-    from ruamel.yaml import YAML
+    from moclip.base.outside import yaml
 
-    return YAML(typ="safe", pure=True).load(params)
+    return yaml.load(params)
 
 
 def _videos(places: Places) -> Finding:

@@ -185,7 +185,8 @@ def _group_by(pattern: str, stem: str) -> str:
     if not match or not match[1]:
         raise DataError(
             f"{stem}: data.group_pattern {pattern!r} finds no group in this name; clips without a "
-            "group could leak from train to test"
+            "group could leak from train to test. Set it to what in your names tells one recording from another; "
+            "data.group_pattern: (.*) takes each video as a recording of its own"
         )
     return match[1]
 

@@ -51,8 +51,8 @@ _EXACT_CROP = {"flags": "+unaligned"}
 _MOST_FIELDS = 0.25  # of the area that has vectors; beyond it too little is left
 
 _COPY_AGAIN = (
-    "Copy or download the file again, or take it out of the data set, of which data.damaged: keep takes the part that "
-    "decodes"
+    "Copy or download the file again, or take it out of the data set; data.damaged: keep leaves it there with the part "
+    "that decodes"
 )
 _REENCODE = (
     "Re-encode it (motion.source: reencoded, moclip motion --reencode, moclip predict --reencode, or of a server the "
@@ -559,7 +559,7 @@ def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})
     """
     if not path.is_file():
         fault = "is no regular file" if path.exists() else "no such file"
-        raise VideoError(f"{path}: {fault}. Check data.root and the lists.")
+        raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:

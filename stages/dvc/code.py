@@ -42,6 +42,7 @@ _WORDS = (
 )
 
 
+@cache
 def code_text(script: str, *heads: str) -> str:
     """What a script's code is, a line a file; of a script that fits heads, what theirs is.
 
@@ -49,9 +50,10 @@ def code_text(script: str, *heads: str) -> str:
         script: Module of the script, such as `stages.evaluate`.
         *heads: Names of the heads that it fits.
     """
-    lines = [f"{_digest(_file(module))}  {module}" for module in sorted(reached(script, *heads))]
+    modules = reached(script, *heads)
+    lines = [f"{_digest(_file(module))}  {module}" for module in sorted(modules)]
     lines += [f"{fingerprint(_row(head))}  row of {head}" for head in heads]
-    lines += [f"{_bytes_digest(path)}  {path.name}" for path in sorted(_templates(reached(script, *heads)))]
+    lines += [f"{_bytes_digest(path)}  {path.name}" for path in sorted(_templates(modules))]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -108,13 +110,18 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 def _templates(modules: Iterable[str]) -> set[Path]:
     """Templates of pages that modules name."""
-    texts = {
+    texts = frozenset[str]().union(*map(_named_templates, modules))
+    return {path for path in _directory("moclip").rglob("*.j2") if path.name in texts}
+
+
+@cache
+def _named_templates(module: str) -> frozenset[str]:
+    """Names of templates in a module; kept, for most modules are reached by many scripts."""
+    return frozenset(
         node.value
-        for module in modules
         for node in ast.walk(_tree(_file(module)))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".j2")
-    }
-    return {path for path in _directory("moclip").rglob("*.j2") if path.name in texts}
+    )
 
 
 @cache

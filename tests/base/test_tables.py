@@ -82,5 +82,5 @@ def test_a_table_may_be_empty_where_that_is_said_but_needs_its_header(tmp_path: 
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be read as CSV"):
+    with pytest.raises(StoreError, match=r"absent\.csv: there is no such file"):
         read_csv(tmp_path / "absent.csv", ("id",))

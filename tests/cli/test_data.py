@@ -34,6 +34,20 @@ def test_verify_accepts_what_the_manifest_describes(project: Path, capsys: pytes
     assert "36 videos in data/videos are those of data/manifest.csv" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("action", ["verify", "audit"])
+def test_before_the_first_download_the_command_that_helps_is_named(
+    project: Path, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "data/manifest.csv").unlink()
+    assert main(["data", action]) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        "error: data/manifest.csv: there is none yet; `dvc repro download` writes it, --manifest names another\n"
+    )
+    assert main(["data", action, "--manifest", "other.csv"]) == 1
+    assert capsys.readouterr().err == "error: other.csv: there is no such file\n"
+
+
 def test_verify_names_each_video_that_differs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone, short, other = [
         project / "data/videos" / v.path for v in list(read_manifest(Path("data/manifest.csv")).values())[:3]

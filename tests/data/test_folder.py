@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,10 @@ def test_folder_source_takes_chosen_classes_alone(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"run": ["run_g01_1", "take7"], "jump": stems("jump", 3)}, r"take7: data\.group_pattern .* finds no group"),
+        (
+            {"run": ["run_g01_1", "take7"], "jump": stems("jump", 3)},
+            r"take7: data\.group_pattern .* finds no group.*\(\.\*\) ",
+        ),
         ({"run": stems("run", 2), "jump": stems("jump", 3)}, "class run: 2 groups; 3 splits need as many"),
         ({"run": stems("run", 3)}, r"one folder of videos per class, two at least; has \['run'\]"),
         ({}, r"has \[\]"),
@@ -58,6 +62,15 @@ def test_folder_source_takes_chosen_classes_alone(tmp_path):
 def test_folder_source_refusals(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         find_folder(make_folder(tmp_path / "data", content), classes=None, group_pattern=PATTERN, seed=0)
+
+
+def test_the_pattern_that_a_refusal_names_helps(tmp_path):
+    base = make_folder(tmp_path / "data", {"run": ["run1", "take7", "x"], "jump": ["a", "b", "c"]})
+    with pytest.raises(DataError, match=r"data\.group_pattern: (\S+) takes") as refused:
+        find_folder(base, classes=None, group_pattern=PATTERN, seed=0)
+    named = re.search(r"data\.group_pattern: (\S+) takes", str(refused.value))[1]
+    found = find_folder(base, classes=None, group_pattern=named, seed=0)
+    assert {stem: clip.group for stem, clip in found.clips.items()} == {stem: stem for stem in found.clips}
 
 
 def test_folder_with_lists_follows_them(layout):

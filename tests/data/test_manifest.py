@@ -51,7 +51,7 @@ def test_class_order_is_kept_and_split_order_is_by_id(tmp_path):
         (read_manifest, f"{HEADER}\na,b\n", "line 2: no value for column 'group'"),
         (read_members, "id,label,part,group\na,x,test,g\n", "line 2: column 'label' must be a whole number, is 'x'"),
         (read_classes, "", r"columns must be .*, are \[\]"),
-        (read_classes, None, "cannot be read as CSV"),
+        (read_classes, None, "there is no such file"),
     ],
 )
 def test_foreign_tables_are_refused(tmp_path, read, text, message):

@@ -63,7 +63,9 @@ def absent(video: str, class_name: str, group: str) -> Video:
 def write_params(path: Path) -> None:
     (path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     preset = "# real features\nclip:\n  model: ViT-B-32-quickgelu\n  precomputed: features.npz\n"
-    (path / "features.yaml").write_text(preset + "splits: [1]\nfusion:\n  hidden: 512\n  epochs: 20\n  lr: 0.001\n")
+    (path / "features.yaml").write_text(
+        preset + "seeds:\n  heads: 1\nsplits: [1]\nfusion:\n  hidden: 512\n  epochs: 20\n  lr: 0.001\n"
+    )
     apply_preset("features", path, path / "params.yaml", check_params)
     (path / "features.npz").symlink_to(FEATURES)
 

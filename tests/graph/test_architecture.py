@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import ROOT, closure, imported_files
+from tests.support.order import LONGEST
 
 MOCLIP = sorted(path.relative_to(ROOT) for path in (ROOT / "moclip").rglob("*.py"))
 STAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").rglob("*.py"))
@@ -228,3 +229,8 @@ def test_fitted_controls_start_without_torch():
     imports = "; ".join(f"import {name}" for name in FITTED)
     program = f"import stages.head, sys; {imports}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_files_that_are_begun_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
+    assert len(set(LONGEST)) == len(LONGEST)

@@ -46,7 +46,7 @@ def params_of(repository: Repository) -> dict[str, Any]:
 def own(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A copy of the finished repository, with its result committed and pushed."""
     root = tmp_path_factory.mktemp("clones")
-    repository = Repository(root / "own")
+    repository = Repository(root / "own", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     repository.run("dvc", "remote", "add", "-q", "-d", "store", str(root / "remote"))
     repository.run("git", "add", "-A")
@@ -58,7 +58,7 @@ def own(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repos
 @pytest.fixture(scope="module")
 def clone(own: Repository) -> Repository:
     """A second clone after `dvc pull`: it has all but the videos, which DVC's cache never holds."""
-    repository = Repository(own.path.with_name("clone"))
+    repository = Repository(own.path.with_name("clone"), forks=True)
     own.run("git", "clone", "-q", str(own.path), str(repository.path))
     repository.run("dvc", "pull", "-q")
     return repository

@@ -21,12 +21,22 @@ READ_ALL_ROWS = {
 }  # titles, order and pairs of heads: seconds, and no training
 
 
+def copied(folder: Path) -> Path:
+    for name in ("moclip", "stages"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "params.yaml", folder)
+    return folder
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for name in ("moclip", "stages"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    return tmp_path
+    return copied(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The texts of a copy in which nothing is changed."""
+    return texts(copied(tmp_path_factory.mktemp("unchanged")))
 
 
 def texts(copy: Path) -> dict[str, str]:
@@ -56,8 +66,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in before if after[name] != before[name]} - {"track.txt"}
 
 
-def test_words_and_what_moves_no_number_change_no_text(copy: Path) -> None:
-    before = texts(copy)
+def test_words_and_what_moves_no_number_change_no_text(before: dict[str, str], copy: Path) -> None:
     edit(copy, "moclip/training/loop.py", '"""', '"""Other words. ')
     append(copy, "moclip/heads/mlp.py", "# A comment.")
     for module in NO_NUMBER:
@@ -75,20 +84,19 @@ def test_words_and_what_moves_no_number_change_no_text(copy: Path) -> None:
         ("moclip/report/cards.py", {"report.txt"}),
     ],
 )
-def test_a_value_changes_the_texts_of_those_that_reach_it(copy: Path, name: str, moved: set[str]) -> None:
-    before = texts(copy)
+def test_a_value_changes_the_texts_of_those_that_reach_it(
+    before: dict[str, str], copy: Path, name: str, moved: set[str]
+) -> None:
     append(copy, name, "SIZE = 3")
     assert changed(before, texts(copy)) == moved
 
 
-def test_a_template_is_code_of_the_page_that_it_makes(copy: Path) -> None:
-    before = texts(copy)
+def test_a_template_is_code_of_the_page_that_it_makes(before: dict[str, str], copy: Path) -> None:
     append(copy, "moclip/report/templates/report.md.j2", "One more line.")
     assert changed(before, texts(copy)) == {"report.txt"}
 
 
-def test_what_a_row_says_to_those_who_compute_is_code_of_its_head(copy: Path) -> None:
-    before = texts(copy)
+def test_what_a_row_says_to_those_who_compute_is_code_of_its_head(before: dict[str, str], copy: Path) -> None:
     edit(copy, "moclip/heads/registry.py", 'also_reads=("motion", "motion_net", "compute")', 'also_reads=("motion",)')
     assert changed(before, texts(copy)) - READ_ALL_ROWS == {"heads/fusion.txt"}
 
@@ -110,8 +118,7 @@ def file_of(module: str) -> Path:
     return Path(*module.split(".")).with_suffix(".py")
 
 
-def test_a_new_row_changes_no_text_of_another_head(copy: Path) -> None:
-    before = texts(copy)
+def test_a_new_row_changes_no_text_of_another_head(before: dict[str, str], copy: Path) -> None:
     row = '    "toy": HeadSpec(title="toy", words="toy", colour=GREY, module="moclip.heads.zero_shot"),\n'
     edit(copy, "moclip/heads/registry.py", '    "zero_shot": HeadSpec(\n', row + '    "zero_shot": HeadSpec(\n')
     after = texts(copy)
@@ -120,7 +127,7 @@ def test_a_new_row_changes_no_text_of_another_head(copy: Path) -> None:
 
 
 def test_dvc_runs_what_an_edit_reaches(finished: Repository, tmp_path: Path) -> None:
-    repository = Repository(tmp_path / "repository")
+    repository = Repository(tmp_path / "repository", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     edit(repository.path, "moclip/heads/logistic.py", '"""', '"""Other words. ')
     printed = repository.run("dvc", "repro")

@@ -19,7 +19,7 @@ from tests.graph.test_pipeline import HEADS, Repository
 @pytest.fixture(scope="module")
 def variants(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A copy with the result committed, one experiment on top, one that failed and one that waits."""
-    repository = Repository(tmp_path_factory.mktemp("experiments") / "repository")
+    repository = Repository(tmp_path_factory.mktemp("experiments") / "repository", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     repository.run("git", "add", "-A")
     repository.run("git", "commit", "-qm", "result")
@@ -29,7 +29,7 @@ def variants(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> 
     deadline = time.monotonic() + 900
     while "0 active, 0 idle" not in (status := repository.run("dvc", "queue", "status")) or "Failed" not in status:
         assert time.monotonic() < deadline, status
-        time.sleep(1)
+        time.sleep(5)  # DVC takes seconds of a processor to say how its queue stands
     repository.run("dvc", "exp", "run", "-q", "--queue", "-n", "waiting", "-S", "fusion.hidden=8")
     return repository
 

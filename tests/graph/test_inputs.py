@@ -133,18 +133,27 @@ def test_any_path_works_and_nothing_of_it_is_run(tmp_path: Path):
     assert len(list((tmp_path / root).glob("demo-*"))) == 1
     assert (tmp_path / "data/clip/texts.npz").is_file()
     assert not list(tmp_path.rglob("pwned"))
-    for section, key, values in (
-        ("clip", "templates", "a$(touch pwned)"),
-        ("score_average", "clip_head", "x$(touch pwned)"),
-    ):
-        before = params[section]
-        repository.set(**{section: before | {key: values}})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "stage"),
+    [
+        ("clip", "templates", "a$(touch pwned)", "cache_clip"),
+        ("score_average", "clip_head", "x$(touch pwned)", "score_average"),
+    ],
+)
+def test_a_name_is_refused_where_it_would_be_run(finished: Repository, section: str, key: str, value: str, stage: str):
+    """The whole graph is asked for, and is at its end up to the stage that reads the name."""
+    before = (finished.path / "params.yaml").read_text()
+    finished.set(**{section: YAML(typ="safe", pure=True).load(before)[section] | {key: value}})
+    try:
         done = subprocess.run(
-            ["dvc", "repro", "-q"], cwd=tmp_path, env=repository.env, capture_output=True, check=False
+            ["dvc", "repro"], cwd=finished.path, env=finished.env, capture_output=True, text=True, check=False
         )
-        assert done.returncode
-        repository.set(**{section: before})
-    assert not list(tmp_path.rglob("pwned"))
+    finally:
+        (finished.path / "params.yaml").write_text(before)
+    assert done.returncode
+    assert not list(finished.path.rglob("pwned"))
 
 
 def test_clone_with_windows_line_ends_has_the_same_bytes(tmp_path: Path):

@@ -99,7 +99,7 @@ STAGE = """
 @pytest.fixture(scope="module")
 def extended(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A copy of the finished repository with the four edits, run."""
-    repository = Repository(tmp_path_factory.mktemp("extended") / "repository")
+    repository = Repository(tmp_path_factory.mktemp("extended") / "repository", forks=True)
     shutil.copytree(finished.path, repository.path, symlinks=True)
     registry, graph = repository.path / "moclip/heads/registry.py", repository.path / "heads/dvc.yaml"
     (repository.path / "moclip/heads/nearest_mean.py").write_text(HEAD)

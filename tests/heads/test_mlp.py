@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moclip.base.errors import StoreError
@@ -107,7 +107,6 @@ def features(seed: int) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-@settings(deadline=None)  # PyTorch and other work on the machine make a first call slow
 @given(st.integers(0, 10_000), st.sampled_from(NORMALISATIONS))
 def test_normalisation_is_its_formula(seed, normalisation):
     x = features(seed)
@@ -122,7 +121,6 @@ def test_normalisation_is_its_formula(seed, normalisation):
     np.testing.assert_allclose(head.normalised(x).numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
-@settings(deadline=None)  # PyTorch and other work on the machine make a first call slow
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
 def test_length_of_a_stream_matters_only_where_it_is_not_made_one(seed, factor):
     x = features(seed)
@@ -133,7 +131,6 @@ def test_length_of_a_stream_matters_only_where_it_is_not_made_one(seed, factor):
         assert same == (normalisation.startswith("unit") or factor == 1.0 or np.isclose(factor, 1, atol=1e-5))
 
 
-@settings(deadline=None)  # PyTorch and other work on the machine make a first call slow
 @given(st.integers(0, 10_000))
 def test_gated_sum_is_its_formula(seed):
     torch.manual_seed(seed)

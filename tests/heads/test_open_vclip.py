@@ -478,7 +478,7 @@ def test_a_video_without_a_sentence_is_named(resources, tmp_path):
     (tmp_path / "b.csv").write_text("id,sentence\nv000, \n")
     with pytest.raises(DataError, match="the sentence of video 'v000' is empty"):
         fitted("vit", resources, videos, captions=str(tmp_path / "b.csv"))
-    with pytest.raises(StoreError, match="cannot be read as CSV"):
+    with pytest.raises(StoreError, match="there is no such file"):
         fitted("vit", resources, videos, captions=str(tmp_path / "none.csv"))
 
 

@@ -67,7 +67,7 @@ grids = st.builds(
 
 
 @given(grids)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_gop_accumulation_is_coviars_pixel_by_pixel(grid):
     points = np.arange(len(grid.mv))
     fields = field_at(grid, points, "gop")
@@ -84,7 +84,7 @@ def test_gop_accumulation_is_coviars_pixel_by_pixel(grid):
 
 
 @given(grids, st.integers(1, 12))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_window_accumulation_goes_past_key_frames(grid, window):
     points = np.arange(len(grid.mv))[::-1]
     fields = field_at(grid, points, "window", window)

@@ -43,7 +43,7 @@ def test_difference_is_the_one_that_the_summary_gives_two_heads():
     assert row.top1_pct == summary["heads"]["fusion"]["top1_pct"]["mean"]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(flips=st.lists(st.integers(0, 59), max_size=30))
 def test_difference_counts_hits_lost(flips):
     """Against a second formula: points are hits lost over videos, and swapping the two turns the sign."""

@@ -67,7 +67,7 @@ def test_where_the_test_allows_0_the_interval_reaches_to_it() -> None:
     assert found.interval["low"] == 0.0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32 - 1))
 def test_word_and_interval_never_contradict_each_other(seed: int) -> None:
     rng, of = np.random.default_rng(seed), design(int(rng_classes(seed)), 3, 4)

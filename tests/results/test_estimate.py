@@ -96,7 +96,7 @@ def test_values_of_other_videos_are_refused() -> None:
         estimate({1: np.ones(7)}, design(2, 2, 2))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_the_influence_of_a_mean_is_its_own_and_the_order_of_videos_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)

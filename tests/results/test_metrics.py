@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, log_loss, recall_score, top_k_accuracy_score
 
@@ -50,7 +50,6 @@ def predictions(draw: st.DrawFn) -> Predictions:
 
 
 @given(predictions())
-@settings(deadline=None)
 def test_figures_agree_with_scikit_learn(p: Predictions) -> None:
     c = len(p.classes)
     for k in range(1, c):
@@ -107,7 +106,6 @@ def test_the_interval_does_not_depend_on_the_order_of_videos() -> None:
 
 
 @given(predictions())
-@settings(deadline=None)
 def test_likelihood_agrees_with_scikit_learn(p: Predictions) -> None:
     probabilities = np.exp(p.logits.astype(np.float64))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -116,7 +114,6 @@ def test_likelihood_agrees_with_scikit_learn(p: Predictions) -> None:
 
 
 @given(predictions(), st.integers(1, 20))
-@settings(deadline=None)
 def test_calibration_error_is_the_sum_over_bins(p: Predictions, bins: int) -> None:
     exponentials = np.exp(p.logits.astype(np.float64) - p.logits.max(axis=1, keepdims=True))
     confidence = 1.0 / exponentials.sum(axis=1)

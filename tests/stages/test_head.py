@@ -26,6 +26,7 @@ from moclip.results.predictions import read_predictions
 from moclip.store.features import write_features
 from moclip.training.history import read_history
 from moclip.video.container import Container, write_container_table
+from stages import _fits
 from stages._fits import write_predictions_of
 from stages._layout import evaluated, predicted, repeat_directory, repeats_in
 from stages._streams import Sources
@@ -68,6 +69,12 @@ def make(root: Path, members: list[Member], **changes: dict[str, Any]) -> Path:
     write_manifest(data / "manifest.csv", rows)
     write_container_table(data / "containers.csv", {m.id: Container(f"T{m.label}", False, False, 12) for m in members})
     return root
+
+
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a training takes so long that it would start to show itself."""
+    monkeypatch.setenv("MOCLIP_LIVE_AFTER_S", "inf")
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +221,27 @@ def test_finished_trainings_are_not_done_again(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in (root / ".work").glob("fits-*/*")] == ["lock"]
     run_stage("clip_probe", root)
     assert len(seeds) == 7, "a stage that ended leaves nothing to take up"
+
+
+def test_trainings_in_processes_of_their_own_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make(tmp_path, MEMBERS, seeds={"heads": 3, "motion": 1})
+    run_stage("clip_probe", root)
+    before = dict(contents(root / "preds/clip_probe"))
+    fit, here = clip_probe.fit, []
+
+    def watched(*given: Any, **more: Any) -> Any:
+        here.append(given)
+        return fit(*given, **more)
+
+    monkeypatch.setattr(clip_probe, "fit", watched)
+    monkeypatch.setattr(_fits, "WORTH_PROCESSES_S", 0.0)
+    monkeypatch.setattr(_fits, "cores", lambda: 2)
+    run_stage("clip_probe", root)
+    assert len(here) == 1, "the first is trained here, the others are not"
+    assert repeats_in(root / "preds/clip_probe") == 3
+    assert dict(contents(root / "preds/clip_probe")) == before
 
 
 def test_second_run_leaves_the_same_bytes(place: Path) -> None:

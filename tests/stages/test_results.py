@@ -214,7 +214,6 @@ def test_results_of_heads_that_are_switched_off_are_not_read(project: Path, tmp_
     ]
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_one_file_puts_a_paper_on_trial(project: Path, migrated: Path, tmp_path: Path) -> None:
     """Its verdict stands in the report, in the model card, and in MLflow: no code, no other edit."""
     from mlflow import MlflowClient

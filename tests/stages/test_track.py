@@ -301,7 +301,6 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("workspace")
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
     migrated: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -75,7 +75,7 @@ def rewritten_meta(path: Path, **changes: object) -> None:
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=10), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_ragged_rows_come_back_by_id_over_several_blocks(tmp_path_factory, counts, random):
     given = videos(counts)
     store = BlockStore(stored(tmp_path_factory.mktemp("blocks") / "store", given))

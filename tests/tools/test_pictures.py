@@ -20,8 +20,6 @@ from tests.support.imports import ROOT
 from tools import pictures
 from tools.pictures import Chosen
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 EPOCHS = 15
 LONGEST_S = 300
 VARIANTS = {"base": (192, 97.25), "fusion.hidden=256": (256, 96.5), "fusion.hidden=64": (64, 93.75)}

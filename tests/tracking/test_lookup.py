@@ -22,7 +22,6 @@ from tests.support.imports import ROOT
 from tests.tracking.test_record import result as result_of_demo
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 
 @pytest.fixture(params=["file", "server"])

@@ -21,7 +21,6 @@ from tests.support.faults import Proxy, proxied
 from tests.support.tracking import mlflow_server
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),  # of MLflow's own types
 ]

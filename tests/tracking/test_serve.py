@@ -41,12 +41,14 @@ from moclip.tracking.result import Child, Result
 from moclip.tracking.serving import Served, as_row
 from moclip.tracking.store import Store, store_at
 from moclip.tracking.tags import registered_name
+from moclip.video.bounded.system import peak_mb
+from moclip.video.bounded.worker import call
+from tests.support import bombs
 from tests.support.clips import encode, scrolling
 from tests.support.trained import pipeline
 
 # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),  # of its own types
 ]
@@ -471,6 +473,28 @@ def test_bytes_beyond_the_limit_are_not_decoded(trained: Path, monkeypatch: pyte
     monkeypatch.setattr("moclip.tracking.serving.base64.b64decode", None)  # it would be called
     with pytest.raises(MlflowException, match="row 1: more than 1 MiB, the limit of MOCLIP_SERVE_MAX_MIB"):
         served.predict(pd.DataFrame([{"base64": "A" * (2 << 20)}]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds the decoder's memory by Linux's means")
+@pytest.mark.parametrize(
+    ("bomb", "limit"),
+    [(lambda path: bombs.stsz(path, 1 << 25, 3), "frames"), (bombs.png, "pixels")],
+    ids=["stsz", "png"],
+)
+def test_a_bomb_in_bytes_is_refused_by_its_row_and_the_next_is_answered(
+    trained: Path, clip: Path, tmp_path: Path, bomb: Callable[[Path], Path], limit: str
+) -> None:
+    served = Served(Predictor.load(pipeline(trained), head="motion_only"))
+    good = pd.DataFrame([{"base64": base64.b64encode(clip.read_bytes()).decode()}])
+    served.predict(good)  # the decoding process is there
+    evil = base64.b64encode(bomb(tmp_path / "evil.bin").read_bytes()).decode()
+    begun = time.monotonic()
+    with pytest.raises(MlflowException, match=rf"^row 1[^/]*limits\.{limit}") as refused:
+        served.predict(pd.DataFrame([{"base64": evil}]))
+    assert refused.value.get_http_status_code() == 400
+    assert time.monotonic() - begun < 30  # 5 s on a machine that does nothing else
+    assert call(clip, peak_mb) < 500
+    served.predict(good)
 
 
 def test_what_nobody_foresaw_tells_nothing(trained: Path, clip: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,8 @@ from tests.support.tracking import free_port, until
 from tests.support.trained import pipeline
 from tests.tracking.test_record import result
 
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's own tables
+
 SECRET = "S3cret"
 GOOD = "flavors: {python_function: {loader_module: moclip.tracking.serving, data: data}}"
 
@@ -173,6 +175,36 @@ def test_waiting_result_uploads_nothing_through_a_link(
     assert "is a link or no file" in caplog.text
 
 
+def command_lines(group: int) -> set[str]:
+    """What `ps` shows of the processes of a group."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if os.getpgid(int(path.parent.name)) == group:
+                found.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.mark.parametrize("told", [True, False], ids=["by a word", "by the environment"])
+def test_password_on_a_command_line_of_a_child_would_be_seen(told: bool) -> None:
+    """The control of the next test: a grandchild with the address as a word, and one with it in its environment."""
+    wait = "import sys, time; print(flush=True); time.sleep(60)"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}, *sys.argv[1:]])"
+    words = [f"postgresql://u:{SECRET}@h/db"] if told else []
+    env = os.environ | {"MLFLOW_BACKEND_STORE_URI": f"postgresql://u:{SECRET}@h/db"}
+    command = [sys.executable, "-c", start, *words]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        try:
+            parent.stdout.readline()
+            assert any(SECRET in line for line in command_lines(parent.pid)) == told
+        finally:
+            os.killpg(parent.pid, 9)
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_password_stands_in_no_process_list(migrated: Path, tmp_path: Path) -> None:
     """The address of the database goes by the environment, which its owner alone can read."""
@@ -187,21 +219,16 @@ def test_password_stands_in_no_process_list(migrated: Path, tmp_path: Path) -> N
             stderr=log,
             start_new_session=True,
         )
-    seen: dict[int, str] = {}
+    seen: set[str] = set()  # a process may become another program: each line that it ever had counts
 
     def look() -> bool:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                if os.getpgid(int(path.parent.name)) == ui.pid:
-                    seen[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:  # it ended meanwhile
-                continue
-        return ui.poll() is not None or any("uvicorn" in line for line in seen.values())
+        seen.update(command_lines(ui.pid))
+        return ui.poll() is not None or any("uvicorn" in line for line in seen)
 
     try:
         until(look, "the server that the UI starts", wait_s=180)
         assert ui.poll() is None, (tmp_path / "log").read_text()[-2000:]
-        assert [line for line in seen.values() if SECRET in line] == []
+        assert [line for line in seen if SECRET in line] == []
         assert SECRET not in (tmp_path / "log").read_text()
     finally:
         os.killpg(ui.pid, 9)

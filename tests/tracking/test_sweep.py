@@ -30,15 +30,16 @@ DATASET = "sweep"
 @pytest.fixture(scope="module", params=["sqlite_server", "postgresql_server"])
 def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
     with proxied(request.getfixturevalue(request.param)) as made:
-        made.stall_s = 4.0
+        made.stall_s = 6.0
         yield made
 
 
 @pytest.fixture
 def store(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    monkeypatch.setattr(door, "UPLOAD_S", 2)
-    monkeypatch.setattr("moclip.tracking.lookup.ASK_S", 2)
+    # Below the time of a stall, and above what a busy machine takes for a request.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
+    monkeypatch.setattr(door, "UPLOAD_S", 4)
+    monkeypatch.setattr("moclip.tracking.lookup.ASK_S", 4)
     yield store_at(tmp_path, proxy.url)
     proxy.heal()
 

@@ -1,0 +1,65 @@
+"""What `make` removes: nothing but its own, whatever VENV names, and no result that waits for a server."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import ROOT
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def make(place: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["make", "-s", *words], cwd=place, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a hidden file in a folder", "a link to an environment", "a file"])
+def test_an_environment_is_made_only_where_nothing_of_a_person_lies(place: Path, kind: str) -> None:
+    target = place / "mine"
+    match kind:
+        case "a file":
+            target.write_text("mine")
+        case "a link to an environment":
+            (place / "other").mkdir()
+            (place / "other/pyvenv.cfg").write_text("mine")
+            target.symlink_to("other")
+        case _:
+            target.mkdir()
+            (target / ("note" if kind == "a folder" else ".note")).write_text("mine")
+    before = sorted(path.read_text() for path in place.rglob("*") if path.is_file())
+    done = make(place, "state", "VENV=mine")
+    assert done.returncode != 0
+    assert "error: mine is a link or no virtual environment, and would be emptied; remove it yourself" in done.stderr
+    assert sorted(path.read_text() for path in place.rglob("*") if path.is_file()) == before
+
+
+@pytest.mark.parametrize("kind", ["nothing", "an empty folder", "an older environment"])
+def test_an_environment_is_made_where_there_is_none_or_an_older_one(place: Path, kind: str) -> None:
+    if kind != "nothing":
+        (place / "mine").mkdir()
+    if kind == "an older environment":
+        (place / "mine/pyvenv.cfg").touch()
+    done = make(place, "state", "VENV=mine", "PYTHON=echo asked for; false")
+    assert "asked for" in done.stdout, done.stderr
+
+
+def test_clean_keeps_what_waits_for_a_server(place: Path) -> None:
+    for name in ("unrecorded/k/result.json", "extract_motion-1/chunk", "lock"):
+        path = place / ".work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert make(place, "clean").returncode == 0
+    assert [path.name for path in (place / ".work").iterdir()] == ["unrecorded"]
+    assert (place / ".work/unrecorded/k/result.json").is_file()
+    shutil.rmtree(place / ".work")
+    assert make(place, "clean").returncode == 0
