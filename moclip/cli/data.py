@@ -44,10 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from moclip.data.manifest import read_manifest
 
     if args.manifest == PLACES.manifest and not args.manifest.exists():
-        raise DataError(
-            f"{args.manifest}: there is none yet; `dvc repro download` writes it, at the top of the repository of moclip; "
-            "--manifest names another"
-        )
+        raise DataError(f"{args.manifest}: there is none yet; `dvc repro download` writes it, --manifest names another")
     videos = read_manifest(args.manifest)
     root = args.root or _root(args.params)
     if args.action == "audit":
