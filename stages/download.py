@@ -10,7 +10,7 @@ from moclip.base.errors import DataError
 from moclip.base.files import fingerprint, write_json
 from moclip.data.dataset import Dataset, assign_parts, drop_short
 from moclip.data.duplicates import conflicts, described, twins
-from moclip.data.fetch.sources import URLS, Ucf101Source, fetch_ucf101, fetched_digests
+from moclip.data.fetch.sources import KNOWN, Ucf101Source, fetch_ucf101, fetched_digests
 from moclip.data.folder import find_folder
 from moclip.data.hmdb51 import find_hmdb51
 from moclip.data.manifest import Video, write_classes, write_manifest
@@ -145,7 +145,7 @@ def refuse_generated(root: Path) -> None:
 def archive_source(data: DataParams) -> Ucf101Source:
     archive = str(data.archive)
     return Ucf101Source(
-        archive=archive if archive in URLS else str(repository() / archive),
+        archive=archive if archive in KNOWN else str(repository() / archive),
         url=data.url,
         lists_url=data.lists_url,
         ca_bundle=repository() / data.ca_bundle if data.ca_bundle else None,

@@ -1,11 +1,14 @@
 """Stage `track`, last and always run: show the finished result in MLflow; files in, runs out."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from moclip.base.files import read_json
+from moclip.base.outside.terminal import say
+from moclip.cli.results import text_table
 from moclip.data.dataset import SPLITS
 from moclip.data.identity import identity
 from moclip.data.manifest import read_classes, read_manifest
@@ -14,6 +17,7 @@ from moclip.heads.registry import Heads
 from moclip.params.flat import flatten
 from moclip.params.run import Splits
 from moclip.predict.bundle import Pipeline
+from moclip.predict.origin import Record
 from moclip.tracking import tags
 from moclip.tracking.provenance import GitState, c_library, git_state, package_versions, processor
 from moclip.tracking.publish import publish
@@ -30,7 +34,7 @@ from moclip.tracking.store import store_at
 from moclip.tracking.view.measures import measures
 from moclip.tracking.view.notes import result_note
 from moclip.tracking.view.titles import data_names
-from stages._entry import PARAMS_FILE, all_params, arguments, command, repository, section, work_directory
+from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
 from stages._layout import evaluated, split_file
 from stages.dvc.baseline import baseline_params
 from stages.dvc.bill import span, write_bill
@@ -42,6 +46,7 @@ def main() -> None:
     args = arguments(
         *["manifest", "splits", "motion", "clip", "images", "results", "summary", "report", "verdicts"],
         *["figures", "contact_sheet", "models", "classes", "texts", "encoder", "cost_page", "costs"],
+        *["dataset", "preds"],
         path_lists=("locks", "cards"),
     )
     lock = read_lock(*args.locks)
@@ -64,8 +69,11 @@ def main() -> None:
     started_s, ended_s = span(lock, [*results, *pages])
     result = replace(result, started_ms=milliseconds(started_s), ended_ms=milliseconds(ended_s))
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
-    models = Pipeline(args.models, args.classes, args.texts, args.encoder)
+    record = Record(args.dataset, args.manifest, args.splits, args.preds)
+    models = Pipeline(args.models, args.classes, args.texts, args.encoder, record)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())
+    if log.isEnabledFor(logging.INFO):  # the last word of `dvc repro` and `dvc exp run`
+        say(text_table(read_json(args.summary)))
 
 
 def milliseconds(seconds: float | None) -> int | None:

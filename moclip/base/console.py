@@ -42,9 +42,12 @@ class _AboveBars(logging.Handler):
     """Writes to standard error without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from moclip.base.progress import Progress  # late: `moclip doctor` runs where packages are missing
-
-        Progress.write(message(self.format(record)), file=sys.stderr)
+        told = message(self.format(record))
+        # Only a bar that is there can be torn: a first word waits for no import, nor for a package that is missing.
+        if (progress := sys.modules.get("moclip.base.progress")) is None:
+            sys.stderr.write(f"{told}\n")
+        else:
+            progress.Progress.write(told, file=sys.stderr)
 
 
 def set_up_logging(form: str) -> None:

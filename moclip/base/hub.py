@@ -6,6 +6,7 @@ Everything goes by the hub library's own settings: HF_ENDPOINT, HF_HOME, HF_HUB_
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import huggingface_hub
 from huggingface_hub import constants
@@ -18,15 +19,23 @@ from moclip.base.progress import Progress
 constants.HF_HUB_DISABLE_TELEMETRY = True  # whoever imported the library first
 
 
-def hub_file(repository: str, names: Sequence[str]) -> Path:
+Kind = Literal["model", "dataset"]
+
+
+def hub_file(repository: str, names: Sequence[str], kind: Kind = "model") -> Path:
     """The first of these files that the repository has, by preference; what is in the cache needs no network.
+
+    Args:
+        repository: Its name, `owner/name`.
+        names: Of files in it.
+        kind: What it is a repository of.
 
     Raises:
         DataError: none can be had; says which file to fetch from where.
         StoreError: the file's bytes are not those that the hub announced.
     """
-    cached = (huggingface_hub.try_to_load_from_cache(repository, name) for name in names)
-    path = next((Path(file) for file in cached if isinstance(file, str)), None) or _fetched(repository, names)
+    cached = (huggingface_hub.try_to_load_from_cache(repository, name, repo_type=kind) for name in names)
+    path = next((Path(file) for file in cached if isinstance(file, str)), None) or _fetched(repository, names, kind)
     digest = path.resolve().name  # the cache names a large file's bytes by their SHA-256
     if re.fullmatch(r"[0-9a-f]{64}", digest) and sha256_file(path) != digest:
         raise StoreError(f"{path}: damaged, its SHA-256 is not the one that the hub announced; delete {path.resolve()}")
@@ -39,18 +48,18 @@ def cached_repositories() -> list[str]:
     return sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in folders)
 
 
-def _fetched(repository: str, names: Sequence[str]) -> Path:
+def _fetched(repository: str, names: Sequence[str], kind: Kind) -> Path:
     fault: Exception | None = None
     for name in names:
         try:
-            _probe(huggingface_hub.hf_hub_url(repository, name))
-            return Path(huggingface_hub.hf_hub_download(repository, name, tqdm_class=Progress))
+            _probe(huggingface_hub.hf_hub_url(repository, name, repo_type=kind))
+            return Path(huggingface_hub.hf_hub_download(repository, name, repo_type=kind, tqdm_class=Progress))
         except EntryNotFoundError as error:
             fault = error  # the repository is there: it may have the next name
         except Exception as error:  # each transport has kinds of its own
             fault = error
             break
-    url = huggingface_hub.hf_hub_url(repository, names[0])
+    url = huggingface_hub.hf_hub_url(repository, names[0], repo_type=kind)
     raise DataError(
         f"{' or '.join(names)} of the hub's repository {repository} cannot be had ({_one_line(fault)}). "
         f"Fetch {url} where there is a network"

@@ -15,6 +15,7 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
+_STAGE = "DVC_STAGE"  # DVC says so to what it runs
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 _LINE = "{desc}: {n_fmt}/{total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left{postfix}"
 _LAST = "{desc}: {n_fmt}/{total_fmt}{unit} in {elapsed}, {rate_noinv_fmt}{postfix}"
@@ -38,6 +39,9 @@ class Progress(tqdm):
             options |= {"file": io.StringIO(), "mininterval": LINE_SECONDS, "miniters": 1, "bar_format": _LINE}
         else:
             options |= {"file": sys.stderr, "dynamic_ncols": True, "bar_format": _BAR}
+        # Stages of DVC run side by side: each line says whose it is.
+        if stage := os.environ.get(_STAGE, "").rpartition(":")[2]:
+            options["desc"] = f"{stage}: {options.get('desc') or ''}".removesuffix(": ")
         super().__init__(*args, **{**options, "disable": options.get("disable") or not shown})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> Any:

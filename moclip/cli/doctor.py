@@ -7,13 +7,14 @@ the state of the pipeline are asked in processes of their own, which also surviv
 import argparse
 import csv
 import json
+import logging
 import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any, Literal
 
 from moclip.base.outside.terminal import say
 from moclip.cli.places import PLACES, Places
+
+log = logging.getLogger(__name__)
 
 State = Literal["ok", "todo", "missing"]
 
@@ -58,20 +61,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, places: Places = PLACES) -> int:
-    """Print all findings; 1 if something is missing that the parameters need."""
-    findings = examine(places)
+    """Print each finding as it is made; 1 if something is missing that the parameters need."""
+    log.info("doctor: looking at this machine and this repository (PyTorch and DVC take some seconds)")
+    findings = []
+    for one in examining(places):
+        findings.append(one)
+        if not args.json:
+            say(f"{one.state:8} {one.name:10} {one.found}" + (f"\n{'':20}-> {one.remedy}" if one.remedy else ""))
+            sys.stdout.flush()
     following = next_command(findings)
     if args.json:
         say(json.dumps({"findings": [asdict(one) for one in findings], "next": following}, indent=2))
     else:
-        for one in findings:
-            say(f"{one.state:8} {one.name:10} {one.found}" + (f"\n{'':20}-> {one.remedy}" if one.remedy else ""))
         say(f"next: {following}")
     return int(any(one.state == "missing" for one in findings))
 
 
 def examine(places: Places) -> list[Finding]:
     """All findings, in the order in which one would repair them."""
+    return list(examining(places))
+
+
+def examining(places: Places) -> Iterator[Finding]:
+    """The same, each when it is made."""
     # All take seconds; they work while the rest is looked at.
     torch = _start([sys.executable, "-c", _DEVICE])
     arithmetic = _start([sys.executable, "-c", _ARITHMETIC, str(places.params)])
@@ -91,8 +103,6 @@ def examine(places: Places) -> list[Finding]:
         "git": lambda: _git(places.params.parent),
         "tracking": lambda: _tracking(places),
     }
-    if conflict is not None:
-        return [*(_alone(name, check) for name, check in checks.items()), conflict]
     if pipeline is not None:
         checks |= {
             "videos": lambda: _videos(places),
@@ -101,7 +111,9 @@ def examine(places: Places) -> list[Finding]:
             "report": lambda: _report(places.report),
             "stages": lambda: _stages(pipeline),
         }
-    return [_alone(name, check) for name, check in checks.items()]
+    yield from (_alone(name, check) for name, check in checks.items())
+    if conflict is not None:
+        yield conflict
 
 
 def next_command(findings: Sequence[Finding]) -> str:
@@ -370,7 +382,7 @@ def _videos(places: Places) -> Finding:
 
 
 def _unlisted(data: Any, root: Path) -> Finding:
-    if data["source"] == "demo" or data["archive"] in ("official", "thumos"):
+    if data["source"] == "demo" or data["archive"] in ("official", "thumos", "hub"):
         way = "generated" if data["source"] == "demo" else "downloaded"
         return Finding("videos", "todo", f"{data['source']}, not there yet; they are {way} when the pipeline runs")
     source = Path(data["archive"] or root)

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from moclip.base import console
 from moclip.base.arithmetic import apply, kernels_of
 from moclip.base.outside.terminal import say
+from moclip.cli.model import told
 from moclip.cli.places import PLACES
 
 COMMANDS = {
@@ -25,6 +27,7 @@ COMMANDS = {
     "bundle": "copy a trained model into one directory",
     "export": "write motion network and head as ONNX",
     "doctor": "what is there, what is missing, what comes next",
+    "completion": "print what a shell needs to complete these words",
 }
 
 # Commands that need DVC: scripts of the repository in the working directory.
@@ -47,7 +50,7 @@ def _run(words: list[str]) -> int:
         words.remove(name)
         args, words = _Parser(add_help=False, allow_abbrev=False).parse_known_args(words)
     else:
-        args = _parser([name]).parse_args(words)
+        args = parser_of([name]).parse_args(words)
     if hasattr(args, "verbosity"):
         console.choose(args.verbosity)
     if name in SCRIPTS:
@@ -57,20 +60,46 @@ def _run(words: list[str]) -> int:
     return status
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Looks up what is costly to know when help is shown."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help and told(action.help)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that takes --quiet and --verbose; its sub-parsers are of the same class, so both go anywhere."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**{"formatter_class": _Formatter, **options})
         # Suppressed, for the default of a sub-parser would undo what stood before the command.
         shared: dict[str, Any] = {"dest": "verbosity", "action": "store_const", "default": argparse.SUPPRESS}
         self.add_argument("-q", "--quiet", const="quiet", help="no progress, only results and errors", **shared)
         self.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
 
 
-def _parser(asked: Collection[str]) -> argparse.ArgumentParser:
+class _Version(argparse.Action):
+    """Prints versions and ends; what is not installed is said."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        """Print one line and exit with status 0."""
+        from importlib import metadata
+
+        def version(name: str) -> str:
+            try:
+                return f"{name} {metadata.version(name)}"
+            except metadata.PackageNotFoundError:
+                return f"{name} not installed"
+
+        named = ", ".join(map(version, ("torch", "open_clip_torch", "av", "dvc", "mlflow")))
+        say(f"{version('moclip')} (Python {platform.python_version()}; {named})")
+        parser.exit()
+
+
+def parser_of(asked: Collection[str]) -> argparse.ArgumentParser:
     """All commands, with the arguments of those that are asked for: the others' modules are not imported."""
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print versions of moclip and what it runs on")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, purpose in (COMMANDS | SCRIPTS).items():
         own = commands.add_parser(name, help=purpose)
@@ -88,5 +117,5 @@ def _script(name: str, words: Sequence[str]) -> int:
         return 1
     # DVC and the `python` of its stages are those beside this program, also where nobody activated the environment.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    command = [sys.executable, "-m", f"stages.commands.{name}", *words]
+    command = [sys.executable, "-m", "stages.commands.start", name, *words]
     return subprocess.run(command, check=False, env={**os.environ, "PATH": path}).returncode

@@ -15,6 +15,7 @@ class Places:
     manifest: Path = Path("data/manifest.csv")
     classes: Path = Path("data/classes.csv")
     splits: Path = Path("data/splits")
+    dataset: Path = Path("data/dataset.json")
     motion: Path = Path("data/motion")
     texts: Path = Path("data/clip/texts.npz")
     encoder: Path = Path("data/clip/encoder.json")

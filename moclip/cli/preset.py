@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from moclip.base.errors import ParamsError
 from moclip.base.outside.terminal import say
 from moclip.cli.places import PLACES
 
@@ -19,9 +20,15 @@ def run(args: argparse.Namespace) -> int:
     from moclip.heads.registry import check_params
     from moclip.params.presets import apply_preset, list_presets
 
+    if not args.directory.is_dir():
+        raise ParamsError(
+            f"{args.directory}: no presets here; run `moclip preset` at the top of the repository of moclip"
+        )
     if args.name is None:
-        for name, purpose in list_presets(args.directory).items():
-            say(f"{name:10} {purpose}")
+        presets = list_presets(args.directory)
+        width = max(map(len, presets), default=0)
+        for name, purpose in presets.items():
+            say(f"{name:{width}}  {purpose}")
         return 0
     back = apply_preset(args.name, args.directory, args.params, check_params)
     say(f"{args.params} now holds preset {args.name}; `git diff {args.params}` shows what changed")

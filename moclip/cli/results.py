@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from moclip.base.errors import StoreError
 from moclip.base.outside.terminal import name, say
 from moclip.cli.places import PLACES
 
@@ -21,6 +22,11 @@ def run(args: argparse.Namespace) -> int:
     from moclip.base.files import read_json, sha256_file
     from moclip.report.cost import cost_line
 
+    if not args.summary.is_file():
+        raise StoreError(
+            f"{args.summary}: cannot be read, since nothing of that name is here; go to the top of the repository of "
+            "moclip, and run `make repro` where nothing has run yet"
+        )
     say(text_table(read_json(args.summary)))
     say(f"\nreport: {args.report}")
     costs = read_json(args.costs) if args.costs.exists() else None

@@ -31,7 +31,6 @@ _EARLY_S = 0.01  # earlier than this is worth a word
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    from moclip.heads.registry import MAIN, servable
     from moclip.search.moments import RULES
 
     parser.add_argument("words", nargs="+", metavar="[WORDS] VIDEO", help="what to find, in one argument, then videos")
@@ -47,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chunk", type=float, default=10.0, metavar="S", help="seconds of a chunk (default 10)")
     parser.add_argument("--merge", type=model.positive, default=1, help="best chunks that become one where they touch")
     parser.add_argument("--class", dest="class_name", metavar="CLASS", help="find a class that a trained head knows")
-    parser.add_argument("--head", help=f"the head for --class: {', '.join(servable())} (default {MAIN})")
+    model.add_head(parser, "the head for --class")
     parser.add_argument("--like", metavar="CLIP[:START-END]", help="find what is like this stretch of a video")
     parser.add_argument("--by", choices=("clip", "motion", "both"), help="in what it is like --like (default both)")
     limit.add_arguments(parser, FILMS)

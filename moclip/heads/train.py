@@ -159,6 +159,7 @@ def fit_mlp(
         ),
         on_epoch=on_epoch,
         checkpoint=checkpoint,
+        title=f"train {seed[1]} split {seed[2]}",
     )
     return fitted
 

@@ -4,7 +4,7 @@ Axes: t frames, n pictures, gh and gw cells down and across. Light: NumPy, Pillo
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -81,13 +81,16 @@ def save_film(out: Path, path: Path, grid: MotionGrid) -> None:
     Raises:
         OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
     """
+    with writing_file(out, "mp4", [path]) as temporary, closing(drawn(path, grid)) as pictures:
+        write_mp4(temporary, map(np.asarray, pictures), grid.fps)
+
+
+def drawn(path: Path, grid: MotionGrid) -> Generator[Image.Image, None, None]:
+    """Every frame of a video with the motion up to it, one at a time."""
     full_px = _full_speed_of_film_px(grid)
-    with writing_file(out, "mp4", [path]) as temporary, closing(stream(path, video.pictures, path)) as frames:
-        pictures = (
-            np.asarray(draw(frame, field, grid, full_px))
-            for frame, field in zip(frames, chain.from_iterable(_all_fields(grid)), strict=True)
-        )
-        write_mp4(temporary, pictures, grid.fps)
+    with closing(stream(path, video.pictures, path)) as frames:
+        for frame, field in zip(frames, chain.from_iterable(_all_fields(grid)), strict=True):
+            yield draw(frame, field, grid, full_px)
 
 
 def _fields(grid: MotionGrid, points: Iterable[int]) -> np.ndarray:

@@ -33,7 +33,8 @@ from moclip.video.vectors import MotionVectors
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("original", "reencoded")
+REENCODED = "reencoded"
+SOURCES = ("original", REENCODED)
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,15 @@ class Seen:
 
     Attributes:
         frames: How many there are.
+        codec: Of the file.
+        fps: Frames per second as the file states them, 0 where it does not.
         grid: Its motion, where it was asked for.
         picture: Its middle frame, uint8 (h, w, 3), where that was asked for.
     """
 
     frames: int
+    codec: str
+    fps: float
     grid: MotionGrid | None = None
     picture: np.ndarray | None = None
 
@@ -145,6 +150,7 @@ def look(path: Path, options: MotionOptions | None, *, middle: bool = False) -> 
 
 def _passed(path: Path, options: MotionOptions | None, middle: bool) -> Iterator[np.ndarray | Seen]:
     """Pieces of a grid's `mv`, and then all the rest, since a long film's grid is held by neither process."""
+    codec, fps = video.glance(path)
     kept = video.Middle() if middle else None
     if options is None:
         grid, frames = None, video.count_frames(path, kept)
@@ -152,7 +158,7 @@ def _passed(path: Path, options: MotionOptions | None, middle: bool) -> Iterator
         whole = read_grid(path, options, middle=kept)
         yield from pieces(whole.mv)
         grid, frames = replace(whole, mv=whole.mv[:0]), len(whole.mv)
-    yield Seen(frames, grid, kept.picture(path, frames) if kept else None)
+    yield Seen(frames, codec, fps, grid, kept.picture(path, frames) if kept else None)
 
 
 def _rasterise(runs: Iterable[MotionVectors], options: MotionOptions, folder: Path | None) -> MotionGrid:

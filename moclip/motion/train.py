@@ -83,7 +83,7 @@ def train_motion_net(
         parameters=_scaled(net, params),
         compute=compute,
         checkpoint=checkpoint,
-        title=f"train split {seed[-1]}",
+        title=f"train {seed[1]} split {seed[2]}",
     )
     return net, history
 

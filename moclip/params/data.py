@@ -35,7 +35,7 @@ class DataParams(Section):
 
     source: Literal["demo", "ucf101", "hmdb51", "folder"]
     archive: PathText | None = Field(
-        description="Where ucf101 is brought from: `official`, `thumos` or a local zip or RAR; null: it is there.",
+        description="Where ucf101 is brought from: `official`, `thumos`, `hub` or a local zip or RAR; null: it is in.",
     )
     url: Url | None = Field(description="Mirror to use instead of the archive's own address.")
     sha256: Sha256 | None = Field(description="SHA-256 that the archive must have; it is then fetched whole.")

@@ -2,7 +2,8 @@
 
 A bundle is a directory that can be moved or sent: safetensors and JSON, no pickle, nothing outside it.
 
-    bundle.json         format, split, classes in index order, logit scale, SHA-256 of every other file
+    bundle.json         format, split, classes in index order, logit scale, what the model was trained on, and the
+                        SHA-256 of every other file
     clip/               the frozen CLIP, as the stage clip_model writes it
     motion/             the motion network, with what it was made for
     heads/<head>/       the servable heads with weights of their own that there are
@@ -28,6 +29,7 @@ from moclip.base.outputs import write_manifest, writing_directory
 from moclip.data.manifest import read_classes
 from moclip.heads.fitted import ClassTexts
 from moclip.heads.registry import CLIP, HEADS, MOTION, servable
+from moclip.predict.origin import Origin, Record, printable
 from moclip.store.features import read_features
 
 FORMAT = "moclip-bundle"
@@ -35,13 +37,6 @@ FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 TEXTS = "texts.safetensors"
 HEAD_FOLDERS = "heads"
-
-
-def printable(text: str) -> str:
-    """The text, where a terminal shows all of it as it stands."""
-    if not text.isprintable():
-        raise ValueError("holds characters that do not print")
-    return text
 
 
 def _inside(name: str) -> str:
@@ -66,12 +61,14 @@ class Pipeline:
         classes: File of class names.
         texts: CLIP's text features of the classes.
         encoder: Facts of CLIP: the logits' scale, and which frame of a video it saw.
+        record: What is known of the models; None where nobody asks.
     """
 
     models: Path
     classes: Path
     texts: Path
     encoder: Path
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ class ModelFiles:
         texts: Text features (k, d) float32, or None where there are none.
         frame: The rule by which CLIP saw a frame of each video, as of `clip.frame`; and its crop, where not the middle.
         remedy: What to do where something is missing.
+        origin: What it was trained on, where that is known.
     """
 
     split: int
@@ -97,6 +95,7 @@ class ModelFiles:
     texts: ClassTexts | None
     frame: str
     remedy: str
+    origin: Origin | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -145,6 +144,7 @@ def _of_pipeline(source: Pipeline, split: int) -> ModelFiles:
         texts=_class_texts(source.texts, classes, facts),
         frame=_seen(facts) if facts else "middle",
         remedy=remedy,
+        origin=source.record.origin(split) if source.record else None,
     )
 
 
@@ -188,6 +188,7 @@ def write_bundle(out: Path, files: ModelFiles) -> None:
             "heads": sorted(files.heads),
             "logit_scale": files.texts and files.texts.logit_scale,
             "frame": files.frame,
+            "origin": files.origin and files.origin.model_dump(mode="json"),
         }
         write_manifest(temporary, MANIFEST, facts)
 
@@ -219,6 +220,7 @@ def _of_bundle(folder: Path, split: int | None) -> ModelFiles:
         texts=_read_texts(folder / TEXTS, facts.logit_scale),
         frame=facts.frame,
         remedy="make the bundle again with `moclip bundle` after `dvc repro`",
+        origin=facts.origin,
     )
 
 
@@ -234,6 +236,7 @@ class Manifest(BaseModel):
     heads: list[Annotated[str, AfterValidator(_known_head)]]
     logit_scale: float | None = Field(gt=0)
     frame: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
+    origin: Origin | None = None
     files: dict[Annotated[str, AfterValidator(_inside)], Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
 
 

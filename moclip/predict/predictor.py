@@ -12,7 +12,7 @@ Axes: d feature, k class.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,15 @@ from moclip.heads.fitted import Fitted, Videos
 from moclip.heads.motion_only import MotionOnly
 from moclip.heads.motion_only import load as load_network
 from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, in_order, module_of, servable
-from moclip.motion.extract import MotionOptions, look
+from moclip.motion.extract import REENCODED, MotionOptions, Seen, look
 from moclip.motion.features import SEED_NAME, describe_held_out
 from moclip.motion.grid import MotionGrid
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
 from moclip.predict.bundle import ModelFiles, Pipeline, check_clip, open_model, without_clip
+from moclip.predict.origin import Kind, Origin, introduction
 from moclip.video.bounded.worker import start_early
+from moclip.video.reencode import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
     from moclip.clip.encoder import Encoder
@@ -50,6 +52,7 @@ class Prediction:
         split: The split that the model is of.
         classes: (k,) names in index order.
         logits: float32 (k,) of the head that was asked for, and of every head that sees one stream alone, by name.
+        warnings: In what the video is unlike those that the model was trained on.
         ms: Milliseconds of `decode` (pictures and vectors, and their grid), `motion` (fields and network), `clip`
             (preprocessing and forward pass) and `head` (all heads together).
     """
@@ -61,6 +64,7 @@ class Prediction:
     classes: Sequence[str]
     logits: Mapping[str, np.ndarray]
     ms: Mapping[str, float]
+    warnings: Sequence[str] = ()
 
     def top(self, most: int = 5, head: str | None = None) -> list[tuple[str, float]]:
         """Class names and probabilities (softmax of the logits), the likeliest first; of `head`, or the asked one."""
@@ -79,6 +83,7 @@ class Prediction:
             "top": _named(self.top(most)),
             "streams": {name: _named(self.top(most, name)) for name in self.logits if name != self.head},
             "ms": dict(self.ms),
+            "warnings": list(self.warnings),
         }
 
 
@@ -111,6 +116,7 @@ class Predictor:
         heads: The head that is asked, and those on one of its streams alone, in the order of all tables.
         motion: The motion network, where a head needs it.
         encoder: CLIP, where a head needs it.
+        origin: What the model was trained on, where that is known.
     """
 
     head: str
@@ -119,6 +125,7 @@ class Predictor:
     heads: Mapping[str, Fitted]
     motion: MotionOnly | None
     encoder: "Encoder | None"
+    origin: Origin | None = None
 
     @classmethod
     def load(cls, source: str | Path | Pipeline, split: int | None = None, head: str = MAIN) -> "Predictor":
@@ -153,31 +160,92 @@ class Predictor:
             heads=heads,
             motion=_motion_of(heads) or load_motion(files) if MOTION in streams else None,
             encoder=load_clip(files) if CLIP in streams else None,
+            origin=files.origin,
         )
 
-    def predict(self, video: str | Path) -> Prediction:
+    @property
+    def introduction(self) -> str:
+        """One line on the model: what it was trained on, how often it is right, what it can answer."""
+        return introduction(self.head, self.split, self.classes, self.origin)
+
+    def predict(self, video: str | Path, *, reencode: bool = False) -> Prediction:
         """Answer for one video, which is decoded once for both streams.
+
+        Args:
+            video: The file.
+            reencode: Read motion from the video as `moclip.video.reencode` writes it, also with a model that was not
+                trained on such; for codecs without vectors (HEVC, VP8, VP9, AV1). A warning says so.
 
         Raises:
             VideoError: it cannot be read, or its codec has no motion vectors; with the reason and a remedy.
             StoreError: a head is of another number of classes than there are names.
         """
         path, timed = Path(video), Stopwatch()
+        with timed("decode"):
+            seen = self.look(path, reencode=reencode)
+        logits = self.answer(path, seen.grid, seen.picture, timed)
+        ms = {part: round(SECONDS_TO_MS * seconds, 3) for part, seconds in timed.seconds.items()}
+        warnings = self.warnings(seen, reencode=reencode)
+        return Prediction(str(video), seen.frames, self.head, self.split, self.classes, logits, ms, warnings)
+
+    def look(self, path: Path, *, reencode: bool = False) -> Seen:
+        """What the heads need of a video, in one decoding pass.
+
+        Raises:
+            VideoError: as `predict`.
+        """
         if not path.is_file():
             raise VideoError(f"{path}: no such file. Check the name and the folder.")
-        with timed("decode"):
-            found = look(path, motion_options(self.motion) if self.motion else None, middle=self.encoder is not None)
+        return look(path, self._options(reencode), middle=self.encoder is not None)
+
+    def answer(
+        self, path: Path, grid: MotionGrid | None, picture: np.ndarray | None, timed: "Stopwatch | None" = None
+    ) -> dict[str, np.ndarray]:
+        """Logits (k,) of every head, for a video or a stretch of one.
+
+        Args:
+            path: The file, which errors name.
+            grid: Its motion, where a head reads motion.
+            picture: Its middle frame, uint8 (h, w, 3), where a head reads CLIP.
+            timed: Takes the seconds of each part.
+
+        Raises:
+            VideoError, StoreError: as `predict`.
+        """
+        timed = timed or Stopwatch()
         seen: dict[str, np.ndarray] = {}
-        if self.motion and found.grid is not None:
+        if self.motion and grid is not None:
             with timed("motion"):
-                seen[MOTION] = motion_features(self.motion, path.stem, found.grid)
-        if self.encoder and found.picture is not None:
+                seen[MOTION] = motion_features(self.motion, path.stem, grid)
+        if self.encoder and picture is not None:
             with timed("clip"):
-                seen[CLIP] = self.encoder.images([found.picture])
+                seen[CLIP] = self.encoder.images([picture])
         with timed("head"):
-            logits = {name: self._answer(name, path, seen) for name in self.heads}
-        ms = {part: round(SECONDS_TO_MS * seconds, 3) for part, seconds in timed.seconds.items()}
-        return Prediction(str(video), found.frames, self.head, self.split, self.classes, logits, ms)
+            return {name: self._answer(name, path, seen) for name in self.heads}
+
+    def _options(self, reencode: bool) -> MotionOptions | None:
+        """How motion is read, where a head needs it."""
+        if self.motion is None:
+            return None
+        options = motion_options(self.motion)
+        return replace(options, source=REENCODED) if reencode else options
+
+    def warnings(self, seen: Seen, *, reencode: bool = False) -> list[str]:
+        """In what a video is unlike those of the training, as far as the heads could notice."""
+        found, is_trained_so = [], self.motion is not None and motion_options(self.motion).source == REENCODED
+        if reencode and self.motion is not None and not is_trained_so:
+            found.append(
+                f"motion is that of a re-encoding (mpeg4, {WIDTH} x {HEIGHT}), and the model was trained on vectors as "
+                "they come"
+            )
+        if self.origin is None:
+            return found
+        height_px, width_px = _size(seen)
+        codec = seen.codec if self.motion is not None and not (reencode or is_trained_so) else None
+        kind = Kind(codec, width_px, height_px, seen.fps if self.motion is not None else 0.0)
+        if unlike := self.origin.differences(kind):
+            found.append(f"unlike the videos that the model was trained on (theirs in brackets): {unlike}")
+        return found
 
     def _answer(self, head: str, path: Path, seen: Mapping[str, np.ndarray]) -> np.ndarray:
         """Logits (k,) of a head that takes features (1, d) of what was seen."""
@@ -189,6 +257,14 @@ class Predictor:
         if not np.isfinite(logits).all():
             raise VideoError(f"{path}: logits of {head} are not finite; the model does not fit this video")
         return logits
+
+
+def _size(seen: Seen) -> tuple[int, int]:
+    """Height and width in pixels of the picture as it is shown, or as its motion was read."""
+    if seen.picture is not None:
+        return seen.picture.shape[0], seen.picture.shape[1]
+    assert seen.grid is not None, "a head reads a picture, motion, or both"
+    return seen.grid.height, seen.grid.width
 
 
 def motion_options(network: MotionOnly) -> MotionOptions:

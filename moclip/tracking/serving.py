@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 LOADER = "moclip.tracking.serving"
 LOADERS = (LOADER, "moclip.serving")  # this module's name in models that were logged before it moved
 PATH, BYTES = "path", "base64"
+REENCODE = "reencode"
 ROOT, LIMITS = "MOCLIP_SERVE_ROOT", "MOCLIP_LIMITS"
 _FORM = gate.FORM
 
@@ -61,7 +62,8 @@ class Served:
         self._at_once = threading.Semaphore(cores())  # each takes a decoding process
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Answers in the order of the rows; `params` may hold `top`, the number of classes.
+        """Answers in the order of the rows; `params` may hold `top`, the number of classes, and `reencode`, whether
+        motion is read from a re-encoding, for codecs without vectors.
 
         Raises:
             MlflowException: no row, one that does not say exactly one of `path` and `base64`, a path that is not
@@ -73,34 +75,37 @@ class Served:
             if gate.is_serving() and not gate.passed():
                 raise DataError("this server has no gate before it, so it does not answer; its log says more")
             most = _positive((params or {}).get("top", 5))
+            reencode = bool((params or {}).get(REENCODE, False))
             if not set(model_input.columns) & {PATH, BYTES} or not len(model_input):
                 # MLflow drops columns that it does not know, and with the last of them every row.
                 raise DataError(f"the request has no row with a column '{BYTES}'; {_FORM}")
-            return [self._answer(f"row {n}", row, most) for n, row in enumerate(model_input.to_dict("records"), 1)]
+            return [
+                self._answer(f"row {n}", row, most, reencode) for n, row in enumerate(model_input.to_dict("records"), 1)
+            ]
         except MoclipError as error:  # of any other kind, MLflow would hide the message
             raise MlflowException.invalid_parameter_value(str(error)) from error
         except Exception as error:
             log.exception("a request failed")
             raise MlflowException("internal error; the server's log says more", INTERNAL_ERROR) from error
 
-    def _answer(self, name: str, row: dict[Any, Any], most: int) -> dict[str, Any]:
+    def _answer(self, name: str, row: dict[Any, Any], most: int, reencode: bool) -> dict[str, Any]:
         given = {key: row[key] for key in (PATH, BYTES) if isinstance(row.get(key), str) and row[key]}
         if len(given) != 1:
             raise DataError(f"{name}: must have exactly one of '{PATH}' and '{BYTES}', it has {sorted(given)}; {_FORM}")
         with self._at_once:
             if PATH in given:
                 video = self._below_root(name, given[PATH])
-                return as_row({**self._predicted(name, video, most), "video": given[PATH]})
+                return as_row({**self._predicted(name, video, most, reencode), "video": given[PATH]})
             content = self._decoded(name, given[BYTES])
             with tempfile.TemporaryDirectory() as folder:
                 video = Path(folder) / "video"
                 video.write_bytes(content)
-                return as_row({**self._predicted(name, video, most), "video": ""})
+                return as_row({**self._predicted(name, video, most, reencode), "video": ""})
 
-    def _predicted(self, name: str, video: Path, most: int) -> dict[str, Any]:
+    def _predicted(self, name: str, video: Path, most: int, reencode: bool) -> dict[str, Any]:
         """An answer, or an error that names the row and not where the video lies."""
         try:
-            return self.predictor.predict(video).as_dict(most)
+            return self.predictor.predict(video, reencode=reencode).as_dict(most)
         except MoclipError as error:
             raise DataError(str(error).replace(str(video), name)) from error
 
@@ -155,9 +160,10 @@ def signature() -> ModelSignature:
                 ColSpec(top, "top"),
                 ColSpec(streams, "streams"),
                 ColSpec(times, "ms"),
+                ColSpec(Array(text), "warnings"),
             ]
         ),
-        params=ParamSchema([ParamSpec("top", DataType.long, 5)]),
+        params=ParamSchema([ParamSpec("top", DataType.long, 5), ParamSpec(REENCODE, DataType.boolean, False)]),
     )
 
 
@@ -173,7 +179,9 @@ def _load_pyfunc(folder: str) -> Served:
     root = os.environ.get(ROOT)
     if root and not Path(root).is_dir():
         raise ParamsError(f"{ROOT} is '{root}'; it must be a folder")
-    served = Served(Predictor.load(folder), Path(root) if root else None, rules.most_bytes)
+    predictor = Predictor.load(folder)
+    log.info("%s", predictor.introduction)
+    served = Served(predictor, Path(root) if root else None, rules.most_bytes)
     if gate.is_serving():
         gate.stand_before_next_app(rules)
     return served

@@ -7,7 +7,7 @@ different H.264 vectors from run to run; parallel work goes over files (`moclip.
 import functools
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -55,8 +55,8 @@ _COPY_AGAIN = (
     "that decodes"
 )
 _REENCODE = (
-    "Re-encode it (motion.source: reencoded, or moclip motion --reencode; "
-    "for moclip predict with `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
+    "Re-encode it (motion.source: reencoded, moclip motion --reencode, moclip predict --reencode, or of a server the "
+    "parameter `reencode`; by hand `ffmpeg -i IN -c:v mpeg4 OUT.avi`)"
 )
 _FIELDS = "coded as fields (interlaced), and FFmpeg exports such vectors without saying which field they mean"
 _CUT = "Else cut it into clips"
@@ -271,6 +271,19 @@ def pictures(path: Path) -> Iterator[np.ndarray]:
             picture = video.picture(frame)
             del frame
             yield picture
+
+
+def chosen_pictures(path: Path, wanted: Collection[int]) -> Iterator[np.ndarray]:
+    """Some frames in their order, one at a time, as `pictures` gives all; `read_frames` holds them at once."""
+    last = max(wanted)
+    with _open(path, {}) as video:
+        for number, frame in enumerate(video.frames()):
+            picture = video.picture(frame) if number in wanted else None
+            del frame
+            if picture is not None:
+                yield picture
+            if number == last:
+                return
 
 
 class _DamageError(VideoError):

@@ -1,6 +1,5 @@
 """Not a stage: `moclip ablate` answers the questions of a suite by experiments in DVC's queue, as a table."""
 
-import argparse
 import itertools
 import os
 import sys
@@ -32,6 +31,7 @@ from moclip.results.suite import (
 from moclip.tracking.store import VARIABLE, store_at
 from stages._entry import all_params, command, log, repository, section
 from stages._results import level_of_params, read_all_outcomes
+from stages.commands.start import ablate_parser
 from stages.dvc import graph, program
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
@@ -45,7 +45,7 @@ POLLS_PER_STATUS = 5
 
 
 def main() -> None:
-    args = _parser().parse_args()
+    args = ablate_parser().parse_args()
     variants = choose(read_suite(args.suite, HEADS, MAIN), args.names)
     if args.list:
         sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)
@@ -76,23 +76,6 @@ def main() -> None:
     log.info("%d answers in %s", len(rows), page)
     if faults:
         raise StoreError(_named(faults, len(others)))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="moclip ablate", description=__doc__, allow_abbrev=False)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="experiments at once (1)")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="seeds of each, from `seed` on (1)")
-    parser.add_argument("--suite", type=Path, default=Path("ablations.yaml"), help="file of the variants")
-    parser.add_argument("--out", type=Path, default=Path("reports/ablations"), help="where tables go, as .md and .csv")
-    parser.add_argument("--list", action="store_true", help="list the variants and their questions, run nothing")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Not a stage: `moclip compare` holds DVC experiments against a baseline, on the same videos."""
 
-import argparse
 import shlex
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from moclip.results.summary import read_metrics
 from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
 from stages._results import level_of_params
+from stages.commands.start import compare_parser
 from stages.dvc.digest import md5
 from stages.dvc.experiments import DONE, Revision, find, snapshot
 from stages.dvc.lock import Lock, read_lock
@@ -26,7 +26,7 @@ LOCKS = ("dvc.lock", "heads/dvc.lock")
 
 
 def main() -> None:
-    args = _parser().parse_args()
+    args = compare_parser().parse_args()
     if args.out:
         claim_page(args.out)
     level = level_of_params()
@@ -43,17 +43,6 @@ def main() -> None:
     if args.out:
         write_page(args.out, as_markdown(found), COLUMNS, (row.values() for row in found.rows))
         say(f"\nwritten: {args.out}, {table_of(args.out)}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="moclip compare", description=__doc__, allow_abbrev=False)
-    known = "experiment, Git revision or `workspace`"
-    parser.add_argument("experiments", nargs="+", metavar="EXP", help=known)
-    parser.add_argument("--baseline", default="HEAD", help=f"{known} to hold the others against (HEAD)")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE.md", help="write a page there, and a table FILE.csv beside it"
-    )
-    return parser
 
 
 def _variant(revision: Revision, folder: Path) -> Variant:

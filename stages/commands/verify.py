@@ -1,6 +1,5 @@
 """Not a stage: `moclip verify` holds the finished run against a revision's: the same bytes, or the same findings?"""
 
-import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from moclip.results.verification import SAME_WITHIN, VERDICTS, SplitCheck, check
 from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
 from stages._results import level_of_params
+from stages.commands.start import verify_parser
 from stages.dvc.experiments import WORKSPACE, Revision, find, snapshot
 from stages.dvc.lock import Lock, Origins, origins, read_lock
 
@@ -26,7 +26,7 @@ NOTHING_COMPARABLE = 2
 
 
 def main() -> int:
-    args = _parser().parse_args()
+    args = verify_parser().parse_args()
     if args.out:
         claim_file(args.out, None)
     with tempfile.TemporaryDirectory() as folder:
@@ -44,14 +44,6 @@ def main() -> int:
     if not checks:
         return NOTHING_COMPARABLE
     return int(VERDICTS.index(worst(checks)) > VERDICTS.index(SAME_WITHIN) or not all(same for _, same in conclusions))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="moclip verify", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--against", default="HEAD", help="Git revision or experiment whose result is recorded (HEAD)")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write them to this new file too")
-    return parser
 
 
 def _files(revision: Revision, folder: Path) -> Path:

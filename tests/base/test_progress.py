@@ -52,6 +52,10 @@ def test_a_pipe_gets_plain_lines_and_a_last_one():
     assert re.fullmatch(r"motion: 30/30 video in 00:0\d, +[\d.]+ video/s, 29 bad", lines[-1])
 
 
+def test_a_stage_is_named_in_its_lines():
+    assert piped(DVC_STAGE="heads/dvc.yaml:fusion").splitlines()[-1].startswith("fusion: motion: 30/30 video in ")
+
+
 def test_quiet_leaves_warnings_alone_on_a_terminal_and_in_a_pipe():
     assert piped(MOCLIP_QUIET="1") == "a word in between\n"
     assert on_terminal(["-c", PROGRAM], MOCLIP_QUIET="1") == (0, "a word in between\r\n")

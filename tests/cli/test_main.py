@@ -41,7 +41,10 @@ def test_refusal_is_one_message_and_status_1(tmp_path: Path, capsys: pytest.Capt
 
 def test_preset_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "--directory", str(ROOT / "presets")]) == 0
-    assert re.search(r"^demo +generated demo data", capsys.readouterr().out, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert re.search(r"^demo +generated demo data", printed, re.MULTILINE)
+    starts = {re.match(r"\S+ +", line).end() for line in printed.splitlines()}  # type: ignore[union-attr]
+    assert len(starts) == 1, "one column for all purposes"
 
 
 def documented_commands() -> list[list[str]]:
@@ -65,6 +68,61 @@ def test_documented_commands_exist() -> None:
         if words[:2] == ["moclip", "preset"]:
             assert set(words[2:]) <= presets, words
     assert {"make", "moclip", "dvc"} <= found
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["pre"], {"preset", "predict"}), (["predict", "--re"], {"--reencode"}), (["preset", "--dir"], {"--directory"})],
+)
+def test_bash_completes_commands_and_options(words: list[str], expected: set[str]) -> None:
+    script = (
+        'eval "$1"; shift; COMP_WORDS=(moclip "$@"); COMP_CWORD=$#; _shtab_moclip; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    made = subprocess.run(
+        [sys.executable, "-m", "moclip", "completion", "bash"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", made.stdout, *words], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == expected
+
+
+def test_version_and_module_say_what_runs() -> None:
+    command = [sys.executable, "-m", "moclip", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert re.fullmatch(r"moclip [\d.]+ \(Python [\d.]+; torch \S+, open_clip_torch .*mlflow \S+\)\n", done.stdout)
+
+
+@pytest.mark.parametrize(("command", "words"), [("compare", "EXP"), ("ablate", "--jobs"), ("verify", "--against")])
+def test_scripts_give_help_before_they_import(command: str, words: str) -> None:
+    """The silence was the fault: help and slips wait for no library."""
+    heavy = {"numpy", "scipy", "pydantic", "jinja2", "dvc", "moclip.results", "moclip.report"}
+    code = (
+        "import atexit, sys; from stages.commands import start\n"
+        f"atexit.register(lambda: print('HEAVY', sorted({heavy!r} & set(sys.modules))))\n"
+        "sys.argv = ['start', *sys.argv[1:]]; start.main()"
+    )
+    for more, status in (("--help", 0), ("--nonsense", 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, command, more], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert (done.returncode, words in done.stdout + done.stderr) == (status, True)
+        assert done.stdout.endswith("HEAVY []\n")
+    asked = subprocess.run(
+        [sys.executable, "-m", "moclip", command, "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert asked.stdout.startswith(f"usage: moclip {command} ")
+
+
+@pytest.mark.parametrize("words", [["preset"], ["results"], ["data", "verify"], ["preset", "demo"]])
+def test_outside_a_repository_commands_say_where_to_go(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "repository of moclip" in told or "`dvc repro download` writes it" in told
+    assert "Errno" not in told
 
 
 def test_help_names_every_command_without_heavy_imports() -> None:

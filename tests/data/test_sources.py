@@ -1,6 +1,9 @@
 """UCF101 from archives behind a server on loopback: whole and in parts."""
 
 import io
+import re
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +19,9 @@ from moclip.data.fetch.sources import Ucf101Source, fetch_ucf101
 from moclip.data.fetch.transfer import Patience, TransferError
 from moclip.data.ucf101 import LISTS, VIDEOS, find_ucf101
 from tests.support.datasets import make_ucf101
+from tests.support.hub_server import hub_environment
+from tests.support.hub_server import serving as hub_serving
+from tests.support.imports import ROOT
 from tests.support.rar import rar, rar_member
 from tests.support.servers import Site, cut, serving, status
 
@@ -229,6 +235,53 @@ def test_two_processes_bring_it_once(site: Site, layout: Path, tmp_path: Path) -
     assert not errors
     assert [path for path, _ in site.asked] == ["/l.zip", "/v.zip"]
     assert videos(tmp_path) == videos(layout)
+
+
+@pytest.mark.parametrize("archive", ["thumos", "official"])
+def test_without_a_network_it_ends_at_once_with_the_files_to_bring(tmp_path: Path, archive: str) -> None:
+    nowhere = Ucf101Source(archive, url="https://nowhere.invalid/v.zip", lists_url="https://nowhere.invalid/l.zip")
+    with pytest.raises(DataError) as refused:
+        fetch_ucf101(tmp_path / "root", nowhere)
+    told = str(refused.value)
+    for words in ("nowhere.invalid/v.zip", "nowhere.invalid/l.zip", f"{tmp_path / 'root' / LISTS}/", "classInd.txt"):
+        assert words in told
+    assert f"{tmp_path / 'root' / VIDEOS}/, one folder a class, and set data.archive: null" in told
+    assert not list((tmp_path / "root").glob("*.archive"))
+
+
+FROM_HUB = """
+import sys
+from pathlib import Path
+from moclip.base.errors import MoclipError
+from moclip.data.fetch.sources import Ucf101Source, fetch_ucf101
+try: fetch_ucf101(Path(sys.argv[1]), Ucf101Source("hub", sha256=sys.argv[2] if len(sys.argv) > 2 else None))
+except MoclipError as error: print(f"{type(error).__name__}: {error}")
+"""
+
+
+def from_hub(endpoint: str, home: Path, *words: str) -> str:
+    """A process of its own: the hub library reads its address once."""
+    command = [sys.executable, "-c", FROM_HUB, *words]
+    environment = hub_environment(endpoint, home)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+def test_the_hubs_copy_is_brought_once_and_held_to_lists_and_digest(site: Site, layout: Path, tmp_path: Path) -> None:
+    folder = f"datasets/{sources.HUB_REPOSITORY}"
+    files = {f"{folder}/UCF101.zip": site.files["/v.zip"]}
+    files[f"{folder}/UCF101TrainTestSplits-RecognitionTask.zip"] = site.files["/l.zip"]
+    with hub_serving(files) as hub:
+        told = from_hub(hub.url, tmp_path / "home", str(tmp_path / "root"), "0" * 64)
+        assert "UCF101.zip: has SHA-256" in told
+        assert from_hub(hub.url, tmp_path / "home", str(tmp_path / "root")) == ""
+        assert videos(tmp_path / "root") == videos(layout)
+        assert sum(request.startswith("GET /cdn/") for request in hub.requests) == 2, "each file once"
+        hub.requests.clear()
+        assert from_hub(hub.url, tmp_path / "home", str(tmp_path / "again")) == "", "out of the cache"
+        assert not hub.requests
+    told = from_hub("http://127.0.0.1:9", tmp_path / "empty", str(tmp_path / "none"))
+    assert re.search(r"DataError: .*cannot be had.*Bring the files from elsewhere: .*UCF101\.zip of the data set", told)
 
 
 def test_addresses_are_encrypted() -> None:

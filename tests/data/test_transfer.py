@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import ipaddress
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from moclip.data.fetch import transfer
-from moclip.data.fetch.transfer import Patience, RangeFile, Remote, TransferError, download
+from moclip.data.fetch.transfer import NoHostError, Patience, RangeFile, Remote, TransferError, download
 from tests.support.servers import Handler, Site, change, cut, lie, serving, stall, status
 
 QUICK = Patience(retries=3, backoff_seconds=0.001, longest_wait_seconds=0.01, connect_seconds=2, stall_seconds=0.3)
@@ -184,6 +185,17 @@ def test_body_without_size_or_encoded_is_refused(site: Site, tmp_path: Path) -> 
 def test_nothing_listens(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match=r"gave up after 4 tries without progress .*Connection"):
         download("http://localhost:9/a.bin", tmp_path / "a.bin", patience=QUICK)
+
+
+@pytest.mark.parametrize("patience", [None, QUICK])
+def test_a_name_that_does_not_resolve_ends_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, patience: Patience | None
+) -> None:
+    start = time.perf_counter()
+    with pytest.raises(NoHostError, match=r"name nowhere\.invalid does not resolve: no network here"):
+        download("https://nowhere.invalid/a.bin", tmp_path / "a.bin", patience=patience)
+    assert time.perf_counter() - start < 25  # the resolver's own limit; no wait of ours
+    assert not any("try 1 of" in record.getMessage() for record in caplog.records)
 
 
 def test_disk_that_is_too_small_is_refused_before_bytes_are_kept(

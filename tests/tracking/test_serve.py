@@ -258,7 +258,7 @@ def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path, limit_s: floa
     pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
 
 
-def ask(url: str, rows: list[dict[str, str]], **params: int) -> Any:
+def ask(url: str, rows: list[dict[str, str]], **params: int | bool) -> Any:
     body = json.dumps({"dataframe_records": rows, "params": params}).encode()
     request = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=120) as answer:
@@ -281,6 +281,19 @@ def test_server_answers_for_a_path_and_for_bytes_as_predict_does(
         for found, stream in zip(answer["streams"], expected["streams"], strict=True):
             assert found["head"] == stream["head"]
             assert found["top"][0]["class"] == stream["top"][0]["class"]
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libvpx-vp9", "a.webm"), ("libsvtav1", "a.mkv")])
+def test_server_reencodes_what_has_no_vectors_where_that_is_asked_for(
+    server: str, tmp_path: Path, codec: str, name: str
+) -> None:
+    row = {"base64": base64.b64encode(encode(tmp_path / name, scrolling(12, 3, 1), codec).read_bytes()).decode()}
+    (answer,) = ask(server, [row], reencode=True)
+    assert answer["frames"] == 12
+    assert "re-encoding" in answer["warnings"][0]
+    code, found = refusal(server, json.dumps({"dataframe_records": [row]}).encode())
+    assert code == 400
+    assert "parameter `reencode`" in found["message"]
 
 
 FORMS: dict[str, tuple[str, str]] = {

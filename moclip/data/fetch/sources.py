@@ -12,7 +12,7 @@ from moclip.base.errors import DataError
 from moclip.base.files import read_json, remove, write_json
 from moclip.base.outside.addresses import shown_address
 from moclip.data.fetch.archives import Archive, ArchiveError, Zip, extract, open_archive, require_rar
-from moclip.data.fetch.transfer import Patience, RangeFile, Remote, download, hold_digest
+from moclip.data.fetch.transfer import NoHostError, Patience, RangeFile, Remote, download, hold_digest
 from moclip.data.ucf101 import LIST_FILES, LISTS, VIDEOS, listed_videos
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ URLS = {
     THUMOS: "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip",
 }
 LISTS_URL = f"{_CRCV}/UCF101TrainTestSplits-RecognitionTask.zip"
+HUB = "hub"
+HUB_REPOSITORY, HUB_VIDEOS, HUB_LISTS = "MichiganNLP/ucf-101", "UCF101.zip", "UCF101TrainTestSplits-RecognitionTask.zip"
+"""A copy of the same files among the data sets of the Hugging Face Hub."""
+
+KNOWN = (*URLS, HUB)
 _NOTE = ".fetched.json"  # beside the videos: their archives are removed once they are unpacked
 
 
@@ -33,7 +38,7 @@ class Ucf101Source:
     """What to bring, and from where.
 
     Attributes:
-        archive: `official`, `thumos`, or the path of a local archive.
+        archive: `official`, `thumos`, `hub`, or the path of a local archive.
         url: Address instead of the known one; None takes that of `archive`.
         lists_url: Address of the train/test lists; None takes the official one.
         ca_bundle: Certificates to trust instead of the system's.
@@ -68,8 +73,46 @@ def fetch_ucf101(root: Path, source: Ucf101Source, *, patience: Patience | None 
     """
     root.mkdir(parents=True, exist_ok=True)
     with _alone(root):
-        _fetch_lists(root, source, patience)
-        _fetch_videos(root, source, patience)
+        try:
+            _fetch_lists(root, source, patience)
+            _fetch_videos(root, source, patience)
+        except (NoHostError, _HubError) as error:
+            raise DataError(f"{error}. {_by_hand(root, source)}") from error
+
+
+class _HubError(DataError):
+    """The hub does not give a file."""
+
+
+def _by_hand(root: Path, source: Ucf101Source) -> str:
+    """What to bring where there is no network, and where to put it."""
+    from_hub = source.archive == HUB
+    videos = f"{HUB_VIDEOS} of the data set {HUB_REPOSITORY} on the hub" if from_hub else shown_address(_url(source))
+    lists = f"{HUB_LISTS} beside it" if from_hub and source.lists_url is None else shown_address(_lists_url(source))
+    return (
+        f"Bring the files from elsewhere: unpack the lists ({lists}) into {root / LISTS}/ ({', '.join(LIST_FILES)}), "
+        f"and the videos ({videos}) into {root / VIDEOS}/, one folder a class, and set data.archive: null; or leave "
+        "the videos packed, and set data.archive to the path of their zip or RAR"
+    )
+
+
+def _url(source: Ucf101Source) -> str:
+    return source.url or URLS.get(source.archive, URLS[THUMOS])
+
+
+def _lists_url(source: Ucf101Source) -> str:
+    return source.lists_url or LISTS_URL
+
+
+def _from_hub(name: str, sha256: str | None) -> tuple[Path, str]:
+    """A file of the hub's copy, in the hub library's own cache, and its SHA-256."""
+    from moclip.base.hub import hub_file
+
+    try:
+        path = hub_file(HUB_REPOSITORY, [name], "dataset")
+    except DataError as error:
+        raise _HubError(str(error)) from error
+    return path, hold_digest(path, sha256, of=f"{HUB_REPOSITORY}/{name}")
 
 
 @contextmanager
@@ -90,10 +133,14 @@ def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) ->
     missing = [name for name in LIST_FILES if not (root / LISTS / name).is_file()]
     if not missing:
         return
-    path = root / "lists.zip"
-    digest = download(
-        source.lists_url or LISTS_URL, path, ca_bundle=source.ca_bundle, patience=patience, sha256=source.lists_sha256
-    )
+    from_hub = source.archive == HUB and source.lists_url is None
+    if from_hub:
+        path, digest = _from_hub(HUB_LISTS, source.lists_sha256)
+    else:
+        path = root / "lists.zip"
+        digest = download(
+            _lists_url(source), path, ca_bundle=source.ca_bundle, patience=patience, sha256=source.lists_sha256
+        )
 
     def place(name: str) -> PurePosixPath | None:
         base = PurePosixPath(name).name
@@ -103,9 +150,10 @@ def _fetch_lists(root: Path, source: Ucf101Source, patience: Patience | None) ->
         with open_archive(path) as archive:
             count = extract(archive, root / LISTS, place)
     finally:
-        remove(path)
+        if not from_hub:  # that one is the cache's
+            remove(path)
     if count < len(missing):
-        shown = shown_address(source.lists_url or LISTS_URL)
+        shown = str(path) if from_hub else shown_address(_lists_url(source))
         raise DataError(f"{shown}: lacks some of {missing}, which are the lists of UCF101")
     _note(root, "lists", digest)
 
@@ -117,13 +165,19 @@ def _fetch_videos(root: Path, source: Ucf101Source, patience: Patience | None) -
     if not missing:
         return
     log.info("%s: %d of %d wanted videos are missing; bringing them", root, len(missing), len(wanted))
+    if source.archive == HUB:
+        path, digest = _from_hub(HUB_VIDEOS, source.sha256)
+        with open_archive(path) as archive:
+            _take(archive, root, every, missing)
+        _note(root, "archive", digest)
+        return
     if source.archive not in URLS:
         digest = hold_digest(Path(source.archive), source.sha256, of=f"data.archive: {source.archive}")
         with open_archive(Path(source.archive)) as archive:
             _take(archive, root, every, missing)
         _note(root, "archive", digest)
         return
-    url = source.url or URLS[source.archive]
+    url = _url(source)
     if source.part and source.archive == OFFICIAL:
         raise DataError("data.archive: official is a RAR archive, which cannot be read in parts; use thumos for a part")
     if source.archive == THUMOS and source.sha256 is None and (source.part or 2 * len(missing) < len(every)):

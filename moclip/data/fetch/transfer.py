@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,10 @@ _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 class TransferError(DataError):
     """A file could not be brought; what has arrived of it is kept, and the next try goes on from there."""
+
+
+class NoHostError(TransferError):
+    """A server's name leads nowhere, as without a network; trying again does not help."""
 
 
 class _PassingError(Exception):
@@ -209,11 +214,16 @@ class Remote:
 
     def _fault(self, error: Exception) -> Exception:
         told = without_secrets(str(error), self.url)
-        if _is_certificate(error):
+        if _holds(error, ssl.SSLCertVerificationError, ssl.CertificateError):
             return TransferError(
                 f"{self.shown}: the server's certificate cannot be verified ({told}). It is never skipped: get the "
                 "missing certificates of its chain from their issuer, and name the PEM file in data.ca_bundle; or take "
                 "another source (data.archive)"
+            )
+        if _holds(error, urllib3.exceptions.NameResolutionError, socket.gaierror):
+            host = urlsplit(self.url).hostname
+            return NoHostError(
+                f"{self.shown}: the name {host} does not resolve: no network here, or a name that is wrong"
             )
         if isinstance(error, requests.TooManyRedirects | requests.exceptions.InvalidSchema | ValueError):
             return TransferError(f"{self.shown}: cannot be fetched ({told}); check data.url and data.lists_url")
@@ -288,8 +298,8 @@ def _seconds(text: str | None) -> float:
     return float(text) if text and _LENGTH.fullmatch(text) else 0.0
 
 
-def _is_certificate(error: BaseException | None) -> bool:
-    """Whether an error, or one that it wraps, is a refused certificate."""
+def _holds(error: BaseException | None, *kinds: type[BaseException]) -> bool:
+    """Whether an error, or one that it wraps, is of one of these kinds."""
     seen: list[BaseException] = []
     todo = [error]
     while todo:
@@ -297,7 +307,7 @@ def _is_certificate(error: BaseException | None) -> bool:
         if isinstance(one, BaseException) and one not in seen:
             seen.append(one)
             todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    return any(isinstance(one, ssl.SSLCertVerificationError | ssl.CertificateError) for one in seen)
+    return any(isinstance(one, kinds) for one in seen)
 
 
 def download(
