@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from moclip.base.files import VIDEO_SUFFIXES
-from moclip.cli.model import source_of
+from moclip.cli.options.model import source_of
 from moclip.predict.bundle import open_model
 from moclip.search.ask import eyes_of
 from moclip.search.timeline import BATCH_PICTURES, Shelf, read_timeline

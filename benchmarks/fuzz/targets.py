@@ -177,7 +177,7 @@ def _read_store(folder: Path) -> object:
 
 
 def _write_bundle(model: Path, to: Path) -> None:
-    from moclip.cli.model import source_of
+    from moclip.cli.options.model import source_of
     from moclip.predict.bundle import open_model, write_bundle
 
     write_bundle(to, open_model(source_of(str(model)), None))

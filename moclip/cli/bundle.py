@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from moclip.base.outside.terminal import say
-from moclip.cli import model
+from moclip.cli.options import model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     """Fill in helps that are looked up late, and let names of files be completed."""
     import shtab
 
-    from moclip.cli.model import told
+    from moclip.cli.options.model import told
 
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.base.outside.terminal import name, say
-from moclip.cli import limit
+from moclip.cli.options import limit
 from moclip.cli.places import PLACES
 
 if TYPE_CHECKING:

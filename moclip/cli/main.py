@@ -13,7 +13,7 @@ from typing import Any
 from moclip.base import console
 from moclip.base.arithmetic import apply, kernels_of
 from moclip.base.outside.terminal import say
-from moclip.cli.model import told
+from moclip.cli.options.model import told
 from moclip.cli.places import PLACES
 
 COMMANDS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moclip.base.errors import ParamsError, VideoError, apart, shown
-from moclip.cli import limit
+from moclip.cli.options import limit
 
 if TYPE_CHECKING:
     from moclip.base.outputs import Form

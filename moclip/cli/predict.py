@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import MoclipError, ParamsError, VideoError, explain
 from moclip.base.outside.terminal import message, name, say, table_cell
-from moclip.cli import limit, model
+from moclip.cli.options import limit, model
 from moclip.video.bounded.limits import FILMS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from moclip.base.errors import ParamsError, apart
 from moclip.base.outside.terminal import message, name, say
-from moclip.cli import limit, model
+from moclip.cli.options import limit, model
 from moclip.cli.places import PLACES
 from moclip.video.bounded.limits import FILMS
 

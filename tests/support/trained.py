@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from moclip.cli.model import source_of
+from moclip.cli.options.model import source_of
 from moclip.data.manifest import read_manifest
 from moclip.heads.registry import check_params
 from moclip.params.presets import apply_preset
