@@ -61,7 +61,8 @@ endif
 
 repro: state ## run the whole pipeline and print the results
 	dvc repro $(if $(QUIET),--quiet)
-	@moclip results
+# The last stage prints the results, unless it is to be quiet.
+	$(if $(QUIET),@moclip results)
 	@git diff --quiet HEAD -- results reports 2>/dev/null || { moclip verify 2>/dev/null | tail -n 1; \
 	  echo "To hold variants against this run of yours: git commit -am 'Results of this machine'"; }
 

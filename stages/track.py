@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from moclip.base.files import read_json
-from moclip.base.outside.terminal import say
-from moclip.cli.results import text_table
+from moclip.cli import results as last_words
 from moclip.data.dataset import SPLITS
 from moclip.data.identity import identity
 from moclip.data.manifest import read_classes, read_manifest
@@ -73,7 +72,7 @@ def main() -> None:
     models = Pipeline(args.models, args.classes, args.texts, args.encoder, record)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())
     if log.isEnabledFor(logging.INFO):  # the last word of `dvc repro` and `dvc exp run`
-        say(text_table(read_json(args.summary)))
+        last_words.run(args)
 
 
 def milliseconds(seconds: float | None) -> int | None:
