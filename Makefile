@@ -44,10 +44,15 @@ state: $(INSTALLED) # a folder for DVC's state that no other user can enter; bar
 	@install -d -m 700 "$(STATE)" "$(STATE)/repo"
 	@grep -qsF "site_cache_dir = $(STATE)" .dvc/config.local || dvc config --quiet --local core.site_cache_dir "$(STATE)"
 
+# An environment of the same Python that was made at this place is kept, and pip brings it up to the lock: it has gigabytes.
+BASE := import sys; print(sys.version, sys.base_prefix)
+IS_CURRENT = [ "$$($(BIN)/python -c '$(BASE)' 2>&1)" = "$$($(PYTHON) -c '$(BASE)' 2>&1)" ] && \
+	grep -qs " $(abspath $(VENV))$$" $(VENV)/pyvenv.cfg
+
 $(INSTALLED): requirements.lock pyproject.toml
 	@if [ -L "$(VENV)" ] || { [ -e "$(VENV)" ] && [ ! -f "$(VENV)/pyvenv.cfg" ] && [ -n "$$(ls -A "$(VENV)")" ]; }; then \
 	echo "error: $(VENV) is a link or no virtual environment, and would be emptied; remove it yourself or name another by VENV=" >&2; exit 1; fi
-	$(PYTHON) -m venv --clear $(VENV)
+	@$(IS_CURRENT) || { echo '$(PYTHON) -m venv --clear $(VENV)'; $(PYTHON) -m venv --clear $(VENV); }
 ifeq ($(HASHES),0)
 	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > $(VENV)/pins.txt
 	$(PIP) -r $(VENV)/pins.txt

@@ -1,7 +1,10 @@
 """What `make` removes: nothing but its own, whatever VENV names, and no result that waits for a server."""
 
+import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,18 @@ def test_an_environment_is_made_where_there_is_none_or_an_older_one(place: Path,
         (place / "mine/pyvenv.cfg").touch()
     done = make(place, "state", "VENV=mine", "PYTHON=echo asked for; false")
     assert "asked for" in done.stdout, done.stderr
+
+
+def test_an_environment_of_the_same_python_is_kept_and_brought_up_to_the_lock(place: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "mine"], check=True)
+    (place / "mine/kept").touch()
+    for name, is_kept in (("mine", True), ("moved", False)):
+        if name == "moved":  # its programs name the place at which it was made
+            (place / "mine").rename(place / "moved")
+            os.utime(place / "pyproject.toml", (time.time() + 60,) * 2)
+        done = make(place, "setup", f"VENV={name}", f"PYTHON={sys.executable}", "PIP=echo installed; true")
+        assert "installed" in done.stdout, done.stderr
+        assert (place / name / "kept").exists() == is_kept
 
 
 def test_clean_keeps_what_waits_for_a_server(place: Path) -> None:
