@@ -302,7 +302,10 @@ def test_variant_is_named_against_the_commit(workspace: Path, monkeypatch: pytes
 
 @pytest.mark.usefixtures("workspace")
 def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
-    migrated: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    migrated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from mlflow import MlflowClient
 
@@ -313,15 +316,18 @@ def test_server_that_is_down_does_not_fail_the_stage_and_gets_the_result_later(
     monkeypatch.setattr(track, "content", lambda *arguments: "0123456789abcdef")
     monkeypatch.setattr("moclip.tracking.registry.log_model", lambda *arguments: None)
     given = vars(ARGS) | {"cards": ARGS.report, "models": "m", "classes": "c", "texts": "t", "encoder": "e"}
+    given |= {"dataset": "data/dataset.json", "preds": "preds"}
     words = [word for name, path in given.items() for word in (f"--{name.replace('_', '-')}", str(path))]
     monkeypatch.setattr("sys.argv", ["track", *words])
-    for path in ("reports/contact_sheet.png", "reports/cost.md", "reports/cost.json"):
+    for path in ("reports/contact_sheet.png", "reports/cost.md"):
         write(path, "")
+    write("reports/cost.json", '{"summary_sha256": "of another result"}')
     shutil.copy(migrated, "runs.db")
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     track.main()
     assert "kept in" in caplog.text
+    assert "top-1 in %" in capsys.readouterr().out
     stages = lock_stages()
     _params(stages)
     write_yaml("dvc.lock", {"stages": stages})
