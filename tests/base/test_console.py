@@ -126,4 +126,4 @@ def test_verbosity_goes_before_and_after_the_command(tmp_path, words):
     assert done.stderr.startswith("Traceback")
     quiet = moclip(tmp_path, *(word for word in words if word not in ("-v", "--verbose")))
     assert quiet.stderr.count("\n") == 1
-    assert quiet.stderr.startswith("error: absent.csv: cannot be read")
+    assert quiet.stderr.startswith("error: absent.csv: there is no such file")

@@ -30,7 +30,6 @@ from stages.commands import follow
 from tests.support.imports import ROOT
 from tests.support.tracking import free_port, relay, until
 
-# MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 EPOCHS = 4
 # One epoch for each line that the test writes.
 TRAINER = """

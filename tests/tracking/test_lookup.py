@@ -21,8 +21,6 @@ from moclip.tracking.store import Store, store_at
 from tests.support.imports import ROOT
 from tests.tracking.test_record import result as result_of_demo
 
-# MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
-
 
 @pytest.fixture(params=["file", "server"])
 def store(request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> Store:

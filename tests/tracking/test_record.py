@@ -17,7 +17,6 @@ from moclip.tracking.record import record
 from moclip.tracking.result import Child, Result, variant_name, verdict_tags, verdicts_in
 from moclip.tracking.store import ServerError, Store, store_at
 
-# MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates.
 CURVE = [(0, 2.0), (1, 1.5), (2, 1.25)]
 
 

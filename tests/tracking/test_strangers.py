@@ -24,8 +24,6 @@ from tests.support.tracking import free_port, until
 from tests.support.trained import pipeline
 from tests.tracking.test_record import result
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's own tables
-
 SECRET = "S3cret"
 GOOD = "flavors: {python_function: {loader_module: moclip.tracking.serving, data: data}}"
 
