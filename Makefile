@@ -36,7 +36,7 @@ endif
 .PHONY: help setup state repro test sweep lint types audit ui pictures lock clean
 
 help: ## list these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/; s/\$$\(PORT\)/$(PORT)/' | expand -t 10
 
 setup: state ## make .venv from requirements.lock
 

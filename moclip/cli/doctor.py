@@ -97,18 +97,21 @@ def examining(places: Places) -> Iterator[Finding]:
         "arithmetic": lambda: _arithmetic(arithmetic, places.fingerprint),
         "device": lambda: _device(torch),
         "disk": _disk,
-        "telemetry": lambda: _telemetry(places.dvc_config),
-        "state": lambda: _state(places.dvc_config),
         "parameters": lambda: _parameters(places.params),
-        "git": lambda: _git(places.params.parent),
-        "tracking": lambda: _tracking(places),
     }
+    if places.params.is_file():  # elsewhere no repository is meant, and a word about one would mislead
+        checks |= {
+            "telemetry": lambda: _telemetry(places.dvc_config),
+            "state": lambda: _state(places.dvc_config),
+            "git": lambda: _git(places.params.parent),
+            "tracking": lambda: _tracking(places),
+        }
     if pipeline is not None:
         checks |= {
             "videos": lambda: _videos(places),
             "CLIP": lambda: _clip(places),
             "heads": lambda: _heads(places),
-            "report": lambda: _report(places.report),
+            "report": lambda: _report(places),
             "stages": lambda: _stages(pipeline),
         }
     yield from (_alone(name, check) for name, check in checks.items())
@@ -418,8 +421,12 @@ def _heads(places: Places) -> Finding:
     return Finding("heads", state, f"{len(there)} of {len(wanted)} have predictions")
 
 
-def _report(path: Path) -> Finding:
-    return Finding("report", "ok", str(path)) if path.is_file() else Finding("report", "todo", f"no {path} yet")
+def _report(places: Places) -> Finding:
+    if not places.report.is_file():
+        return Finding("report", "todo", f"no {places.report} yet")
+    if not any(places.predictions.glob("*/split*.npz")):
+        return Finding("report", "todo", f"{places.report} came with the repository; nothing has run here yet")
+    return Finding("report", "ok", str(places.report))
 
 
 def _stages(process: "subprocess.Popen[str]") -> Finding:

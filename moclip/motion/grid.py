@@ -25,7 +25,7 @@ DISTANCES = ("nearest", "as_coded")
 _UNIT_PX = 8  # the smallest block that a decoder exports
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MotionGrid:
     """The motion of one video.
 
@@ -50,6 +50,14 @@ class MotionGrid:
     def key(self) -> np.ndarray:
         """bool (t,): the frame is intra coded as a whole."""
         return self.state == FrameState.KEY
+
+    def __repr__(self) -> str:
+        """Sizes and counts, where the arrays would fill a screen."""
+        frames, down, across, _ = self.mv.shape
+        return (
+            f"MotionGrid({frames} frames ({int(self.key.sum())} key), {across} x {down} cells of {self.cell_px} px, "
+            f"{self.width} x {self.height} px, {self.fps:g} fps, {self.clipped} clipped)"
+        )
 
 
 def grid_shape(width: int, height: int, cell_px: int) -> tuple[int, int]:

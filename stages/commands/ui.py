@@ -1,6 +1,7 @@
 """Not a stage: `make ui` opens the MLflow UI, for this machine alone, on what `track` wrote."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ from moclip.tracking.client import connected, locked
 from moclip.tracking.store import Store, store_at
 from moclip.tracking.view.page import landing
 from stages._entry import arguments, command, log, repository
+
+HOST = "127.0.0.1"
 
 # Waits until the server answers, then opens the page; a desktop's browser alone, never one of the terminal.
 _OPEN = """
@@ -28,10 +31,11 @@ webbrowser.open(page)
 
 def main() -> None:
     args = arguments(numbers=("port",))
+    _claim(args.port)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     if store.artifacts is None:
         raise StoreError(f"the runs are on a tracking server: open {store.shown}{_page(store)} in a browser")
-    address = f"http://127.0.0.1:{args.port}"
+    address = f"http://{HOST}:{args.port}"
     page = address + _page(store)
     log.info("%s shows %s; stop with Ctrl-C", page, store.shown)
     if has_desktop():
@@ -39,7 +43,7 @@ def main() -> None:
     os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri  # as an option, every user of the machine could read a password
     command = {
         "--default-artifact-root": store.artifacts,
-        "--host": "127.0.0.1",
+        "--host": HOST,
         "--port": str(args.port),
         "--workers": "1",
     }
@@ -47,6 +51,22 @@ def main() -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     words = [word for option in command.items() for word in option]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
+
+
+def _claim(port: int) -> None:
+    """MLflow would say it in a traceback, and the page that opens would be another program's.
+
+    Raises:
+        StoreError: another program has the port.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise StoreError(
+                f"port {port} of {HOST}: {error.strerror}; choose another: make ui PORT={port + 1}"
+            ) from error
 
 
 def _page(store: Store) -> str:

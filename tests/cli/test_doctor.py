@@ -307,6 +307,24 @@ def test_where_no_package_is_installed_it_says_so(tmp_path):
     assert said["next"] == "make setup"
 
 
+def test_outside_a_repository_the_next_step_leads_to_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "_DEVICE", """print('{"cuda": null, "gpus": []}')""")
+    monkeypatch.setattr(doctor, "_ARITHMETIC", f"print({json.dumps(ARITHMETIC)!r})")
+    assert doctor.run(argparse.Namespace(json=True)) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["next"] == "cd to the repository of moclip"
+    assert not {one["name"] for one in said["findings"]} & {"telemetry", "state", "git", "tracking"}
+
+
+def test_report_of_another_machine_is_not_called_done(places):
+    for path in places.predictions.glob("*/*.npz"):
+        path.unlink()
+    found = {one.name: one for one in examine(places)}
+    assert found["report"].state == "todo"
+    assert "came with the repository" in found["report"].found
+
+
 def test_lines_have_the_remedy_below(places, capsys):
     places.dvc_config.write_text("")
     assert doctor.run(argparse.Namespace(json=False), places) == 1

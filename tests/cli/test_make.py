@@ -26,6 +26,10 @@ def make(place: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["make", "-s", *words], cwd=place, capture_output=True, text=True, check=False)
 
 
+def test_help_names_the_port(place: Path) -> None:
+    assert "127.0.0.1:7777" in make(place, "help", "PORT=7777").stdout
+
+
 @pytest.mark.parametrize("kind", ["a folder", "a hidden file in a folder", "a link to an environment", "a file"])
 def test_an_environment_is_made_only_where_nothing_of_a_person_lies(place: Path, kind: str) -> None:
     target = place / "mine"

@@ -55,6 +55,11 @@ def test_a_block_of_a_cell_fills_its_cell_with_content_motion_in_half_pixels():
     assert grid.key.tolist() == [True, False]
 
 
+def test_what_a_grid_shows_of_itself_is_one_line():
+    grid = rasterise(vectors([[], [block(24, 40, 16, 16, -6, 5)]]), 16)
+    assert repr(grid) == ("MotionGrid(2 frames (1 key), 4 x 3 cells of 16 px, 64 x 48 px, 25 fps, 0 clipped)")
+
+
 def test_small_blocks_of_a_cell_are_averaged():
     corners = [(20, 20, 1), (28, 20, 2), (20, 28, 3), (28, 28, 8)]
     frame = [block(x, y, 8, 8, -value, 0) for x, y, value in corners]

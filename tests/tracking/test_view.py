@@ -1,7 +1,11 @@
 """What a person meets in MLflow: names of runs, metrics and data, notes, times; on real SQLite databases."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -76,7 +80,7 @@ def test_first_result_of_an_experiment_has_the_name_that_its_commit_gives(client
 
 def test_runs_of_an_earlier_version_stand_beside_new_ones(client: MlflowClient, store: Store) -> None:
     """They get the present names too, also the result that comes again; what they had stays."""
-    experiment = client.create_experiment("moclip-demo")
+    experiment = client.create_experiment("moclip-demo", artifact_location=store.artifacts_of("moclip-demo"))
     old = {"fusion/top1_pct_mean": 90.0, "clip_probe/top1_pct_mean": 50.0, "fusion/ece_pct_mean": 3.0}
     for key in ("k0", "k9"):
         run = client.create_run(experiment, tags={tags.KIND: "result", tags.KEY: key, tags.COMPLETE: "true"})
@@ -149,3 +153,22 @@ def test_long_card_ends_with_a_section_and_says_where_the_rest_is() -> None:
     assert len(text) <= MOST_CHARACTERS
     assert card.startswith(text.partition("\n\nThe rest stands in `model_card.md` among the files of run 0a1b.")[0])
     assert shortened("short", "x", "y") == "short"
+
+
+def test_port_that_is_taken_is_named_with_the_way_out(tmp_path: Path) -> None:
+    """Before MLflow starts: its own words are a traceback, and the page would be another program's."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "stages.commands.ui", "--port", str(port)],
+            env=os.environ | {"DVC_ROOT": str(tmp_path), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/ui.db"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1: Address already in use; choose another: make ui PORT={port + 1}" in done.stderr
+    assert not (tmp_path / "ui.db").exists()
