@@ -75,15 +75,13 @@ def remove_left_overs(folder: Path) -> None:
 
 
 def _has_ended(pid: int) -> bool:
+    """A killed process whose parent is gone keeps its number until init collects it, in some containers for ever."""
+    import psutil
+
     try:
-        os.kill(pid, 0)  # sends nothing, only asks
-    except OSError as error:
-        return isinstance(error, ProcessLookupError)
-    try:  # a killed process whose parent is gone keeps its number until init collects it, in some containers for ever
-        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state in "ZX"
+        return psutil.Process(pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error as error:
+        return isinstance(error, psutil.NoSuchProcess)
 
 
 def _flush(path: Path) -> None:

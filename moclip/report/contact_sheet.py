@@ -9,8 +9,14 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from moclip.base.files import atomic_path
 from moclip.base.lettering import drawable, font_file
+from moclip.data.manifest import Video, checked_path
 from moclip.data.splits import Member
 from moclip.motion.draw import flow_colours, full_speed_px, spread
+from moclip.motion.fields import field_at
+from moclip.motion.store import MotionStore
+from moclip.video.bounded.worker import call
+from moclip.video.decode import read_frames
+from moclip.video.frames import middle_frame
 
 COLUMNS = 6
 TILE_PX = (160, 120)
@@ -45,6 +51,27 @@ def chosen(members: Iterable[Member], most: int) -> list[tuple[int, str]]:
     return [found[i] for i in spread(len(found), most)]
 
 
+def read_tile(
+    video: Video, title: str, root: Path, store: MotionStore, accumulate: str, window_frames: int | None
+) -> Tile:
+    """The middle frame of a video, and the motion field there.
+
+    Raises:
+        DataError: the file is missing, or is not the one that the manifest describes.
+        VideoError: it cannot be decoded.
+    """
+    grid, middle = store.clip(video.id), middle_frame(video.frames)
+    path = checked_path(root, video)
+    return Tile(
+        title=title,
+        frame=call(path, read_frames, path, [middle], damaged=video.is_damaged)[0],
+        field_px=field_at(grid, [middle], accumulate, window_frames or 1)[0],
+        cell_px=grid.cell_px,
+        width_px=grid.width,
+        height_px=grid.height,
+    )
+
+
 def draw_sheet(tiles: Sequence[Tile]) -> Image.Image:
     """All tiles in rows of `COLUMNS`, on white, with the colours of directions at the end."""
     width, height = TILE_PX
@@ -71,7 +98,7 @@ def _paste(sheet: Image.Image, tile: Tile, x: int, y: int) -> None:
     frame = ImageOps.pad(Image.fromarray(tile.frame), TILE_PX, color="white")
     sheet.paste(frame, (x, y + _TEXT_PX))
     top = y + _TEXT_PX + TILE_PX[1] + 2
-    sheet.paste(ImageOps.pad(_field(tile), TILE_PX, color="white"), (x, top))
+    sheet.paste(ImageOps.pad(field_of(tile), TILE_PX, color="white"), (x, top))
     draw.rectangle((x, top, x + TILE_PX[0] - 1, top + TILE_PX[1] - 1), outline="#BBBBBB")
     note = f"{full_speed_px(tile.field_px):.1f} px"
     draw.text((x + 4, top + 3), note, fill="black", font=ImageFont.load_default(_SMALL_FONT_PX))
@@ -89,7 +116,7 @@ def _title(name: str) -> tuple[str, _Font]:
     return title, font
 
 
-def _field(tile: Tile) -> Image.Image:
+def field_of(tile: Tile) -> Image.Image:
     """The field in the size of its picture; cells that reach beyond the edge are cut there."""
     colours = Image.fromarray(flow_colours(tile.field_px, full_speed_px(tile.field_px)))
     size = (colours.width * tile.cell_px, colours.height * tile.cell_px)

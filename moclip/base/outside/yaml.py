@@ -26,7 +26,7 @@ def load(source: Path | str, yaml: YAML | None = None) -> Any:
     if max(accumulate(_STEPS[bracket] for bracket in re.findall(rb"[\[\]{}]", text)), default=0) > DEEPEST:
         raise YAMLError(f"more than {DEEPEST} brackets stand inside each other")
     try:
-        return (yaml or YAML(typ="safe", pure=True)).load(source)
+        return (yaml or YAML(typ="safe", pure=True)).load(text)
     except (OSError, YAMLError):
         raise
     except Exception as error:  # the library lets through what its parts raise, a RecursionError among them

@@ -39,11 +39,15 @@ def one_file(pages: Sequence[Path]) -> str:
         f'<article id="{html.escape(page.name)}">\n{_article(text, page.parent, names)}</article>'
         for page, text in zip(pages, texts, strict=True)
     )
-    title = html.escape(texts[0].partition("\n")[0].lstrip("# "))
+    return document(texts[0].partition("\n")[0].lstrip("# "), articles)
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """An HTML document that runs and fetches nothing; `title` is plain text, `body` HTML and `style` CSS."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{articles}\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
