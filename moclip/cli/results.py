@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def text_table(summary: Mapping[str, Any]) -> str:
-    """Top-1 by head and split with mean and spread."""
+    """Top-1 by head and split, with the mean and its interval over recordings."""
     from moclip.base.markdown import aligned
     from moclip.heads.registry import HEADS
 
     splits = [str(split) for split in summary["splits"]]
-    header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", "std", "test videos"]
+    header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", f"{summary['confidence_pct']:g} % interval", "test videos"]
     rows = [_row(head, summary["heads"][head], splits) for head in HEADS if head in summary["heads"]]
     return f"data set: {name(summary['dataset'])}\n{aligned([header, *rows], right=range(1, len(header)))}"
 
@@ -49,5 +49,9 @@ def text_table(summary: Mapping[str, Any]) -> str:
 def _row(head: str, values: Mapping[str, Any], splits: Sequence[str]) -> list[str]:
     top1 = values["top1_pct"]
     counts = " + ".join(str(values["n_test"][split]) for split in splits)
-    figures = [*(top1["per_split"][split] for split in splits), top1["mean"], top1["std"]]
-    return [head, *("-" if figure is None else f"{figure:.1f}" for figure in figures), counts]
+    figures = [*(top1["per_split"][split] for split in splits), top1["mean"]]
+    return [head, *(f"{figure:.1f}" for figure in figures), _span(values["top1_interval_pct"]["mean"]), counts]
+
+
+def _span(interval: Mapping[str, float] | None) -> str:
+    return "-" if interval is None else f"{interval['low']:.1f} to {interval['high']:.1f}"

@@ -14,9 +14,18 @@ N_TEST = {"1": 9, "3": 8}
 SUMMARY = {
     "dataset": "demo",
     "splits": [1, 3],
+    "confidence_pct": 95.0,
     "heads": {
-        "fusion": {"top1_pct": {"mean": 80.04, "std": 1.5, "per_split": {"1": 79.0, "3": 81.08}}, "n_test": N_TEST},
-        "zero_shot": {"top1_pct": {"mean": 50, "std": None, "per_split": {"1": 50, "3": 50}}, "n_test": N_TEST},
+        "fusion": {
+            "top1_pct": {"mean": 80.04, "per_split": {"1": 79.0, "3": 81.08}},
+            "top1_interval_pct": {"mean": {"low": 71.96, "high": 88.0}},
+            "n_test": N_TEST,
+        },
+        "zero_shot": {
+            "top1_pct": {"mean": 50, "per_split": {"1": 50, "3": 50}},
+            "top1_interval_pct": {"mean": None},
+            "n_test": N_TEST,
+        },
     },
 }
 
@@ -26,9 +35,9 @@ def test_results_prints_every_head_with_counts(tmp_path: Path, capsys: pytest.Ca
     assert main(["results", str(tmp_path / "summary.json")]) == 0
     assert capsys.readouterr().out.splitlines()[:4] == [
         "data set: demo",
-        "top-1 in %  split 1  split 3  mean  std  test videos",
-        "zero_shot      50.0     50.0  50.0    -        9 + 8",
-        "fusion         79.0     81.1  80.0  1.5        9 + 8",
+        "top-1 in %  split 1  split 3  mean  95 % interval  test videos",
+        "zero_shot      50.0     50.0  50.0              -        9 + 8",
+        "fusion         79.0     81.1  80.0   72.0 to 88.0        9 + 8",
     ]
 
 
