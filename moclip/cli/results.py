@@ -41,7 +41,13 @@ def text_table(summary: Mapping[str, Any]) -> str:
     from moclip.heads.registry import HEADS
 
     splits = [str(split) for split in summary["splits"]]
-    header = ["top-1 in %", *(f"split {split}" for split in splits), "mean", f"{summary['confidence_pct']:g} % interval", "test videos"]
+    header = [
+        "top-1 in %",
+        *(f"split {split}" for split in splits),
+        "mean",
+        f"{summary['confidence_pct']:g} % interval",
+        "test videos",
+    ]
     rows = [_row(head, summary["heads"][head], splits) for head in HEADS if head in summary["heads"]]
     return f"data set: {name(summary['dataset'])}\n{aligned([header, *rows], right=range(1, len(header)))}"
 
@@ -54,4 +60,7 @@ def _row(head: str, values: Mapping[str, Any], splits: Sequence[str]) -> list[st
 
 
 def _span(interval: Mapping[str, float] | None) -> str:
-    return "-" if interval is None else f"{interval['low']:.1f} to {interval['high']:.1f}"
+    if interval is None:
+        return "-"
+    low, high = interval["low"], interval["high"]
+    return f"{low:.1f} to {high:.1f}" if low < high else "none by design"
