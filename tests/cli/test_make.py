@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from moclip.cli import doctor
 from tests.support.imports import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
@@ -82,3 +83,21 @@ def test_clean_keeps_what_waits_for_a_server(place: Path) -> None:
     assert (place / ".work/unrecorded/k/result.json").is_file()
     shutil.rmtree(place / ".work")
     assert make(place, "clean").returncode == 0
+
+
+def test_state_of_dvc_is_shut_as_doctor_advises(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR", raising=False)
+    (place / "open").mkdir()
+    (place / "open").chmod(0o777)
+    for words in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+        subprocess.run(words, cwd=place, check=True)
+    config = place / ".dvc/config"
+    subprocess.run(["dvc", "config", "--local", "core.site_cache_dir", str(place / "open/dvc")], cwd=place, check=True)
+    found = doctor._state(config)
+    assert (found.state, found.remedy) == ("missing", "make state")
+    (place / "mine").mkdir()
+    (place / "mine/.installed").touch()
+    done = make(place, *found.remedy.split()[1:], "VENV=mine")
+    assert done.returncode == 0, done.stderr
+    assert doctor._state(config).state == "ok"
+    assert (place / ".dvc/tmp/site/repo").stat().st_mode & 0o777 == 0o700

@@ -339,3 +339,19 @@ def test_answer_of_a_real_clip(trained: Path, real_ucf101: Path) -> None:
     answer = Predictor.load(pipeline(trained)).predict(path)
     assert answer.frames == video.probe(path).frames
     assert isinstance(answer.as_dict()["top"][0]["probability"], float)
+
+
+def test_bundle_that_is_damaged_is_made_again_as_its_error_says(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = str(video_of(trained, read_predictions(trained / "preds/fusion/split1.npz").ids[0]))
+    made = ["bundle", "--model", str(trained / "models"), "--out"]
+    assert main([*made, str(tmp_path / "one")]) == 0
+    facts = read_json(tmp_path / "one/bundle.json")
+    write_json(tmp_path / "one/bundle.json", {**facts, "format_version": 0})
+    assert main(["predict", film, "--model", str(tmp_path / "one")]) == 1
+    assert "make the bundle again with `moclip bundle`" in capsys.readouterr().err
+    assert main([*made, str(tmp_path / "one")]) == 1, "what was changed may be a person's"
+    assert "name another folder, or remove this one yourself first" in capsys.readouterr().err
+    assert main([*made, str(tmp_path / "two")]) == 0
+    assert main(["predict", film, "--model", str(tmp_path / "two")]) == 0

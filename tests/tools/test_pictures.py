@@ -1,8 +1,10 @@
 """MLflow's pages in a real browser: the list of results, three of them compared, the curves of a head; and pictures."""
 
 import math
+import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -13,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from moclip.base.arithmetic import AVX2, ONE_THREAD
 from moclip.base.errors import StoreError
 from moclip.tracking.record import record
 from moclip.tracking.result import Child, Result
@@ -174,3 +177,12 @@ def test_a_missing_browser_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(StoreError, match="apt-get install chromium chromium-driver"), pictures.browser():
         pass
+
+
+def test_program_starts_in_an_environment_that_pins_nothing() -> None:
+    """Its libraries bring NumPy, before which kernels are chosen; the tests' own environment has them already."""
+    env = {name: value for name, value in os.environ.items() if name not in {**ONE_THREAD, **AVX2}}
+    done = subprocess.run(
+        [sys.executable, "-c", "import tools.pictures"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
