@@ -70,31 +70,49 @@ def _one_file(args: argparse.Namespace) -> None:
 
 
 def _errors(args: argparse.Namespace, places: Places) -> None:
-    from moclip.base.outside import yaml
-    from moclip.data.manifest import read_manifest
-    from moclip.heads.registry import CONTROL, MAIN, check_params
-    from moclip.report.reader.mistakes import cases
-    from moclip.results.predictions import read_predictions
-
-    params = yaml.load(places.params)
-    check_params(params)
+    params = _params(places)
     root = places.params.parent / params["data"]["root"]
     if args.errors is not None:
         claim_file(args.errors, "page", [places.manifest])
     if args.fiftyone is not None:
         claim_directory(args.fiftyone, MANIFEST, [root])
-    main, other = known(args.head or MAIN), known(args.over or CONTROL)
-    split = args.split or params["splits"][0]
+    found, videos = _found(args, params, places)
+    if args.errors is not None:
+        _write(args.errors, _page(args, found, videos, params, places), [places.manifest])
+    if args.fiftyone is not None:
+        _fiftyone(args.fiftyone, found, {video.id: root / video.path for video in videos}, root)
+
+
+def _params(places: Places) -> Mapping[str, Any]:
+    from moclip.base.outside import yaml
+    from moclip.heads.registry import check_params
+
+    params: Mapping[str, Any] = yaml.load(places.params)
+    check_params(params)
+    return params
+
+
+def _asked(args: argparse.Namespace, params: Mapping[str, Any]) -> tuple[str, str, int]:
+    """The head, the one that it is held against, and the split."""
+    from moclip.heads.registry import CONTROL, MAIN
+
+    return known(args.head or MAIN), known(args.over or CONTROL), args.split or params["splits"][0]
+
+
+def _found(
+    args: argparse.Namespace, params: Mapping[str, Any], places: Places
+) -> "tuple[Sequence[Case], Sequence[Video]]":
+    from moclip.data.manifest import read_manifest
+    from moclip.report.reader.mistakes import cases
+    from moclip.results.predictions import read_predictions
+
+    main, other, split = _asked(args, params)
     said = {
         head: read_predictions(places.predictions / head / f"split{split}.npz")
         for head in dict.fromkeys([main, other, *params["heads"]])
     }
-    found = cases(said, main, other)
-    videos = read_manifest(places.manifest)
-    if args.errors is not None:
-        _page(args, found, (main, other, split), [videos[case.id] for case in found], params, places)
-    if args.fiftyone is not None:
-        _fiftyone(args.fiftyone, found, {case.id: root / videos[case.id].path for case in found}, root)
+    found, videos = cases(said, main, other), read_manifest(places.manifest)
+    return found, [videos[case.id] for case in found]
 
 
 def known(head: str) -> str:
@@ -113,11 +131,10 @@ def known(head: str) -> str:
 def _page(
     args: argparse.Namespace,
     found: "Sequence[Case]",
-    asked: tuple[str, str, int],
     videos: "Sequence[Video]",
     params: Mapping[str, Any],
     places: Places,
-) -> None:
+) -> str:
     from moclip.base.progress import Progress
     from moclip.heads.registry import HEADS
     from moclip.motion.store import MotionStore
@@ -125,7 +142,7 @@ def _page(
     from moclip.report.contact_sheet import read_tile
     from moclip.report.reader.mistakes import first_of_each, page
 
-    main, other, split = asked
+    main, other, split = _asked(args, params)
     store, motion = MotionStore.open(places.motion), MotionParams(**params["motion"])
     root = places.params.parent / params["data"]["root"]
     shown = {case.id for case in first_of_each(found, args.most)}
@@ -134,9 +151,8 @@ def _page(
         video.id: read_tile(video, video.class_name, root, store, motion.accumulate, motion.window_frames)
         for video in Progress(taken, desc="errors", unit="video")
     }
-    titles = {head: HEADS[head].title for case in found[:1] for head in case.answers}
-    text = page(found, tiles, titles, main, other, f"{params['data']['source']}, split {split}")
-    _write(args.errors, text, [places.manifest])
+    titles = {head: HEADS[head].title for head in dict.fromkeys([main, other, *params["heads"]])}
+    return page(found, tiles, titles, main, other, f"{params['data']['source']}, split {split}")
 
 
 def _fiftyone(target: Path, found: "Sequence[Case]", paths: Mapping[str, Path], root: Path) -> None:

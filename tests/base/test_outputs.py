@@ -22,14 +22,16 @@ from moclip.base import console, outputs
 from moclip.base.errors import OutputError
 from moclip.base.files import read_npz, sha256_file
 from moclip.cli import main as cli
-from moclip.cli import search
+from moclip.cli import report, search
 from moclip.data import audit
 from moclip.predict import onnx as exporting
 from moclip.predict.bundle import open_model, write_bundle
+from moclip.results.verification import VERDICTS
 from moclip.search import ask, sheet
 from moclip.video import container
 from moclip.video import decode as video
-from stages.commands import ablate, compare
+from stages.commands import ablate, compare, verify
+from stages.commands.start import PARSERS
 from stages.dvc.experiments import DONE
 from tests.support.clips import encode, scrolling
 from tests.support.imports import ROOT
@@ -50,10 +52,12 @@ class Scene:
     model: Path = field(init=False)
     preset: Path = field(init=False)
     manifest: Path = field(init=False)
+    report: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.video, self.videos, self.model = (self.root / name for name in ("own.mp4", "videos", "model"))
         self.preset, self.manifest = self.root / "presets" / "micro.yaml", self.root / "manifest.csv"
+        self.report = self.root / "report.md"
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,15 @@ OUTPUTS: dict[tuple[str, str], Output] = {
     ("search", "--cut"): Output("", lambda s, t: searching(s, "--cut", t), lambda s: s.video),
     ("search", "--sheet"): Output(".png", lambda s, t: searching(s, "--sheet", t), lambda s: s.video),
     ("ablate", "--out"): Output(".md", lambda s, t: ["ablate", "--out", t], lambda s: s.manifest, page_and_table),
+    ("verify", "--out"): Output(".txt", lambda s, t: ["verify", "--out", t], lambda s: s.manifest, again=False),
+    ("predict", "--mp4"): Output(
+        ".mp4",
+        lambda s, t: ["predict", s.video, "--model", s.model, "--head", "motion_only", "--mp4", t],
+        lambda s: s.video,
+    ),
+    ("report", "--html"): Output(".html", lambda s, t: ["report", s.report, "--html", t], lambda s: s.report),
+    ("report", "--errors"): Output(".html", lambda s, t: ["report", "--errors", t], lambda s: s.manifest),
+    ("report", "--fiftyone"): Output("", lambda s, t: ["report", "--fiftyone", t], lambda s: s.videos),
 }
 # The same options for a folder of videos.
 FOLDERS = {
@@ -163,6 +176,8 @@ OTHERS = {
     ("search", "--merge"),
     *(("search", name) for name in ("--class", "--head", "--like", "--by", "--cache")),
     ("ablate", "names"), ("ablate", "--jobs"), ("ablate", "--seeds"), ("ablate", "--suite"),
+    ("verify", "--against"), ("predict", "--window"), ("completion", "shell"),
+    *(("report", name) for name in ("report", "--head", "--over", "--split", "--most", "--limit")),
 }  # fmt: skip
 
 
@@ -179,9 +194,8 @@ def options(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, s
 def test_every_option_that_names_an_output_is_known_here() -> None:
     """An option that is new belongs into one of the two lists: outputs are then put to all tests below."""
     found = [
-        *options(cli._parser(cli.COMMANDS), ""),
-        *options(compare._parser(), "compare"),
-        *options(ablate._parser(), "ablate"),
+        *options(cli.parser_of(cli.COMMANDS), ""),
+        *(one for name, made in PARSERS.items() for one in options(made(), name)),
     ]
     assert set(found) == set(OUTPUTS) | OTHERS
 
@@ -201,6 +215,7 @@ def prepared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(scene.root / "models")
     shutil.copy(trained / "data/manifest.csv", scene.manifest)
     shutil.copy(trained / "data/splits/split1.csv", scene.root)
+    scene.report.write_text("# Report\n")
     shutil.rmtree(scene.root / "data")
     shutil.copytree(ROOT / "presets", scene.preset.parent)
     return scene.root
@@ -235,6 +250,21 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "as_text": lambda found: "",
             "as_markdown": lambda found: f"# {next(numbers)}\n",
         },
+        verify: {
+            "find": lambda name: name,
+            "_files": lambda *given: Path(),
+            "_lock": lambda *given: None,
+            "origins": lambda *given: SimpleNamespace(not_comparable=[], other=["x"]),
+            "_heads": lambda *given: ["fusion"],
+            "_checks": lambda *given: [None],
+            "worst": lambda checks: VERDICTS[0],
+            "_as_text": lambda *given: "verdict\n",
+        },
+        report: {
+            "_params": lambda places: {"data": {"root": "videos"}},
+            "_found": lambda *given: ([], []),
+            "_page": lambda *given: f"<!-- {next(numbers)} -->\n",
+        },
         ablate: {
             "level_of_params": lambda: None,
             "read_suite": lambda *given: [],
@@ -261,7 +291,7 @@ def run(words: list[Any]) -> int:
         return cli.main([first, *rest])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [first, *rest])
-        return console.run({"compare": compare, "ablate": ablate}[first].main, more="--verbose")
+        return console.run({"compare": compare, "ablate": ablate, "verify": verify}[first].main, more="--verbose")
 
 
 def copied(prepared: Path, root: Path) -> Scene:

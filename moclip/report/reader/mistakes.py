@@ -119,9 +119,9 @@ def for_fiftyone(found: Sequence[Case], videos: Mapping[str, Path], folder: Path
         }
         for number, case in enumerate(found)
     ]
-    (folder / "frames").mkdir()
     for sample in samples:
-        (folder / str(sample["frames"])).write_text('{"frames": {}}\n', encoding="utf-8")
+        (frames := folder / str(sample["frames"])).parent.mkdir(exist_ok=True)
+        frames.write_text('{"frames": {}}\n', encoding="utf-8")
     (folder / METADATA).write_text(json.dumps({"media_type": "video", "info": {}}) + "\n", encoding="utf-8")
     (folder / SAMPLES).write_text(json.dumps({"samples": samples}, indent=1) + "\n", encoding="utf-8")
 
