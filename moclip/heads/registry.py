@@ -78,9 +78,10 @@ MAIN = "fusion"
 """The head that the project is about."""
 
 CONTROL = "clip_probe"
-# Those whose accuracy people quote: DVC tells variants apart by these and by what fusion gains.
-QUOTED = (MAIN, CONTROL, "linear_probe", "motion_only", "zero_shot")
 """The head that `MAIN` is held against first, and class by class: the same on CLIP features alone."""
+
+QUOTED = (MAIN, CONTROL, "linear_probe", "motion_only", "zero_shot")
+"""Those whose accuracy people quote: DVC tells variants apart by these and by what fusion gains."""
 
 HEADS: Mapping[str, HeadSpec] = {
     "zero_shot": HeadSpec(

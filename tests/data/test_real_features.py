@@ -118,10 +118,10 @@ def test_real_features_train_a_probe_that_names_most_videos_of_unseen_groups(cac
 
 
 def test_linear_probe_on_them_names_most_videos_too(cached):
-    finished(fit(cached, "linear_probe", "--chosen", "chosen.json"))
+    finished(fit(cached, "linear_probe"))
     predictions = read_predictions(cached / "preds/linear_probe/split1.npz")
     top1_pct = 100 * (predictions.logits.argmax(axis=1) == predictions.labels).mean()
-    chosen = read_json(cached / "chosen.json")["split1"]
+    chosen = read_json(cached / "preds/linear_probe/chosen.json")["split1"]
     print(f"linear_probe, C {chosen['c']:g}: top-1 {top1_pct:.2f} %")  # noqa: T201
     assert top1_pct > 75
 

@@ -109,7 +109,7 @@ def test_mistyped_address_ends_track_with_its_forms_and_without_the_password(
 def test_compare_works_by_its_path_where_nobody_activated_the_environment(own: Repository) -> None:
     program = str(Path(sys.executable).with_name("moclip"))
     shown = words_of(own, program, "compare", "workspace", status=0, PATH="/usr/bin:/bin")
-    assert "\nidentical: " in shown
+    assert " identical: " in shown
 
 
 def test_experiment_on_a_copy_needs_new_files_added(own: Repository) -> None:

@@ -77,6 +77,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     summary = {
         head: {
             "top1_pct": {"mean": 50.0, "std": None, "per_split": {"1": 50.0}},
+            "top1_interval_pct": {"mean": None},
             "n_test": {"1": 12},
         }
         for head in PARAMS["heads"]  # type: ignore[attr-defined]
@@ -91,7 +92,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write("reports/report.md", "# Report\n")
     write("reports/verdicts.json", json.dumps({"toy": {"verdict": "Differences: 1 reproduced."}}))
     write("reports/figures/a.svg", "<svg/>")
-    write("reports/summary.json", json.dumps({"dataset": "demo", "splits": [1], "heads": summary}))
+    write(
+        "reports/summary.json", json.dumps({"dataset": "demo", "splits": [1], "confidence_pct": 95.0, "heads": summary})
+    )
     for head in ("zero_shot", "fusion"):
         write(f"preds/{head}/split1.npz", head)
         write(f"results/heads/{head}/split1_metrics.json", json.dumps(METRICS))

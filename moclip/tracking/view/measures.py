@@ -62,7 +62,7 @@ def measures(summary: Mapping[str, Any]) -> dict[str, float]:
 def renamed(old: Mapping[str, float]) -> dict[str, float]:
     """What an earlier version's metrics are called now, and the gain, which it did not have; without intervals.
 
-    >>> renamed({"fusion/top1_pct_mean": 97.25, "clip_probe/top1_pct_mean": 48.5, "fusion/top1_pct_std": 2.5})
+    >>> renamed({f"{MAIN}/top1_pct_mean": 97.25, f"{CONTROL}/top1_pct_mean": 48.5, f"{MAIN}/top1_pct_std": 2.5})
     {'accuracy/fusion': 97.25, 'accuracy/clip_probe': 48.5, 'spread_over_splits/fusion': 2.5, \
 'gain/fusion_over_clip_probe': 48.75}
     """

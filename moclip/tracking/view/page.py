@@ -11,7 +11,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
-from moclip.heads.registry import CONTROL, MAIN
+from moclip.heads.registry import CONTROL, HEADS, MAIN, QUOTED
 from moclip.tracking import tags
 from moclip.tracking.failures import pages
 from moclip.tracking.view.measures import accuracy, gain
@@ -27,8 +27,7 @@ COLUMNS = {
     gain(): "the first minus the second on the same videos, in points: what motion adds",
     f"{gain()}_low": "lower end of its interval; above 0, motion helped",
     f"{gain()}_high": "upper end",
-    accuracy("motion_only"): "top-1 of motion alone in %",
-    accuracy("zero_shot"): "top-1 of CLIP without training in %",
+    **{accuracy(head): f"top-1 of {HEADS[head].title} in %" for head in QUOTED if head not in (MAIN, CONTROL)},
 }
 
 
