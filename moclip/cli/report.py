@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moclip.base.errors import ParamsError
+from moclip.base.errors import ParamsError, StoreError
 from moclip.base.outputs import claim_directory, claim_file, write_manifest, writing_directory, writing_file
 from moclip.base.outside.terminal import name, say
 from moclip.cli.options import limit, model
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from moclip.report.reader.mistakes import Case
 
 CARDS = ("model_card.md", "data_card.md")
+_TOP = "go to the top of the repository of moclip"
 MANIFEST = "moclip.json"  # of a folder for FiftyOne
 
 
@@ -49,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, places: Places = PLACES) -> int:
     """Print how the report opens and where it lies, or write what was asked for."""
     limit.apply(args)
+    if (args.html is not None or args.errors is args.fiftyone is None) and not args.report.is_file():
+        raise StoreError(f"{args.report}: no report is there; {_TOP}, and run `make repro` where nothing has run yet")
     if args.html is not None:
         _one_file(args)
     if args.errors is not None or args.fiftyone is not None:
@@ -84,10 +87,15 @@ def _errors(args: argparse.Namespace, places: Places) -> None:
 
 
 def _params(places: Places) -> Mapping[str, Any]:
+    from ruamel.yaml import YAMLError
+
     from moclip.base.outside import yaml
     from moclip.heads.registry import check_params
 
-    params: Mapping[str, Any] = yaml.load(places.params)
+    try:
+        params: Mapping[str, Any] = yaml.load(places.params)
+    except (OSError, YAMLError) as error:
+        raise ParamsError(f"{places.params}: cannot be read ({error}); {_TOP}") from error
     check_params(params)
     return params
 

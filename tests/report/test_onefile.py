@@ -58,6 +58,16 @@ def test_report_without_an_option_says_how_it_opens(capsys: pytest.CaptureFixtur
     assert "more" not in printed
 
 
+@pytest.mark.parametrize("words", [[], ["--html", "r.html"], ["--errors", "e.html"], ["--fiftyone", "f"]], ids="".join)
+def test_elsewhere_than_in_a_repository_it_leads_to_one(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", *words]) == 1
+    assert "go to the top of the repository of moclip" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_browser_shows_pictures_and_runs_nothing(tmp_path: Path) -> None:
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver), which are not installed")
