@@ -53,6 +53,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@if [ -L "$(VENV)" ] || { [ -e "$(VENV)" ] && [ ! -f "$(VENV)/pyvenv.cfg" ] && [ -n "$$(ls -A "$(VENV)")" ]; }; then \
 	echo "error: $(VENV) is a link or no virtual environment, and would be emptied; remove it yourself or name another by VENV=" >&2; exit 1; fi
 	@$(IS_CURRENT) || { echo '$(PYTHON) -m venv --clear $(VENV)'; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "installing the packages of requirements.lock: some minutes without a word, and about 7 GB"
 ifeq ($(HASHES),0)
 	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > $(VENV)/pins.txt
 	$(PIP) -r $(VENV)/pins.txt

@@ -1,6 +1,7 @@
 """`moclip report`: the report of the last run, where it lies or as one file to send; the videos that it got wrong."""
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,10 @@ def _errors(args: argparse.Namespace, places: Places) -> None:
     found, videos = _found(args, params, places)
     if args.errors is not None:
         _write(args.errors, _page(args, found, videos, params, places), [places.manifest])
+        kinds = Counter(case.kind for case in found)
+        counts = f"{kinds['rescued']} rescued, {kinds['lost']} lost, {kinds['both']} wrong in both"
+        main, other, split = _asked(args, params)
+        say(f"{main} over {other}, split {split}: {counts}")
     if args.fiftyone is not None:
         _fiftyone(args.fiftyone, found, {video.id: root / video.path for video in videos}, root)
 

@@ -261,7 +261,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "_as_text": lambda *given: "verdict\n",
         },
         report: {
-            "_params": lambda places: {"data": {"root": "videos"}},
+            "_params": lambda places: {"data": {"root": "videos"}, "splits": [1]},
             "_found": lambda *given: ([], []),
             "_page": lambda *given: f"<!-- {next(numbers)} -->\n",
         },

@@ -96,6 +96,9 @@ def test_command_writes_the_page_and_the_samples_of_a_finished_run(
         for video in motion.ids
         if not (right[0][video] and right[1][video])
     }
+    counts = [list(expected.values()).count(kind) for kind in ("rescued", "lost", "both")]
+    told = "motion_only over zero_shot, split 1: {} rescued, {} lost, {} wrong in both".format(*counts)
+    assert told in capsys.readouterr().out
     samples = read_json(folder / "samples.json")["samples"]
     assert {Path(one["filepath"]).stem: one["tags"][0] for one in samples} == expected
     assert all(Path(one["filepath"]).is_file() for one in samples)
