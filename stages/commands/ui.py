@@ -31,10 +31,10 @@ webbrowser.open(page)
 
 def main() -> None:
     args = arguments(numbers=("port",))
-    _claim(args.port)
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
     if store.artifacts is None:
         raise StoreError(f"the runs are on a tracking server: open {store.shown}{_page(store)} in a browser")
+    _claim(args.port)  # after the store: a tracking server may well be what has the port
     address = f"http://{HOST}:{args.port}"
     page = address + _page(store)
     log.info("%s shows %s; stop with Ctrl-C", page, store.shown)
