@@ -8,10 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 
+from moclip.base.errors import StoreError
 from moclip.tracking import tags
 from moclip.tracking.record import record
 from moclip.tracking.result import Result
@@ -20,6 +22,7 @@ from moclip.tracking.view.measures import gain, measures
 from moclip.tracking.view.notes import MOST_CHARACTERS, NOTE, note_tags, result_note, shortened
 from moclip.tracking.view.page import COLUMNS, TAG, landing
 from moclip.tracking.view.titles import data_names
+from stages.commands import ui
 from tests.support.imports import ROOT
 from tests.tracking.test_record import result
 
@@ -172,3 +175,16 @@ def test_port_that_is_taken_is_named_with_the_way_out(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"port {port} of 127.0.0.1: Address already in use; choose another: make ui PORT={port + 1}" in done.stderr
     assert not (tmp_path / "ui.db").exists()
+
+
+def test_tracking_server_is_told_of_whatever_has_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the server itself."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setattr(ui, "arguments", lambda **names: SimpleNamespace(port=port))
+        monkeypatch.setattr(ui, "_page", lambda store: "/page")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        with pytest.raises(StoreError, match=f"tracking server: open http://127.0.0.1:{port}/page in a browser"):
+            ui.main()
