@@ -66,7 +66,6 @@ _LOOKED_AT = 4
 _PADDED, _SMALL_PX = 2, 1 << 18
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
-_STREAMED = "states no length, so that a missing end cannot be noticed"
 _TOO_SHORT = (
     "Two frames are needed: name another video, or take it out of the data set, by hand or by data.short_videos: drop"
 )
@@ -110,7 +109,7 @@ def probe(path: Path, *, damaged: bool = False) -> VideoInfo:
     if video.damage:  # other paths may notice it at another frame: all that read it take the plain one
         with _open(path, {}, damaged=True) as video:
             frames = sum(1 for _ in video.frames())
-    note = "; ".join(part for part in (video.note, "" if video.states_end else _STREAMED) if part)
+    note = "; ".join(part for part in (video.note, video.unsaid) if part)
     width, height = video.turn.size(video.width, video.height)
     return VideoInfo(video.codec, width, height, video.fps, frames, video.damage, note)
 
@@ -340,7 +339,7 @@ class _Video:
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
-        self.states_end = self.extent.stated or wholeness.states_length(container, self.stream)
+        self.unsaid = wholeness.unsaid(container, self.stream, self.extent)
         if middle is not None:
             middle.expect(wholeness.stated_frames(self.stream) or _count_packets(path))
 
