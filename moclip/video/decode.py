@@ -304,6 +304,7 @@ class _Video:
         self.count = self.frame_bytes = 0
         self.losses: bool | None = None
         self.extent = extent(path, container.format.name)
+        self.file_bytes = path.stat().st_size
         chosen = streams.choose(container.streams)
         if chosen is None and self.extent.lacks:
             self.refuse(f"cut off: {self.extent.lacks}", _COPY_AGAIN)
@@ -359,6 +360,17 @@ class _Video:
         bits = form.padded_bits_per_pixel if form else _USUAL_BITS
         self.frame_bytes = max(1, pixels * bits // 8)
         self._check_bytes(frames)
+        self._check_table()
+
+    def _check_table(self) -> None:
+        """Hold the sizes of a table's pictures against the file."""
+        if wholeness.has_table(self.container) and not self.extent.lacks:
+            self._hold_promise(sum(entry.size for entry in self.stream.index_entries))
+
+    def _hold_promise(self, pictures_bytes: int) -> None:
+        if pictures_bytes > self.file_bytes:
+            found = f"its table promises {pictures_bytes} bytes of pictures, the whole file has {self.file_bytes}"
+            self.refuse(found, _CONVERT)
 
     def _check_bytes(self, frames: int) -> None:
         gib = frames * self.frame_bytes / GIB
@@ -415,8 +427,13 @@ class _Video:
             raise _DamageError(reason)
         turn = max(1, min(_TURN_PACKETS, _TURN_BYTES // self.frame_bytes))
         packets = -1  # the empty packet that flushes the decoder is no part of the file
+        pictures_bytes = 0
+        has_table = wholeness.has_table(self.container)
         for found in self.container.demux(self.stream):
             packets += 1
+            pictures_bytes += found.size
+            if has_table:  # that of fragments goes on behind the header
+                self._hold_promise(pictures_bytes)
             if self.clock.seconds > self.limits.seconds:
                 raise out_of_time(f"{self.path} ({self.codec})")
             packet = self._excused(found) if found.is_corrupt else found

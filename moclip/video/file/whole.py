@@ -58,6 +58,11 @@ def shortage(path: Path, container: Any, stream: Any, packets: int, extent: Exte
     return ""
 
 
+def has_table(container: Any) -> bool:
+    """Whether pictures are found by a table of places, as in MP4: it may name one place any number of times."""
+    return _kind(container) == "mov"
+
+
 def stated_frames(stream: Any) -> int:
     """Frames by the header; 0 where it does not say."""
     frames: int = stream.frames
