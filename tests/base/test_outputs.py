@@ -276,6 +276,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "plan": lambda *given: ([], []),
             "bring": lambda *given: {},
             "read_runs": lambda jobs: {},
+            "baselines": dict,
             "as_markdown": lambda *given: f"# {next(numbers)}\n",
         },
     }
