@@ -84,6 +84,10 @@ def examine(places: Places) -> list[Finding]:
 
 def examining(places: Places) -> Iterator[Finding]:
     """The same, each when it is made."""
+    if not _is_set_up():
+        yield Finding("packages", "missing", "`make setup` has not run here: moclip itself is not installed", _INSTALL)
+        yield _alone("disk", _disk)
+        return
     # All take seconds; they work while the rest is looked at.
     torch = _start([sys.executable, "-c", _DEVICE])
     arithmetic = _start([sys.executable, "-c", _ARITHMETIC, str(places.params)])
@@ -117,6 +121,15 @@ def examining(places: Places) -> Iterator[Finding]:
     yield from (_alone(name, check) for name, check in checks.items())
     if conflict is not None:
         yield conflict
+
+
+def _is_set_up() -> bool:
+    """Whether anything is installed; without it every other check would say that alone."""
+    try:
+        metadata.version("moclip")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def next_command(findings: Sequence[Finding]) -> str:

@@ -304,6 +304,7 @@ def test_where_no_package_is_installed_it_says_so(tmp_path):
     found = {one["name"]: one for one in said["findings"]}
     assert (found["packages"]["state"], found["packages"]["remedy"]) == ("missing", "make setup")
     assert found["disk"]["state"] == "ok"
+    assert [one["name"] for one in said["findings"] if one["state"] == "missing"] == ["packages"], "one thing to do"
     assert said["next"] == "make setup"
 
 
