@@ -120,6 +120,18 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a JSON file of names and values.
+
+    Raises:
+        StoreError: as `read_json`, or it holds something else.
+    """
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise StoreError(f"{path}: must be a JSON object, is of type {type(facts).__name__}")
+    return facts
+
+
 class InPieces(NamedTuple):
     """An array that is made while it is written, along its first axis."""
 
