@@ -90,7 +90,7 @@ def compare(paths: Sequence[Path], extractor_python: str | None, rounds: int) ->
 
 
 def ratios(costs: dict[str, Cost]) -> dict[str, float]:
-    """The ratios that the bounds are about."""
+    """The ratios of the methods."""
     seconds = {name: cost.wall_s / cost.frames for name, cost in costs.items()}
     cpu = {name: cost.cpu_s / cost.frames for name, cost in costs.items()}
     found = {
