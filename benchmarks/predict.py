@@ -20,7 +20,7 @@ import torch
 from ruamel.yaml import YAML
 
 from moclip.base.files import write_json, write_text
-from moclip.clip.encoder import save_encoder
+from moclip.clip.encoder import Encoder, save_encoder
 from moclip.heads.fitted import ClassTexts
 from moclip.heads.mlp import Head
 from moclip.motion.net import MotionNet
@@ -89,7 +89,7 @@ def clocks() -> np.ndarray:
 def shares(bundle: Path, videos: list[Path], rounds: int) -> dict[str, float]:
     """Milliseconds by part, mean over videos of each one's quickest round, and the share that is not CLIP's network."""
     predictor = Predictor.load(bundle)
-    assert predictor.encoder is not None
+    assert isinstance(predictor.encoder, Encoder)
     network = predictor.encoder.model.backbone
     spent = np.zeros(2)  # wall, CPU
     real = network.encode_image

@@ -571,16 +571,19 @@ def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})
     """An open file, as PyAV's `InputContainer`.
 
     Raises:
-        VideoError: there is none, it is no video container, or its tables take more memory than the limit.
+        VideoError: there is none, it may not be read, it is no video container, or its tables take more memory than the
+            limit.
     """
-    if not path.is_file():
-        fault = "is no regular file" if path.exists() else "no such file"
-        raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:
+        if not path.is_file():
+            fault = "is no regular file" if path.exists() else "no such file"
+            raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
+        if path.stat().st_size == 0:
+            raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
         with opening():
             return _opened(path, options)
+    except PermissionError as error:  # FFmpeg's is one too
+        raise VideoError(f"{path}: permission denied; check who may read it.") from error
     except (av.error.MemoryError, MemoryError) as error:
         found = current().refusal("memory_mib", "opening it takes too much memory")
         raise VideoError(f"{path}: {found}.") from error

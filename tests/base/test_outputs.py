@@ -124,7 +124,9 @@ OUTPUTS: dict[tuple[str, str], Output] = {
     ("motion", "--out"): Output(".npz", lambda s, t: ["motion", s.video, "--out", t], lambda s: s.video),
     ("motion", "--png"): Output(".png", lambda s, t: ["motion", s.video, "--png", t], lambda s: s.video),
     ("motion", "--mp4"): Output(".mp4", lambda s, t: ["motion", s.video, "--mp4", t], lambda s: s.video),
-    ("bundle", "--out"): Output("", lambda s, t: ["bundle", "--model", s.model, "--out", t], lambda s: s.model),
+    ("bundle", "--out"): Output(
+        "", lambda s, t: ["bundle", "--no-onnx", "--model", s.model, "--out", t], lambda s: s.model
+    ),
     ("export", "--out"): Output("", lambda s, t: ["export", "--model", s.model, "--out", t], lambda s: s.model),
     ("preset", "--params"): Output(
         ".yaml",

@@ -176,3 +176,21 @@ def test_looking_at_motion_loads_nothing_heavy():
     root = Path(motion_view.__file__).parents[2]
     said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("closed", ["clip.avi", "."])
+def test_a_video_that_may_not_be_read_says_so(tmp_path: Path, closed: str) -> None:
+    (folder := tmp_path / "closed").mkdir()
+    path = encode(folder / "clip.avi", scrolling(12, 3, -2))
+    words: list[str | Path] = [Path(sys.executable).with_name("moclip"), "motion", path, "--out", tmp_path / "out.npz"]
+    if os.geteuid() == 0:  # to whom nothing is closed
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv (util-linux) to give up root's rights")
+        words = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *words]
+    (folder / closed).chmod(0)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    finally:
+        (folder / closed).chmod(0o700)
+    assert done.returncode == 1
+    assert done.stderr.lower().startswith(f"error: {path}: permission denied; check who may read".lower())

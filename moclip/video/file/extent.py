@@ -20,6 +20,8 @@ _ASF_INDEX = bytes.fromhex("90080033b1e5cf1189f400a0c90349cb")
 _ASF_DATA_HEAD = 50  # bytes of the object that holds the packets, before the first
 _BROADCAST = 1
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+# What stands in a cluster (RFC 9559, 5.1.3): times, places, blocks, and what fills or checks any element.
+_OF_CLUSTER = frozenset([0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF])
 _FLV_SIZE = b"\0\x08filesize\0"  # a name of its metadata, and the mark of a number (Flash Video 10.1, E.4.4)
 _IVF_UNKNOWN = 0xFFFFFFFF  # in the header of a file that was written to a pipe
 _RIFF_SLACK = 8  # some writers state the whole file where the size without the first eight bytes belongs
@@ -104,24 +106,26 @@ def _boxes(file: _File) -> Extent:
 
 def _elements(file: _File) -> Extent:
     """Matroska and WebM: elements with their sizes; segment and clusters of a stream state none."""
-    place, stated = 0, True
+    place, stated, segment_end, cluster_end = 0, True, 0, 0
     while place < file.size:
         head = file.at(place, 12)
         kind, after = _vint(head, 0, keep_marker=True)
         size, start = _vint(head, after)
+        end = place + start + (size or 0)
+        if place < cluster_end and (kind not in _OF_CLUSTER or size is None or end > cluster_end):
+            return Extent(stated, f"a cluster cannot be read from byte {place} on")
         if kind is None:
             return Extent(stated, "its last element is torn" if after > len(head) else "")
         if start > len(head):
             return Extent(stated, "its last element is torn")
-        if size is None:
-            if kind not in (_SEGMENT, _CLUSTER):
-                return _OPEN
-            stated = False
-            place += start
-        else:
-            place += start + size
-            if place > file.size:
-                return Extent(stated, file.lacking(place) if stated else "its last element is torn")
+        if size is None and kind not in (_SEGMENT, _CLUSTER):
+            return Extent(place < segment_end)
+        if end > file.size:
+            return Extent(stated, file.lacking(end) if stated else "its last element is torn")
+        stated = stated and size is not None
+        segment_end = end if kind == _SEGMENT else segment_end
+        cluster_end = end if kind == _CLUSTER else cluster_end
+        place = place + start if kind in (_SEGMENT, _CLUSTER) else end
     return Extent(stated)
 
 
