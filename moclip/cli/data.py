@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.manifest == PLACES.manifest and not args.manifest.exists():
         raise DataError(f"{args.manifest}: there is none yet; `dvc repro download` writes it, --manifest names another")
     videos = read_manifest(args.manifest)
-    root = args.root or _root(args.params)
+    root = args.root or data_root(args.params)
     if args.action == "audit":
         _audit(videos, root, args)
         return 0
@@ -168,7 +168,12 @@ def _print_groups(what: str, groups: Sequence[Sequence[str]]) -> None:
         say(f"warning: {what}: {len(groups) - _SHOWN} groups more")
 
 
-def _root(params: Path) -> Path:
+def data_root(params: Path) -> Path:
+    """Folder of the videos, as a parameters file names it.
+
+    Raises:
+        ParamsError: the file is unreadable, or names none.
+    """
     root: Path = params.parent / _section(params)["root"]
     return root
 

@@ -12,6 +12,7 @@ class Places:
 
     params: Path = Path("params.yaml")
     presets: Path = Path("presets")
+    suite: Path = Path("ablations.yaml")
     manifest: Path = Path("data/manifest.csv")
     classes: Path = Path("data/classes.csv")
     splits: Path = Path("data/splits")
@@ -23,6 +24,7 @@ class Places:
     clip: Path = Path("models/clip")
     predictions: Path = Path("preds")
     summary: Path = Path("reports/summary.json")
+    ablations: Path = Path("reports/ablations")
     report: Path = Path("reports/report.md")
     fingerprint: Path = Path("reports/fingerprint.json")
     costs: Path = Path("reports/cost.json")

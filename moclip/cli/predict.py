@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, or folders of them")
     model.add_arguments(parser)
     model.add_head(parser)
+    model.add_engine(parser)
     parser.add_argument("--top", type=model.positive, default=5, help="classes to show (default 5)")
     parser.add_argument(
         "--reencode",
@@ -52,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer for every video; one that fails is reported, the others are still answered, and the status is 1."""
-    log.info("predict: loading the model (PyTorch and CLIP take some seconds)")
+    if args.engine != "onnx":
+        log.info("predict: loading the model (PyTorch and CLIP take some seconds)")
     if args.mp4 is not None:
         args.limits = FILMS
     limit.apply(args)
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from moclip.heads.registry import MAIN
     from moclip.predict.predictor import Predictor
 
-    predictor = Predictor.load(model.source_of(args.model), args.split, args.head or MAIN)
+    predictor = Predictor.load(model.source_of(args.model), args.split, args.head or MAIN, args.engine)
     printed = _Printed(args, predictor)
     failed = 0
     for video in videos:

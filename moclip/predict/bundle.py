@@ -8,12 +8,13 @@ A bundle is a directory that can be moved or sent: safetensors and JSON, no pick
     motion/             the motion network, with what it was made for
     heads/<head>/       the servable heads with weights of their own that there are
     texts.safetensors   one unit vector per class, where CLIP's text features exist
+    onnx/               the same networks for onnxruntime, where they were asked for (`moclip.predict.runtime`)
 """
 
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from moclip.base.errors import StoreError
-from moclip.base.files import read_json, sha256_file
+from moclip.base.files import read_facts, read_json, sha256_file
 from moclip.base.outputs import write_manifest, writing_directory
 from moclip.data.manifest import read_classes
 from moclip.heads.fitted import ClassTexts
@@ -37,6 +38,7 @@ FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 TEXTS = "texts.safetensors"
 HEAD_FOLDERS = "heads"
+ONNX = "onnx"
 
 
 def _inside(name: str) -> str:
@@ -85,6 +87,7 @@ class ModelFiles:
         frame: The rule by which CLIP saw a frame of each video, as of `clip.frame`; and its crop, where not the middle.
         remedy: What to do where something is missing.
         origin: What it was trained on, where that is known.
+        onnx: Directory of its networks for onnxruntime, where it has them.
     """
 
     split: int
@@ -96,6 +99,7 @@ class ModelFiles:
     frame: str
     remedy: str
     origin: Origin | None = None
+    onnx: Path | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -165,8 +169,13 @@ def with_weights() -> list[str]:
     return [head for head in servable() if not HEADS[head].is_of_stream]
 
 
-def write_bundle(out: Path, files: ModelFiles) -> None:
+def write_bundle(out: Path, files: ModelFiles, networks: Callable[[Path], object] | None = None) -> None:
     """Copy a model into one directory, as a whole or not at all.
+
+    Args:
+        out: The directory.
+        files: The model.
+        networks: Makes a folder with the model's networks for onnxruntime; None leaves them out.
 
     Raises:
         StoreError: a part is missing.
@@ -180,6 +189,8 @@ def write_bundle(out: Path, files: ModelFiles) -> None:
             _copy(path, temporary / HEAD_FOLDERS / name)
         if files.texts is not None:
             (temporary / TEXTS).write_bytes(save({"texts": np.ascontiguousarray(files.texts.features)}))
+        if networks is not None:
+            networks(temporary / ONNX)
         facts = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -207,9 +218,10 @@ def _of_bundle(folder: Path, split: int | None) -> ModelFiles:
         raise StoreError(f"{folder}: is a model of split {facts.split}, not {split}; give --split {facts.split}")
     _refuse_what_is_not_listed(folder, facts)
     for name, digest in facts.files.items():
-        # CLIP's own files are held against its meta.json when they are read: once is enough for 600 MB.
-        path = folder / name
-        if not path.is_file() or (not name.startswith("clip/") and sha256_file(path) != digest):
+        # CLIP's own files and networks for onnxruntime are held against descriptions beside them when they are read:
+        # once is enough for 600 MB.
+        path, is_read_later = folder / name, name.startswith("clip/") or name.endswith(".onnx")
+        if not path.is_file() or (not is_read_later and sha256_file(path) != digest):
             raise StoreError(f"{path}: missing or changed since the bundle was written; copy the bundle again")
     return ModelFiles(
         split=facts.split,
@@ -221,6 +233,7 @@ def _of_bundle(folder: Path, split: int | None) -> ModelFiles:
         frame=facts.frame,
         remedy="make the bundle again with `moclip bundle` after `dvc repro`",
         origin=facts.origin,
+        onnx=folder / ONNX if (folder / ONNX).is_dir() else None,
     )
 
 
@@ -263,7 +276,7 @@ def _refuse_what_is_not_listed(folder: Path, facts: Manifest) -> None:
 
     Only what is listed is opened: a pipe would never end, a link would lead out.
     """
-    parts = [CLIP, MOTION, HEAD_FOLDERS, TEXTS]
+    parts = [CLIP, MOTION, HEAD_FOLDERS, TEXTS, ONNX]
     found = [path for name in parts if os.path.lexists(path := folder / name)]
     for path in found:
         found.extend(sorted(path.iterdir()) if stat.S_ISDIR(path.lstat().st_mode) else ())
@@ -291,7 +304,7 @@ def check_clip(files: ModelFiles) -> None:
     meta = files.clip / "meta.json"
     if not meta.is_file():
         raise StoreError(f"{files.clip}: no CLIP model; {files.remedy}")
-    if "precomputed" in read_json(meta):
+    if "precomputed" in read_facts(meta):
         raise StoreError(
             f"{files.clip}: the CLIP features were brought ready-made (clip.precomputed), so there is no encoder that "
             "could see a new video; set clip.model and clip.pretrained or clip.checkpoint and run `dvc repro`, or ask "

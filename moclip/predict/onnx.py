@@ -27,7 +27,7 @@ from moclip.heads.train import Mlp
 from moclip.motion.grid import grid_shape
 from moclip.motion.net import MotionNet
 from moclip.predict.bundle import Pipeline, open_model, with_weights
-from moclip.predict.predictor import load_head, load_motion
+from moclip.predict.loading import load_head, load_motion
 
 TOLERANCE = 1e-4
 """Largest absolute difference between PyTorch and ONNX Runtime, in units of the output, that is let through."""
@@ -42,11 +42,15 @@ FIELD_PX = 10.0  # displacements that are compared: some of them beyond `bound_p
 
 @dataclass(frozen=True)
 class ModelInput:
-    """One input of a model: its shape without the batch, and mean and deviation of the values it gets."""
+    """One input of a model: its shape without the batch, and mean and deviation of the values it gets.
+
+    The axes of the shape that are `free` may have any length.
+    """
 
     shape: tuple[int, ...]
     centre: Tensor | float
     spread: Tensor | float
+    free: tuple[int, ...] = ()
 
 
 class _MotionOutputs(nn.Module):
@@ -61,7 +65,7 @@ class _MotionOutputs(nn.Module):
         return features, self.net.classifier(features)
 
 
-class _HeadOnStreams(nn.Module):
+class HeadOnStreams(nn.Module):
     """A head with what is done to its streams before."""
 
     def __init__(self, head: Head) -> None:
@@ -69,6 +73,7 @@ class _HeadOnStreams(nn.Module):
         self.head = head
 
     def forward(self, *streams: Tensor) -> Tensor:
+        """Logits (n, k) of features (n, d_i), not normalised."""
         logits: Tensor = self.head(concatenate(streams))
         return logits
 
@@ -90,11 +95,7 @@ def export(source: Path | Pipeline, split: int | None, head: str, out: Path) -> 
         StoreError: a part is missing, or ONNX Runtime's results differ by more than `TOLERANCE`.
         OutputError: `out` is there and no unchanged export, overlaps with a part, or cannot be written.
     """
-    for name in _EXTRA:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise MoclipError(f"{name} is not installed; `pip install 'moclip[export]'` brings it") from error
+    check_extra()
     if head not in with_weights():
         raise ParamsError(f"head must be one of {with_weights()}, which have weights of their own; got '{head}'")
     files = open_model(source, split)
@@ -119,10 +120,23 @@ def export(source: Path | Pipeline, split: int | None, head: str, out: Path) -> 
     with writing_directory(out, META, files.folders) as temporary:
         deviations = {
             MOTION: write_onnx(temporary / MOTION, _MotionOutputs(motion.net), fields, ("features", "logits")),
-            HEAD: write_onnx(temporary / HEAD, _HeadOnStreams(fitted.head), widths, ("logits",)),
+            HEAD: write_onnx(temporary / HEAD, HeadOnStreams(fitted.head), widths, ("logits",)),
         }
         write_manifest(temporary, META, facts)
     return deviations
+
+
+def check_extra() -> None:
+    """Refuse to write where what it takes is not installed.
+
+    Raises:
+        MoclipError: names the package and the extra.
+    """
+    for name in _EXTRA:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MoclipError(f"{name} is not installed; `pip install 'moclip[export]'` brings it") from error
 
 
 def field_shape(input_px: int | None, cell_px: int, segments: int) -> tuple[int, ...]:
@@ -158,8 +172,9 @@ def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, ModelInput], o
     """
     example = draw(inputs, _TRACED)
     batch = torch.export.Dim("n")
-    dynamic: Any = tuple({0: batch} for _ in inputs)
-    if isinstance(model, _HeadOnStreams):
+    free = torch.export.Dim.DYNAMIC
+    dynamic: Any = tuple({0: batch, **{axis + 1: free for axis in one.free}} for one in inputs.values())
+    if isinstance(model, HeadOnStreams):
         dynamic = (dynamic,)  # one argument that takes all of them
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, about its own inside
@@ -184,9 +199,13 @@ def write_onnx(path: Path, model: nn.Module, inputs: Mapping[str, ModelInput], o
 
 
 def draw(inputs: Mapping[str, ModelInput], count: int) -> list[Tensor]:
-    """Random inputs (count, ...), the same at every call."""
+    """Random inputs (count, ...), the same at every call; a free axis is longer the larger the count."""
     generator = torch.Generator().manual_seed(count)
-    return [one.centre + one.spread * torch.randn(count, *one.shape, generator=generator) for one in inputs.values()]
+    shapes = [[n + count * (axis in one.free) for axis, n in enumerate(one.shape)] for one in inputs.values()]
+    return [
+        one.centre + one.spread * torch.randn(count, *shape, generator=generator)
+        for one, shape in zip(inputs.values(), shapes, strict=True)
+    ]
 
 
 @torch.inference_mode()

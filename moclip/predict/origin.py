@@ -11,10 +11,9 @@ from moclip.base.files import read_json
 from moclip.data.manifest import read_manifest
 from moclip.data.splits import read_members
 from moclip.heads.registry import servable
-from moclip.results.predictions import read_predictions
 
 _DEMO = "demo"  # the `source` of generated videos in the file that describes the data set
-_TRAIN = "train"
+_TRAIN, _TEST = "train", "test"
 _SHOWN_CLASSES = 6
 _RATE_TOLERANCE = 0.01  # 29.97 and 30 frames/s are one rate
 
@@ -131,8 +130,18 @@ class Record:
             scores=self._scores(split),
         )
 
+    def test_videos(self, split: int, root: Path) -> list[Path]:
+        """Files of a split's test list below `root`, in its order; none where the data set's own files are not here."""
+        members = self.splits / f"split{split}.csv"
+        if not (self.manifest.is_file() and members.is_file()):
+            return []
+        videos = read_manifest(self.manifest)
+        return [root / videos[member.id].path for member in read_members(members) if member.part == _TEST]
+
     def _scores(self, split: int) -> dict[str, Score]:
         """Of the heads whose predictions are here."""
+        from moclip.results.predictions import read_predictions  # SciPy, which whoever asks a bundle need not wait for
+
         found = {}
         for head in servable():
             if (path := self.predictions / head / f"split{split}.npz").is_file():

@@ -13,30 +13,25 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
-from scipy.special import softmax
 
-from moclip.base.errors import ParamsError, StoreError, VideoError
-from moclip.data.splits import Split
-from moclip.heads.fitted import Fitted, Videos
-from moclip.heads.motion_only import MotionOnly
-from moclip.heads.motion_only import load as load_network
-from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, in_order, module_of, servable
+from moclip.base.errors import MoclipError, ParamsError, StoreError, VideoError
+from moclip.heads.fitted import Fitted
+from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, servable
 from moclip.motion.extract import REENCODED, MotionOptions, Seen, look
-from moclip.motion.features import SEED_NAME, describe_held_out
 from moclip.motion.grid import MotionGrid
-from moclip.motion.sampler import FieldSampler
-from moclip.motion.store import OneClip
-from moclip.predict.bundle import ModelFiles, Pipeline, check_clip, open_model, without_clip
+from moclip.predict.bundle import ModelFiles, Pipeline, open_model, without_clip
 from moclip.predict.origin import Kind, Origin, introduction
+from moclip.predict.parts import Motion, Parts, Pictures
 from moclip.video.bounded.worker import start_early
 from moclip.video.reencode import HEIGHT, WIDTH
 
-if TYPE_CHECKING:
-    from moclip.clip.encoder import Encoder
+Engine = Literal["auto", "torch", "onnx"]
+"""What computes: PyTorch or onnxruntime; `auto` is PyTorch where it is installed."""
 
 SECONDS_TO_MS = 1000.0
 
@@ -68,7 +63,7 @@ class Prediction:
 
     def top(self, most: int = 5, head: str | None = None) -> list[tuple[str, float]]:
         """Class names and probabilities (softmax of the logits), the likeliest first; of `head`, or the asked one."""
-        logits = self.logits[head or self.head].astype(np.float64)
+        logits = self.logits[head or self.head]
         probabilities = softmax(logits)
         order = np.argsort(-logits, kind="stable")[:most]
         return [(self.classes[i], float(probabilities[i])) for i in order]
@@ -123,12 +118,14 @@ class Predictor:
     split: int
     classes: Sequence[str]
     heads: Mapping[str, Fitted]
-    motion: MotionOnly | None
-    encoder: "Encoder | None"
+    motion: Motion | None
+    encoder: Pictures | None
     origin: Origin | None = None
 
     @classmethod
-    def load(cls, source: str | Path | Pipeline, split: int | None = None, head: str = MAIN) -> "Predictor":
+    def load(
+        cls, source: str | Path | Pipeline, split: int | None = None, head: str = MAIN, engine: Engine = "auto"
+    ) -> "Predictor":
         """Load a model.
 
         Args:
@@ -136,32 +133,25 @@ class Predictor:
                 `moclip.tracking.models.fetch.fetch_model`.
             split: Which of the pipeline's models, 1 unless given; a bundle holds one.
             head: A servable one. A head on motion alone loads no CLIP, one on CLIP alone no motion network.
+            engine: What computes. Only a bundle can be asked by "onnx", which needs no PyTorch.
 
         Raises:
             ParamsError: `head` cannot answer for a new video.
             StoreError: a part is missing, with what to do about it, or torn.
+            MoclipError: what computes is not installed.
         """
         if head not in servable():
             raise ParamsError(f"head must be one of {servable()}, which need no more than a video; got '{head}'")
         start_early()
         files = open_model(Path(source) if isinstance(source, str) else source, split)
-        heads = load_heads(files, head)
-        streams = heads[head].streams
-        if CLIP in streams and files.frame != "middle":
+        if CLIP in HEADS[head].streams and files.frame != "middle":
             raise StoreError(
                 f"CLIP saw frames by clip.frame: {files.frame} when this model was made, and a new video is answered "
                 f"for by its middle frame alone, whole; take {without_clip()}, or set clip.frame: middle, clip.crop: "
                 "centre, and run `dvc repro`"
             )
-        return cls(
-            head=head,
-            split=files.split,
-            classes=files.classes,
-            heads=heads,
-            motion=_motion_of(heads) or load_motion(files) if MOTION in streams else None,
-            encoder=load_clip(files) if CLIP in streams else None,
-            origin=files.origin,
-        )
+        parts = _load_parts(files, head, engine)
+        return cls(head, files.split, files.classes, parts.heads, parts.motion, parts.encoder, files.origin)
 
     @property
     def introduction(self) -> str:
@@ -216,7 +206,7 @@ class Predictor:
         seen: dict[str, np.ndarray] = {}
         if self.motion and grid is not None:
             with timed("motion"):
-                seen[MOTION] = motion_features(self.motion, path.stem, grid)
+                seen[MOTION] = self.motion.describe(path.stem, grid)
         if self.encoder and picture is not None:
             with timed("clip"):
                 seen[CLIP] = self.encoder.images([picture])
@@ -267,98 +257,27 @@ def _size(seen: Seen) -> tuple[int, int]:
     return seen.grid.height, seen.grid.width
 
 
-def motion_options(network: MotionOnly) -> MotionOptions:
+def _load_parts(files: ModelFiles, head: str, engine: Engine) -> Parts:
+    has_torch = find_spec("torch") is not None
+    if engine == "onnx" or (engine == "auto" and not has_torch):
+        from moclip.predict import runtime
+
+        return runtime.load_parts(files, head)
+    if not has_torch:
+        raise MoclipError("PyTorch is not installed; `pip install 'moclip[train]'` brings it, or take --engine onnx")
+    from moclip.predict import loading  # PyTorch takes seconds
+
+    return loading.load_parts(files, head)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (k,), float64."""
+    shares = np.exp(logits.astype(np.float64) - logits.max())
+    probabilities: np.ndarray = shares / shares.sum()
+    return probabilities
+
+
+def motion_options(network: Motion) -> MotionOptions:
     """How motion is read for a network: as it was when the network was made."""
     motion = network.made_for.motion
     return MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
-
-
-def motion_features(network: MotionOnly, name: str, grid: MotionGrid) -> np.ndarray:
-    """Features (1, d) of a video; its name decides a coin of the paper's ten crops, as in the pipeline."""
-    made_for = network.made_for
-    sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
-    features, _ = describe_held_out(network.net, sampler, [name], (made_for.seed, SEED_NAME, made_for.split))
-    return features
-
-
-def load_heads(files: ModelFiles, asked: str) -> dict[str, Fitted]:
-    """The head that is asked, and of those on one of its streams alone the ones that are there.
-
-    Raises:
-        StoreError: as `load_head`.
-    """
-    found = {asked: load_head(files, asked)}
-    streams = set(found[asked].streams)
-    for head in servable():
-        if head != asked and streams & set(HEADS[head].streams) and is_there(files, head):
-            fitted = load_head(files, head)
-            if len(fitted.streams) == 1 and set(fitted.streams) <= streams:
-                found[head] = fitted
-    return {head: found[head] for head in in_order(found)}
-
-
-def is_there(files: ModelFiles, head: str) -> bool:
-    """Whether a model has a head that answers: its own directory, or what its stream needs to answer by itself."""
-    if not HEADS[head].is_of_stream:
-        return head in files.heads and not _has_drifted(files, head)
-    return files.motion.is_dir() if MOTION in HEADS[head].streams else files.texts is not None
-
-
-def load_head(files: ModelFiles, head: str) -> Fitted:
-    """A head, of its own directory or of its stream.
-
-    Raises:
-        StoreError: it is not there, is torn, or sees motion by a network that answers for no other head.
-    """
-    if not HEADS[head].is_of_stream:
-        return _of_own_weights(files, head)
-    return load_motion(files) if MOTION in HEADS[head].streams else _of_class_texts(files, head)
-
-
-def _of_own_weights(files: ModelFiles, head: str) -> Fitted:
-    if head not in files.heads:
-        raise StoreError(f"no head '{head}' of split {files.split}; {files.remedy}")
-    if _has_drifted(files, head):
-        raise StoreError(
-            f"{files.heads[head]}: {head} was trained with a motion network whose statistics drifted "
-            f"({HEADS[head].section}.backbone_statistics: drift), which answers for no other head; choose another "
-            "head, or train with frozen statistics"
-        )
-    fitted: Fitted = module_of(head).load(files.heads[head])
-    return fitted
-
-
-def _has_drifted(files: ModelFiles, head: str) -> bool:
-    """Whether a head was trained with a motion network of its own, which lies beside its weights."""
-    return (files.heads[head] / MOTION).is_dir()
-
-
-def _of_class_texts(files: ModelFiles, head: str) -> Fitted:
-    if files.texts is None:
-        raise StoreError(f"no text features of the classes, which {head} needs; {files.remedy}")
-    videos = Videos(Split((), files.classes), {}, files.texts)
-    fitted: Fitted = module_of(head).fit(videos, None, (0, head, files.split))
-    return fitted
-
-
-def load_motion(files: ModelFiles) -> MotionOnly:
-    """The motion network with what it was made for.
-
-    Raises:
-        StoreError: it is missing, torn, or was saved before that was kept beside the weights.
-    """
-    if not files.motion.is_dir():
-        raise StoreError(f"{files.motion}: no motion network; {files.remedy}")
-    return load_network(files.motion)
-
-
-def _motion_of(heads: Mapping[str, Fitted]) -> MotionOnly | None:
-    return next((fitted for fitted in heads.values() if isinstance(fitted, MotionOnly)), None)
-
-
-def load_clip(files: ModelFiles) -> "Encoder":
-    """CLIP's encoder; imported here, because open_clip takes seconds and a head on motion alone needs none of it."""
-    check_clip(files)
-    from moclip.clip.encoder import load_encoder
-
-    return load_encoder(files.clip)

@@ -20,7 +20,7 @@ from moclip.base.files import fingerprint, read_json, sha256_file
 from moclip.heads.fitted import Fitted
 from moclip.heads.registry import CLIP, MOTION, servable
 from moclip.predict.bundle import ModelFiles, check_clip
-from moclip.predict.predictor import load_clip, load_head, load_motion
+from moclip.predict.loading import load_clip, load_head, load_motion
 from moclip.search.moments import Rule, chunk_scores, chunks, cosine, retrieve, sliding_mean, softmax_over_time
 from moclip.search.timeline import Eyes, Timeline
 from moclip.training.weights import WEIGHTS

@@ -23,6 +23,7 @@ from moclip.base.errors import OutputError
 from moclip.base.files import read_npz, sha256_file
 from moclip.cli import main as cli
 from moclip.cli import report, search
+from moclip.cli.options.scripts import SCRIPTS, parser_of
 from moclip.data import audit
 from moclip.predict import onnx as exporting
 from moclip.predict.bundle import open_model, write_bundle
@@ -31,7 +32,6 @@ from moclip.search import ask, sheet
 from moclip.video import container
 from moclip.video import decode as video
 from stages.commands import ablate, compare, verify
-from stages.commands.start import PARSERS
 from stages.dvc.experiments import DONE
 from tests.support.clips import encode, scrolling
 from tests.support.imports import ROOT
@@ -124,7 +124,9 @@ OUTPUTS: dict[tuple[str, str], Output] = {
     ("motion", "--out"): Output(".npz", lambda s, t: ["motion", s.video, "--out", t], lambda s: s.video),
     ("motion", "--png"): Output(".png", lambda s, t: ["motion", s.video, "--png", t], lambda s: s.video),
     ("motion", "--mp4"): Output(".mp4", lambda s, t: ["motion", s.video, "--mp4", t], lambda s: s.video),
-    ("bundle", "--out"): Output("", lambda s, t: ["bundle", "--model", s.model, "--out", t], lambda s: s.model),
+    ("bundle", "--out"): Output(
+        "", lambda s, t: ["bundle", "--no-onnx", "--model", s.model, "--out", t], lambda s: s.model
+    ),
     ("export", "--out"): Output("", lambda s, t: ["export", "--model", s.model, "--out", t], lambda s: s.model),
     ("preset", "--params"): Output(
         ".yaml",
@@ -195,7 +197,7 @@ def test_every_option_that_names_an_output_is_known_here() -> None:
     """An option that is new belongs into one of the two lists: outputs are then put to all tests below."""
     found = [
         *options(cli.parser_of(cli.COMMANDS), ""),
-        *(one for name, made in PARSERS.items() for one in options(made(), name)),
+        *(one for name in SCRIPTS for one in options(parser_of(name), name)),
     ]
     assert set(found) == set(OUTPUTS) | OTHERS
 

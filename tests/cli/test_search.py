@@ -20,7 +20,7 @@ from moclip.data.splits import read_split
 from moclip.motion.extract import MotionOptions, read_grid
 from moclip.motion.fields import field_at
 from moclip.predict.bundle import open_model
-from moclip.predict.predictor import load_clip, load_head, load_motion
+from moclip.predict.loading import load_clip, load_head, load_motion
 from moclip.search import ask
 from moclip.search.films import Film, compose
 from moclip.search.moments import chunk_scores, chunks, cosine, retrieve

@@ -16,8 +16,9 @@ from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
 from moclip.predict import onnx as exporting
+from moclip.predict.loading import TorchMotion
 from moclip.predict.onnx import HEAD, META, MOTION, TOLERANCE, ModelInput, compare, draw, export, write_onnx
-from moclip.predict.predictor import Predictor, motion_features, motion_options
+from moclip.predict.predictor import Predictor, motion_options
 from moclip.video.decode import Middle
 from tests.support.clips import encode, scrolling
 from tests.support.trained import pipeline
@@ -74,11 +75,13 @@ def test_files_answer_for_a_video_as_the_model_does(trained: Path, tmp_path: Pat
     assert facts["fields"] == ["n", *fields.shape[1:]]
     assert facts["classes"] == list(predictor.classes)
     features, logits = run(out / MOTION, {"fields": fields})
-    expected = motion.net.features(torch.from_numpy(fields)).detach()
+    assert isinstance(motion, TorchMotion)
+    net = motion.network.net
+    expected = net.features(torch.from_numpy(fields)).detach()
     np.testing.assert_allclose(features, expected.numpy(), atol=TOLERANCE)
-    np.testing.assert_allclose(logits, motion.net.classifier(expected).detach().numpy(), atol=TOLERANCE)
+    np.testing.assert_allclose(logits, net.classifier(expected).detach().numpy(), atol=TOLERANCE)
     image = encoder.images([middle.picture(clip, answer.frames)])
-    seen = motion_features(motion, "a", grid)
+    seen = motion.describe("a", grid)
     (fused,) = run(out / HEAD, {"clip": image, "motion": seen})
     np.testing.assert_allclose(fused[0], answer.logits["fusion"], atol=TOLERANCE, rtol=TOLERANCE)
 

@@ -245,7 +245,7 @@ def test_video_is_seen_in_the_crops_that_the_pipeline_evaluates_in(
     made_for = answered.motion.made_for
     ids = read_predictions(trained / "preds/motion_only/split1.npz").ids.tolist()[:3]
     sampler = FieldSampler(MotionStore.open(trained / "data/motion"), made_for.motion, made_for.motion_net)
-    _, expected = describe_crops(answered.motion.net, sampler, ids, (made_for.seed, SEED_NAME, made_for.split))
+    _, expected = describe_crops(answered.motion.network.net, sampler, ids, (made_for.seed, SEED_NAME, made_for.split))
     for name, logits in zip(ids, expected, strict=True):
         seen = answered.predict(video_of(trained, name)).logits["motion_only"]
         np.testing.assert_allclose(seen, logits, atol=1e-4)
@@ -301,7 +301,7 @@ def test_command_prints_text_and_csv(trained: Path, clip: Path, capsys: pytest.C
 
 
 def test_command_bundles(trained: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bundle", "--model", str(trained / "models"), "--out", str(tmp_path / "b")]) == 0
+    assert main(["bundle", "--no-onnx", "--model", str(trained / "models"), "--out", str(tmp_path / "b")]) == 0
     assert main(["predict", str(clip), "--model", str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["split"] == 1
     assert main(["predict", str(clip), "--model", str(tmp_path)]) == 1
@@ -345,7 +345,7 @@ def test_bundle_that_is_damaged_is_made_again_as_its_error_says(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film = str(video_of(trained, read_predictions(trained / "preds/fusion/split1.npz").ids[0]))
-    made = ["bundle", "--model", str(trained / "models"), "--out"]
+    made = ["bundle", "--no-onnx", "--model", str(trained / "models"), "--out"]
     assert main([*made, str(tmp_path / "one")]) == 0
     facts = read_json(tmp_path / "one/bundle.json")
     write_json(tmp_path / "one/bundle.json", {**facts, "format_version": 0})

@@ -31,6 +31,16 @@ def add_head(parser: argparse.ArgumentParser, purpose: str = "the head that answ
     parser.add_argument("--head", help=f"{purpose}: {heads} (default {DEFAULT_HEAD})")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Declare the option of what computes."""
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "onnx"),
+        default="auto",
+        help="what computes: PyTorch, or onnxruntime, which a bundle can be asked by (auto: PyTorch where it is)",
+    )
+
+
 def told(text: str) -> str:
     """Help with the heads in the place that was left for them."""
     if DEFAULT_HEAD not in text:
