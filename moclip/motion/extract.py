@@ -303,9 +303,10 @@ def _grids(videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, job
 
 def _write_block(file: Path, videos: Sequence[VideoFile], grids: Sequence[Path], facts: Mapping[str, Any]) -> None:
     """Write a block of finished grids, unless it is there."""
-    stamp = _stamp(facts, [read_block(grid)[0].stamp for grid in grids])
-    if not _has_stamp(file, stamp, [item.id for item in videos]):
-        write_motion(file, [(item.id, read_clip(grid)) for item, grid in zip(videos, grids, strict=True)], stamp)
+    clips, digests = zip(*map(read_clip, grids), strict=True)
+    ids, stamp = [item.id for item in videos], _stamp(facts, digests)
+    if not _has_stamp(file, stamp, ids):
+        write_motion(file, list(zip(ids, clips, strict=True)), stamp)
 
 
 def _stamp(facts: Mapping[str, Any], sha256: Sequence[str | None]) -> str:
