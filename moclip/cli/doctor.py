@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,6 +101,7 @@ def examining(places: Places) -> Iterator[Finding]:
         "machine": _machine,
         "arithmetic": lambda: _arithmetic(arithmetic, places.fingerprint),
         "device": lambda: _device(torch),
+        "cluster": _cluster,
         "disk": _disk,
         "parameters": lambda: _parameters(places.params),
     }
@@ -243,6 +245,25 @@ def _device(process: "subprocess.Popen[str]") -> Finding:
         return Finding("device", "missing", f"PyTorch does not work ({complaint})", _INSTALL)
     build = f"PyTorch built {'for CUDA ' + found['cuda'] if found['cuda'] else 'without CUDA'}"
     return Finding("device", "ok", f"{', '.join(found['gpus']) or 'CPU, no GPU that PyTorch can use'} ({build})")
+
+
+def _cluster() -> Finding:
+    from moclip.base.errors import MoclipError
+    from moclip.cluster.address import VARIABLE, address_of, is_open_to_strangers
+
+    text = os.environ.get(VARIABLE)
+    if not text:
+        return Finding("cluster", "ok", f"none: {VARIABLE} is not set, so this machine does the work")
+    try:
+        address = address_of(text)
+    except MoclipError as error:
+        return Finding("cluster", "missing", str(error), f"correct {VARIABLE}, or unset it")
+    if find_spec("distributed") is None:
+        return Finding("cluster", "missing", f"{address}, but Dask is not installed", "pip install 'moclip[cluster]'")
+    if is_open_to_strangers(address):
+        found = f"{address} is without TLS: whoever reaches that port runs code as you, on every node"
+        return Finding("cluster", "missing", found, "use tls://, as docs/cluster.md says")
+    return Finding("cluster", "ok", f"{address} does the work of extraction and of CLIP")
 
 
 def _disk() -> Finding:

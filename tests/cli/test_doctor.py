@@ -265,6 +265,23 @@ def test_the_next_command_is_the_first_thing_to_do(findings, command):
     assert next_command([Finding(name, state, "", f"repair {name}") for name, state in findings]) == command
 
 
+@pytest.mark.parametrize(
+    ("address", "state", "words"),
+    [
+        ("", "ok", "this machine does the work"),
+        ("tls://head:8786", "ok", "tls://head:8786 does the work"),
+        ("tcp://127.0.0.1:8786", "ok", "does the work"),
+        ("tcp://head:8786", "missing", "whoever reaches that port runs code as you"),
+        ("head", "missing", "MOCLIP_CLUSTER is head, which is no address and no file"),
+    ],
+)
+def test_a_cluster_that_strangers_could_reach_is_warned_of(places, address, state, words, monkeypatch):
+    monkeypatch.setenv("MOCLIP_CLUSTER", address)
+    found = finding(places, "cluster")
+    assert found.state == state
+    assert words in found.found
+
+
 def test_words_for_what_dvc_says():
     status: dict[str, list[Any]] = {
         "train": [{"changed deps": {"params.yaml": {"fusion.hidden": "modified"}, "moclip/a.py": "modified",
