@@ -22,6 +22,7 @@ class Places:
     models: Path = Path("models")
     clip: Path = Path("models/clip")
     predictions: Path = Path("preds")
+    results: Path = Path("results/heads")
     summary: Path = Path("reports/summary.json")
     report: Path = Path("reports/report.md")
     fingerprint: Path = Path("reports/fingerprint.json")
