@@ -72,8 +72,9 @@ repro: state ## run the whole pipeline and print the results
 	@git diff --quiet HEAD -- results reports 2>/dev/null || { moclip verify 2>/dev/null | tail -n 1; \
 	  echo "To hold variants against this run of yours: git commit -am 'Results of this machine'"; }
 
-# A worker for each processor that a container grants, at most 8: a test that drives the pipeline starts processes too.
-WORKERS = $(shell $(BIN)/python -c "from moclip.base.parallel import cores; print(min(cores(), 8))")
+# A worker for each processor that a container grants, and one for the time that tests wait for servers; at most 8, since
+# a test that drives the pipeline starts processes too.
+WORKERS = $(shell $(BIN)/python -c "from moclip.base.parallel import cores; print(min(cores() + 1, 8))")
 
 test: lint types ## set up, lint, check types, run the tests
 	python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

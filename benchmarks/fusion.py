@@ -36,7 +36,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "fusion"
 SEED = (0, "fusion", 1)
 CLIP_WIDTH, CLASSES, VIEWS = 512, 101, 2
-BOUND = 100.0  # what is expected: online, an epoch takes at least so many times as long as on cached views
 
 
 class Case(NamedTuple):
@@ -130,15 +129,13 @@ def table(found: dict[str, dict[str, float]]) -> str:
         " training augmentation; `drift`: the same, the network's batch norms in training mode. A view is computed once"
         " and costs about an epoch online, so K views pay off after K epochs, and for every further head at once.",
         "",
-        "| network | videos | epoch on views | online | drift | online / views | drift / views | |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| network | videos | epoch on views | online | drift | online / views | drift / views |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, row in found.items():
-        met = "met" if min(row["online_vs_views"], row["drift_vs_views"]) >= BOUND else "missed"
         lines.append(
             f"| {name} | {row['videos']:.0f} | {1000 * row['views_epoch_s']:.1f} ms | {row['online_epoch_s']:.2f} s |"
             f" {row['drift_epoch_s']:.2f} s | {row['online_vs_views']:.0f} | {row['drift_vs_views']:.0f} |"
-            f" {met} (at least {BOUND:g}) |"
         )
     return "\n".join(lines) + "\n"
 

@@ -95,8 +95,16 @@ def read_params(path: Path) -> dict[str, Any]:
 
 
 def repository() -> Path:
-    """The main repository: DVC names it to stages, also when they run in an experiment's copy."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+    """The main repository: what MOCLIP_HOME names, for a clone that works for another; else what DVC names to stages,
+    also when they run in an experiment's copy.
+
+    Raises:
+        ParamsError: MOCLIP_HOME names no directory.
+    """
+    home = os.environ.get("MOCLIP_HOME")
+    if home and not Path(home).is_dir():
+        raise ParamsError(f"MOCLIP_HOME is {home}, which is no directory; name the main repository, or unset it")
+    return Path(home or os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
 
 
 def data_root(root: str) -> Path:

@@ -58,6 +58,6 @@ class Caching:
         )
 
     def shelf(self, name: str, made_by: Any) -> Path:
-        """Directory of half-done work that belongs to these facts, this device, and what the store is `made_by`."""
-        digest = fingerprint(self.facts, made_by, self.encoder.compute.device.type)
+        """Directory of half-done work that belongs to these facts, this processor, and what the store is `made_by`."""
+        digest = fingerprint(self.facts, made_by, self.encoder.compute.key)
         return work_directory(f"{name}-{digest}")

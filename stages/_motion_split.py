@@ -113,7 +113,7 @@ class Task:
             params,
             network.vit and network.vit.model_dump(),
             network.pretraining and network.pretraining.facts(),
-            str(sampler.compute),
+            sampler.compute.key,
             weights and sha256_file(Path(weights)),
             self.seed,
             running_code("stages.train_motion"),

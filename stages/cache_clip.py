@@ -66,7 +66,7 @@ def encode(
     check_apart(by_class, read, Path(clip.prompts))
     texts = encoder.class_features(list(by_class.values()), clip.text_mean)
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
-    arithmetic = (encoder.compute.device.type, hardware.amp, hardware.kernels)
+    arithmetic = (encoder.compute.key, hardware.kernels)
     neighbours = None if clip.attention == "alone" else clip.edges
     videos = list(read_manifest(manifest).values())
     store = MotionStore.open(motion) if clip.follows_motion else None

@@ -39,7 +39,7 @@ def keep(motion: Path, network: Path, out: Path) -> None:
         "rule": frames.rule,
         "motion_grid": tokens.motion_grid,
     }
-    work = work_directory(f"motion_tokens-{fingerprint(facts, str(compute))}")
+    work = work_directory(f"motion_tokens-{fingerprint(facts, compute.key)}")
     net = compute.place(fitted.net)
     cache_motion_tokens(net, sampler, store.ids, frames.count, tokens.motion_grid, work, out, facts)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.fuzz.damage import as_json, spoil_bytes, spoil_lines, spoil_values
 from moclip.base.files import fingerprint, read_json, sha256_file, write_npz
+from moclip.store.arrays import map_arrays, write_arrays
 
 
 class Payload:
@@ -133,38 +134,34 @@ def _read_params(folder: Path) -> object:
 def _spoil_store(folder: Path, rng: random.Random) -> None:
     store = folder / "store"
     meta = read_json(store / "meta.json")
-    draw = rng.random()
+    index, draw = store / "index/000.index", rng.random()
     if draw < 0.3:
-        path = rng.choice([path for path in sorted(store.iterdir()) if path.name != "meta.json"])
+        path = rng.choice([path for path in sorted(store.rglob("*.*")) if path.is_file() and path.name != "meta.json"])
         path.write_bytes(spoil_bytes(path.read_bytes(), rng))
     elif draw < 0.6:
-        with np.load(store / "index.npz") as archive:
-            arrays = dict(archive)
+        arrays = {name: np.array(array) for name, array in map_arrays(index, "").arrays.items()}
         name = rng.choice(list(arrays))
         arrays[name] = _spoilt_column(arrays[name], rng)
-        np.savez(store / "index.npz", **arrays)
+        write_arrays(index, {name: [array] for name, array in arrays.items()}, {})
     elif draw < 0.7:
-        (store / rng.choice(["states.npy", "shard-000.npy"])).write_bytes(
+        (store / rng.choice(["blocks.npz", "index/000.index"])).write_bytes(
             b"\x93NUMPY\x01\x00v\x00" + pickle.dumps(Payload())
         )
     if rng.random() < 0.5 or draw >= 0.7:
         meta = spoil_values(meta, rng) if draw >= 0.7 else meta
     if isinstance(meta, dict):
         if isinstance(meta.get("files"), dict) and rng.random() < 0.8:
-            for name in [name for name in meta["files"] if (store / name).is_file()]:
-                facts = {"bytes": (store / name).stat().st_size, "sha256": sha256_file(store / name)}
-                if isinstance(meta["files"][name], dict):
-                    meta["files"][name] |= facts
+            meta["files"] |= {name: sha256_file(store / name) for name in meta["files"] if (store / name).is_file()}
         meta.pop("digest", None)
         meta["digest"] = fingerprint(meta)
     (store / "meta.json").write_bytes(as_json(meta, rng))
 
 
 def _spoilt_column(column: np.ndarray, rng: random.Random) -> np.ndarray:
-    evil: list[Any] = [column[:0], column[:-1], column.astype(str), np.array([Payload()]), column[None], np.float32(1)]
+    evil = [column[:0], column[:-1], column.astype(np.float32), column[None]]
     if column.dtype.kind in "iuf":
         forged = column.copy()
-        forged[rng.randrange(len(forged))] = rng.choice([-1, 0, 10**6, 2**40, 2**62])
+        forged[rng.randrange(len(forged))] = np.int64(rng.choice([-1, 0, 10**6, 2**40, 2**62])).astype(column.dtype)
         evil += [forged] * 4
     return np.asarray(rng.choice(evil))
 

@@ -4,13 +4,14 @@ MOCLIP_QUIET=1 leaves warnings and errors alone, MOCLIP_VERBOSE=1 adds details a
 reach commands that other programs start, such as DVC's stages.
 """
 
+import argparse
 import logging
 import os
 import select
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from moclip.base.errors import MoclipError, explain
 from moclip.base.outside.terminal import message, printable
@@ -36,6 +37,14 @@ def choose(verbosity: Verbosity) -> None:
     for variable in _VARIABLES.values():
         os.environ.pop(variable, None)
     os.environ[_VARIABLES[verbosity]] = "1"
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Declare --quiet and --verbose, for `choose`; where neither is given, nothing is set."""
+    # Suppressed, for the default of a sub-parser would undo what stood before the command.
+    shared: dict[str, Any] = {"dest": "verbosity", "action": "store_const", "default": argparse.SUPPRESS}
+    parser.add_argument("-q", "--quiet", const="quiet", help="no progress, only results and errors", **shared)
+    parser.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
 
 
 class _AboveBars(logging.Handler):

@@ -120,6 +120,18 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a JSON file of names and values.
+
+    Raises:
+        StoreError: as `read_json`, or it holds something else.
+    """
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise StoreError(f"{path}: must be a JSON object, is of type {type(facts).__name__}")
+    return facts
+
+
 class InPieces(NamedTuple):
     """An array that is made while it is written, along its first axis."""
 
@@ -169,7 +181,8 @@ def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str,
     """Read the named arrays of an npz file, and the optional ones that it has; pickle is never loaded.
 
     Raises:
-        StoreError: the file is missing or damaged, lacks one of the names, or would unfold to far more than it is.
+        StoreError: the file is missing or damaged, lacks one of the names, has something else than an array by
+            one, or would unfold to far more than it is.
     """
     try:
         _refuse_bomb(path)
@@ -178,11 +191,14 @@ def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str,
             absent = [name for name in names if name not in archive.files]
             if absent:
                 raise StoreError(f"{path}: lacks the array '{absent[0]}' (has {sorted(archive.files)})")
-            return {name: archive[name] for name in (*names, *optional) if name in archive.files}
+            arrays = {name: archive[name] for name in (*names, *optional) if name in archive.files}
     except StoreError:
         raise
     except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged archive
         raise StoreError(f"{path}: cannot be read as npz ({error})") from error
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise StoreError(f"{path}: its member '{others[0]}' is no array; write the file anew with numpy.savez")
+    return arrays
 
 
 def sha256_file(path: Path) -> str:

@@ -28,6 +28,8 @@ class Progress(tqdm):
     logged every `LINE_SECONDS`, and one at the end.
     """
 
+    monitor_interval = 0
+
     def __init__(self, *args: Any, **options: Any) -> None:
         shown = log.isEnabledFor(logging.INFO)
         self.in_lines = not _has_room_for_a_bar()
@@ -35,13 +37,15 @@ class Progress(tqdm):
         if unit != "B":
             options["unit"] = f" {unit}"
         if self.in_lines:
-            # The text goes to the log instead; tqdm asks whether it is time for some at every update (miniters).
-            options |= {"file": io.StringIO(), "mininterval": LINE_SECONDS, "miniters": 1, "bar_format": _LINE}
+            # The text goes to the log instead.
+            options |= {"file": io.StringIO(), "mininterval": LINE_SECONDS, "bar_format": _LINE}
         else:
             options |= {"file": sys.stderr, "dynamic_ncols": True, "bar_format": _BAR}
         # Stages of DVC run side by side: each line says whose it is.
         if stage := os.environ.get(_STAGE, "").rpartition(":")[2]:
             options["desc"] = f"{stage}: {options.get('desc') or ''}".removesuffix(": ")
+        # Whether it is time for some text is asked at every update (miniters), so that no thread need ask too.
+        options["miniters"] = 1
         super().__init__(*args, **{**options, "disable": options.get("disable") or not shown})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from moclip.base import console
 from moclip.base.arithmetic import apply, kernels_of
 from moclip.base.outside.terminal import say
+from moclip.cli.options import scripts
 from moclip.cli.options.model import told
 from moclip.cli.places import PLACES
 
@@ -20,22 +21,15 @@ COMMANDS = {
     "init": "make a project of your own, with the whole pipeline",
     "preset": "list ready-made settings, or write one into params.yaml",
     "results": "print the table of the last run",
-    "report": "say how the report of the last run opens, or make it one file to send",
+    "report": "say how the report opens, or make it one file to send",
     "motion": "write or draw the motion of videos",
-    "data": "check the videos against their manifest, or say what they look like",
+    "data": "check the videos against their manifest, or describe them",
     "predict": "classify videos",
     "search": "find the moments of videos that show what is asked for",
     "bundle": "copy a trained model into one directory",
     "export": "write motion network and head as ONNX",
     "doctor": "what is there, what is missing, what comes next",
     "completion": "print what a shell needs to complete these words",
-}
-
-# Commands that need DVC: scripts of the repository in the working directory.
-SCRIPTS = {
-    "compare": "hold DVC experiments side by side, with paired differences",
-    "ablate": "answer the questions of ablations.yaml by experiments, as a table",
-    "verify": "hold the finished run against a recorded one: the same bytes, or the same findings",
 }
 
 
@@ -47,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     name = next((word for word in words if not word.startswith("-")), "")
-    if name in SCRIPTS:
+    if name in scripts.SCRIPTS:
         words.remove(name)
         args, words = _Parser(add_help=False, allow_abbrev=False).parse_known_args(words)
     else:
         args = parser_of([name]).parse_args(words)
     if hasattr(args, "verbosity"):
         console.choose(args.verbosity)
-    if name in SCRIPTS:
+    if name in scripts.SCRIPTS:
         return _script(name, words)
     console.set_up_logging("%(message)s")
     status: int = args.run(args)
@@ -73,10 +67,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": _Formatter, **options})
-        # Suppressed, for the default of a sub-parser would undo what stood before the command.
-        shared: dict[str, Any] = {"dest": "verbosity", "action": "store_const", "default": argparse.SUPPRESS}
-        self.add_argument("-q", "--quiet", const="quiet", help="no progress, only results and errors", **shared)
-        self.add_argument("-v", "--verbose", const="verbose", help="details, and the traceback of an error", **shared)
+        console.add_verbosity(self)
 
 
 class _Version(argparse.Action):
@@ -102,12 +93,14 @@ def parser_of(asked: Collection[str]) -> argparse.ArgumentParser:
     parser = _Parser(prog="moclip", description="CLIP and compressed-domain motion, reproducibly.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print versions of moclip and what it runs on")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, purpose in (COMMANDS | SCRIPTS).items():
+    for name, purpose in (COMMANDS | scripts.SCRIPTS).items():
         own = commands.add_parser(name, help=purpose)
         if name in COMMANDS and name in asked:
             command = importlib.import_module(f"moclip.cli.{name}")
             command.add_arguments(own)
             own.set_defaults(run=command.run)
+        elif name in asked:
+            scripts.add_arguments(name, own)
     return parser
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moclip.base.errors import ParamsError, VideoError, apart, shown
+from moclip.base.outside.terminal import name, say
 from moclip.cli.options import limit
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         _all(args, paths)
     else:
         _one(args, args.video)
+        for target in _targets(args, args.video).values():
+            say(f"written: {name(target)}")
     return 0
 
 
@@ -92,6 +95,8 @@ def _all(args: argparse.Namespace, paths: Sequence[Path]) -> None:
             with apart(path, failures):
                 frames += _one(args, path)
             bar.set_postfix_str(f"{frames / bar.seconds:.0f} frames/s, {len(failures)} bad", False)
+    for folder in _targets(args, args.video).values():
+        say(f"written: {name(folder)}, {len(paths) - len(failures)} videos")
     if failures:
         listed = "\n  ".join(failures)
         raise VideoError(f"{len(failures)} of {len(paths)} videos cannot be used:\n  {listed}")

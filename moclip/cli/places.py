@@ -12,6 +12,7 @@ class Places:
 
     params: Path = Path("params.yaml")
     presets: Path = Path("presets")
+    suite: Path = Path("ablations.yaml")
     manifest: Path = Path("data/manifest.csv")
     classes: Path = Path("data/classes.csv")
     splits: Path = Path("data/splits")
@@ -24,6 +25,7 @@ class Places:
     predictions: Path = Path("preds")
     results: Path = Path("results/heads")
     summary: Path = Path("reports/summary.json")
+    ablations: Path = Path("reports/ablations")
     report: Path = Path("reports/report.md")
     fingerprint: Path = Path("reports/fingerprint.json")
     costs: Path = Path("reports/cost.json")

@@ -20,7 +20,8 @@ Side = Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)]
 Blocks = Annotated[int, Field(ge=1, le=256)]
 Ratio = Annotated[float, Field(gt=0, le=64)] | Annotated[int, Field(gt=0, le=64)]
 Share = Annotated[float, Field(ge=0, lt=1)] | Literal[0]
-Number = float | int
+Number = Annotated[float, Field(ge=-1e6, le=1e6)] | Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+Spread = Annotated[float, Field(ge=1e-6, le=1e6)] | Annotated[int, Field(ge=1, le=1_000_000)]
 Colour = Annotated[list[Number], Field(min_length=3, max_length=3)]
 
 
@@ -84,7 +85,7 @@ class Pictures(Section):
     size: Side | None = None
     mode: Literal["RGB"] = "RGB"
     mean: Colour | None = None
-    std: Colour | None = None
+    std: Annotated[list[Spread], Field(min_length=3, max_length=3)] | None = None
     interpolation: Literal["bicubic", "bilinear", "random"] = "bicubic"
     resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
     fill_color: int = Field(default=0, ge=0, le=255)
@@ -104,7 +105,8 @@ def check_config(path: Path, config: Any, model: Any) -> bool:
     if not isinstance(config, dict) or not {"model_cfg", "preprocess_cfg"} >= config.keys() >= {"model_cfg"}:
         raise StoreError(f"{path}: must hold model_cfg and preprocess_cfg and nothing else; {_REMEDY}")
     _check(path, "preprocess_cfg", Pictures, config.get("preprocess_cfg", {}))
-    if isinstance(model, str) and config["model_cfg"] == open_clip.get_model_config(model):
+    known = open_clip.get_model_config(model) if isinstance(model, str) else None
+    if known is not None and config["model_cfg"] == known:
         if name := config["model_cfg"]["text_cfg"].get("hf_model_name"):
             raise StoreError(
                 f"{path}: key 'model_cfg.text_cfg.hf_model_name': the text tower {name!r} is built from files of a "

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from moclip.base.errors import StoreError
-from moclip.base.files import atomic_path, read_json, sha256_file, write_json
+from moclip.base.files import atomic_path, read_facts, read_json, sha256_file, write_json
 from moclip.clip.architecture import check_config
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.frozen import Frozen
-from moclip.training.weights import write_weights
+from moclip.training.weights import UNFIT, write_weights
 
 # The names under which open_clip looks for a model in a local directory.
 CONFIG = "open_clip_config.json"
@@ -164,7 +164,7 @@ def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
     Raises:
         StoreError: a file is missing or torn, or not the one that was written.
     """
-    meta = read_json(directory / META)
+    meta = read_facts(directory / META)
     for name, key in ((WEIGHTS, "sha256"), (CONFIG, "config_sha256")):
         path = directory / name
         if not path.is_file() or sha256_file(path) != meta.get(key):
@@ -204,8 +204,11 @@ class Tokenizer:
 
 def _check_shapes(path: Path, model_config: Mapping[str, Any]) -> None:
     """Refuse weights of other shapes than the configuration asks for, before memory is taken for either."""
-    with torch.device("meta"):
-        wanted = {name: list(tensor.shape) for name, tensor in build(model_config).state_dict().items()}
+    try:
+        with torch.device("meta"):
+            wanted = {name: list(tensor.shape) for name, tensor in build(model_config).state_dict().items()}
+    except UNFIT as error:
+        raise StoreError(f"{path.with_name(CONFIG)}: no CLIP is built of these sizes ({error})") from error
     try:
         with safe_open(path, "pt") as file:
             given = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118

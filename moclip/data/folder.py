@@ -12,7 +12,7 @@ from pathlib import Path
 from sklearn.model_selection import StratifiedGroupKFold
 
 from moclip.base.errors import DataError
-from moclip.data.dataset import SPLITS, Clip, Dataset, by_stem, chosen_classes, spread
+from moclip.data.dataset import SPLITS, Clip, Dataset, chosen_classes, spread
 from moclip.data.ucf101 import LISTS, Lists, by_lists
 from moclip.data.walk import Found, class_folders, files_by_class, no_folder
 
@@ -45,8 +45,8 @@ def find_folder(
     group even across classes: that may be coarser than needed, but never lets a recording leak.
 
     Raises:
-        DataError: fewer than two classes, a class without videos, a stem without group or used twice, too few groups,
-            or lists and folder disagree.
+        DataError: fewer than two classes, a class without videos, a stem without group, two videos that would have one
+            id, too few groups, or lists and folder disagree.
     """
     name = f"folder {base.name}"
     if (base / LISTS).is_dir():
@@ -65,12 +65,15 @@ def find_folder(
     found, rest = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
     beside.add(rest)
     beside.tell()
-    files = by_stem(path for paths in found.values() for path in paths)
-    class_of = {path.stem: class_name for class_name, paths in found.items() for path in paths}
-    if clips_per_class is not None:
-        kept = spread(class_of, clips_per_class)
-        files = {stem: path for stem, path in files.items() if stem in kept}
-    clips = {stem: Clip(stem, class_of[stem], _group_by(group_pattern, stem), path) for stem, path in files.items()}
+    rows = [(class_name, path) for class_name, paths in found.items() for path in paths]
+    id_of = _ids(base, [path for _, path in rows])
+    class_of = {id_of[path]: class_name for class_name, path in rows}
+    kept = class_of.keys() if clips_per_class is None else spread(class_of, clips_per_class)
+    clips = {
+        id_of[path]: Clip(id_of[path], of, _group_by(group_pattern, path.stem), path)
+        for of, path in rows
+        if id_of[path] in kept
+    }
     test = _draw_tests(clips, seed)
     train = {split: [stem for stem in clips if stem not in set(test[split])] for split in SPLITS}
     return Dataset(name, True, chosen, clips, train, test)
@@ -163,7 +166,7 @@ def _ids(base: Path, paths: Sequence[Path]) -> dict[Path, str]:
     first: dict[str, Path] = {}
     for path, named in ids.items():
         if (other := first.setdefault(named, path)) != path:
-            raise DataError(f"{path} and {other} have the same name; rename one")
+            raise DataError(f"{path} and {other} would both have the id {named}; rename one")
     return ids
 
 

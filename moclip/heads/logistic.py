@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from moclip.base.errors import DataError, StoreError
-from moclip.base.files import atomic_path, read_json, read_npz, write_json, write_npz
+from moclip.base.files import atomic_path, read_facts, read_npz, write_json, write_npz
 from moclip.heads.selection import Trial, best, record, trial
 
 WEIGHTS = "model.npz"
@@ -130,11 +130,15 @@ def load_logistic(directory: Path, *names: str) -> tuple[Logistic, dict[str, Any
         StoreError: a file is missing or damaged, or lacks an array or a key.
     """
     arrays = read_npz(directory / WEIGHTS, "weights", "offsets", "labels", *names)
-    config = read_json(directory / CONFIG)
+    config = read_facts(directory / CONFIG)
     try:
         c, classes = float(config.pop("c")), int(config.pop("classes"))
     except KeyError as error:
         raise StoreError(f"{directory / CONFIG}: lacks {error}; run the stage that fits this head again") from error
+    except (OverflowError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{directory / CONFIG}: 'c' and 'classes' are no numbers ({error}); run the stage that fits this head again"
+        ) from error
     own = Logistic(arrays["weights"], arrays["offsets"], arrays["labels"], classes, c)
     return own, config, {name: arrays[name] for name in names}
 

@@ -4,12 +4,14 @@ Axes: n video, d_i feature of stream i, d = d_1 + ... + d_m, h hidden, k class.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from moclip.base.errors import StoreError
+from moclip.base.errors import ParamsError, StoreError
+from moclip.params.section import Section, validated
 from moclip.training.weights import UNFIT, restored
 
 UNIT, STANDARD = ("unit", "unit_standard"), ("standard", "unit_standard")
@@ -120,6 +122,16 @@ def concatenate(streams: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(streams), dim=1)
 
 
+class _Build(Section):
+    """What `Head.config` writes, as anybody may have changed it."""
+
+    inputs: dict[str, Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    hidden: int = Field(ge=0)
+    classes: int = Field(ge=1)
+    normalisation: Literal["unit", "standard", "unit_standard", "none"] = "unit_standard"
+    combine: Literal["concat", "gated"] = "concat"
+
+
 def load_head(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Head:
     """Rebuild a head from its config and weights, in evaluation mode.
 
@@ -127,6 +139,7 @@ def load_head(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Head:
         StoreError: weights and config do not fit each other.
     """
     try:
-        return restored(lambda: Head(**config), state)
-    except UNFIT as error:
+        built = validated("config", _Build, config)
+        return restored(lambda: Head(**dict(built)), state)
+    except (*UNFIT, ParamsError) as error:
         raise StoreError(f"head: weights and config do not fit ({error})") from error

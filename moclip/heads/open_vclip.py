@@ -210,7 +210,7 @@ def _name(training: Training, videos: Videos, resources: Resources, arguments: M
     return fingerprint(
         *(resources.code, training.params.model_dump(), training.seed, members, arguments, dict(facts_of(videos))),
         *(sha256_file(resources.clip / META), sha256_bytes(np.ascontiguousarray(videos.streams[RESIDUAL].of(some)))),
-        *(captions and sha256_file(Path(captions)), str(training.compute)),
+        *(captions and sha256_file(Path(captions)), training.compute.key),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from moclip.base.errors import DataError, StoreError
-from moclip.base.files import read_json, write_json
+from moclip.base.files import read_facts, write_json
 from moclip.heads.fitted import Cost, Fitted, Seed, Videos
 from moclip.heads.selection import Trial, most_right, record, trial
 from moclip.params.heads.score_average import ScoreAverageParams
@@ -65,7 +65,7 @@ def load(directory: Path) -> ScoreAverage:
     Raises:
         StoreError: the file is missing, or is no such config.
     """
-    config = read_json(directory / CONFIG)
+    config = read_facts(directory / CONFIG)
     try:
         return ScoreAverage(float(config["motion_weight"]), bool(config["is_chosen"]))
     except (KeyError, TypeError, ValueError) as error:

@@ -182,7 +182,7 @@ def fit_augmented(
     store = MotionStore.open(fields)
     sampler = FieldSampler(store, sections["motion"], sections["motion_net"], Compute.of(sections["compute"]))
     net = sampler.compute.place(load(network).net)
-    settings = (sampler.motion.model_dump(), sampler.params.model_dump(), str(sampler.compute))
+    settings = (sampler.motion.model_dump(), sampler.params.model_dump(), sampler.compute.key)
     made_by = fingerprint(sha256_file(network / WEIGHTS), store.digest, settings, resources.code)
     if not params.online:
         ids = examples["train"].ids

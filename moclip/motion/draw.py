@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from moclip.base.files import InPieces, write_npz
 from moclip.base.outputs import writing_file
@@ -23,6 +23,9 @@ from moclip.video.write import write_mp4
 
 SHOWN_FRAMES = 6  # an arrow spans the motion of so many frames: one alone is mostly below a pixel
 PICTURES, PICTURE_COLUMNS = 6, 3
+DISC_PX = 41  # of a legend's directions
+_GAP_PX, _FONT_PX, _LINE_PX = 6, 13, 18
+_LEAST_LEGEND_PX = 320
 _LEAST_PX = 1.0  # below it a cell shows neither colour nor arrow
 _ZOOM = 2
 _REST_PX = 1.0  # no field is stretched further: half-pel jitter of a still video stays pale
@@ -53,7 +56,7 @@ def save_arrays(out: Path, grid: MotionGrid) -> None:
 
 
 def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
-    """Draw frames spread over a video, with the motion up to each, as one PNG.
+    """Draw frames spread over a video, with the motion up to each and what colours and arrows say, as one PNG.
 
     Raises:
         OutputError: `out` is the video, is there and not as moclip wrote it, or cannot be written.
@@ -67,7 +70,9 @@ def save_picture(out: Path, path: Path, grid: MotionGrid) -> None:
     drawn = [draw(*pair, grid, full_px) for pair in zip(frames, fields, strict=True)]
     columns, rows = min(PICTURE_COLUMNS, len(drawn)), -(-len(drawn) // PICTURE_COLUMNS)
     width, height = drawn[0].size
-    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    legend = _legend(max(columns * width, _LEAST_LEGEND_PX), full_px)
+    sheet = Image.new("RGB", (legend.width, rows * height + legend.height), "white")
+    sheet.paste(legend, (0, rows * height))
     for number, picture in enumerate(drawn):
         row, column = divmod(number, columns)
         sheet.paste(picture, (column * width, row * height))
@@ -143,6 +148,35 @@ def draw(frame: np.ndarray, field_px: np.ndarray, grid: MotionGrid, full_px: flo
         end = (np.array([x, y]) + 0.5) * grid.cell_px * _ZOOM
         _arrow(pen, end - field_px[:, y, x] * _ZOOM, end)
     return picture
+
+
+def _legend(width: int, full_px: float) -> Image.Image:
+    """What colours and arrows say, beside a disc of all directions, in this width."""
+    text = (
+        f"hue: direction of motion; full colour: {full_px:.1f} px or more in {SHOWN_FRAMES} frames; "
+        "arrow: from where the content was to where it is"
+    )
+    font, left = ImageFont.load_default(_FONT_PX), DISC_PX + 2 * _GAP_PX
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width - left - _GAP_PX:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    height = max(DISC_PX, len(lines) * _LINE_PX) + 2 * _GAP_PX
+    strip = Image.new("RGB", (width, height), "white")
+    strip.paste(direction_disc(), (_GAP_PX, _GAP_PX))
+    ImageDraw.Draw(strip).multiline_text((left, _GAP_PX), "\n".join(lines).strip(), fill="black", font=font, spacing=4)
+    return strip
+
+
+def direction_disc() -> Image.Image:
+    """The colours of all directions, from rest in the middle to full colour at the edge, `DISC_PX` wide and high."""
+    axis = np.linspace(-1.0, 1.0, DISC_PX)
+    wheel = np.stack(np.meshgrid(axis, axis))
+    wheel[:, np.hypot(*wheel) > 1.0] = 0.0  # rest, so white
+    return Image.fromarray(flow_colours(wheel, 1.0))
 
 
 def _arrow(pen: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray) -> None:

@@ -1,14 +1,13 @@
 """The motion of many videos into one store: parallel over files, safe to kill and start again.
 
-Each video's grid is kept in the work directory as soon as it is done, so a later call takes it from there. The store is
-written from these files at the end, in the order of the videos.
+Each video's grid is kept in the work directory as soon as it is done, so a later call takes it from there. Blocks of
+the store are written from these files, in the order of the videos, and joined at the end.
 """
 
-import json
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from moclip.base.errors import ParamsError, VideoError
-from moclip.base.files import atomic_path, fingerprint, sha256_file, temporary_name
+from moclip.base.errors import ParamsError, StoreError, VideoError
+from moclip.base.files import fingerprint, sha256_file, temporary_name
 from moclip.base.progress import Progress
-from moclip.base.work import Work, alone_in, finish
+from moclip.base.work import Finished, Work, alone_in, finish
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
-from moclip.motion.store import FORMAT_VERSION, MotionStore, write_store
-from moclip.store.spool import MEMORY_BYTES, Spool, pieces
+from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_clip, write_motion
+from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
+from moclip.store.spool import Spool, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
 from moclip.video.bounded.worker import CRASHED, Held, stream
@@ -181,7 +180,28 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         ParamsError: no videos, an id twice, or `jobs` below 1.
     """
     _check_request(videos, jobs)
-    made_by = {**asdict(options), **video.versions()}
+    facts = made_by(options)
+    with alone_in(work / fingerprint(facts, FORMAT_VERSION), "extracts the same") as shelf:
+        grids = _grids(videos, shelf, options, jobs)
+        blocks = [(videos[own.start : own.stop], grids.files[own.start : own.stop]) for own in _parts(len(videos))]
+        files = [shelf / block_name(number) for number in range(len(blocks))]
+        for file, (own, kept) in zip(files, Progress(blocks, desc="store", unit="block"), strict=True):
+            _write_block(file, own, kept, facts)
+        join_motion(out, files, facts)
+    return _summary(out, grids.made)
+
+
+def made_by(options: MotionOptions) -> dict[str, Any]:
+    """What a store says of how it was made: the options, and versions of the decoder."""
+    return {**asdict(options), **video.versions()}
+
+
+def _parts(count: int) -> list[range]:
+    return parts(count, BLOCK_VIDEOS)
+
+
+def _grids(videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, jobs: int) -> Finished:
+    """A file with the grid of each video; all videos that cannot be used are listed in one error."""
     motion = Work(
         "motion",
         "video",
@@ -190,27 +210,34 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
         crashed=lambda item: f"{item.path}: {CRASHED}. Leave it out of the lists.",
     )
     keep = Held(partial(_keep_grid, options=options), attrgetter("path"))
-    with alone_in(work / fingerprint(made_by, FORMAT_VERSION), "extracts the same") as shelf:
-        grids = finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
-        kept = Progress(zip(videos, grids.files, strict=True), total=len(videos), desc="store", unit="video")
-        left_out: dict[str, int] = {}
-        write_store(out, _counted(((item.id, _read(file)) for item, file in kept), left_out), made_by)
-    if left_out:
-        first, blocks = next(iter(left_out.items()))
+    return finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
+
+
+def _write_block(file: Path, videos: Sequence[VideoFile], grids: Sequence[Path], facts: Mapping[str, Any]) -> None:
+    """Write a block of finished grids, unless it is there."""
+    stamp = fingerprint(facts, [read_block(grid)[0].stamp for grid in grids])
+    if not _has_stamp(file, stamp, [item.id for item in videos]):
+        write_motion(file, [(item.id, read_clip(grid)) for item, grid in zip(videos, grids, strict=True)], stamp)
+
+
+def _has_stamp(file: Path, stamp: str | None, ids: Sequence[str]) -> bool:
+    try:
+        header, _ = read_block(file)
+    except StoreError:
+        return False
+    return header.stamp == stamp and header.ids == list(ids)
+
+
+def _summary(out: Path, decoded: int) -> ExtractSummary:
+    store = MotionStore.open(out)
+    lost = store.column("field_blocks")
+    if lost.any():
+        first = int(np.flatnonzero(lost)[0])
         log.warning(
             "%d videos lose blocks that are coded as fields (interlaced), %d in all; first %s, %d blocks",
-            *(len(left_out), sum(left_out.values()), first, blocks),
+            *(np.count_nonzero(lost), lost.sum(), store.ids[first], lost[first]),
         )
-    counts = MotionStore.open(out).meta["counts"]
-    return ExtractSummary(len(videos), grids.made, counts["frames"], counts["clipped_cells"])
-
-
-def _counted(grids: Iterable[tuple[str, MotionGrid]], left_out: dict[str, int]) -> Iterator[tuple[str, MotionGrid]]:
-    """The same, and into `left_out` by id how many blocks a video lost, where it lost any."""
-    for video_id, grid in grids:
-        if grid.field_blocks:
-            left_out[video_id] = grid.field_blocks
-        yield video_id, grid
+    return ExtractSummary(len(store), decoded, int(store.column("count").sum()), int(store.column("clipped").sum()))
 
 
 def _check_request(videos: Sequence[VideoFile], jobs: int) -> None:
@@ -241,61 +268,13 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
             f"stated {item.sha256[:12]}...). Restore it, or prepare the manifest again."
         )
     grid = read_grid(item.path, options, file.parent, damaged=item.damaged)
-    facts = {
-        "sha256": sha256,
-        "clipped": grid.clipped,
-        "cell_px": grid.cell_px,
-        "width": grid.width,
-        "height": grid.height,
-        "fps": grid.fps,
-        "field_blocks": grid.field_blocks,
-    }
     # Flushing to disk one by one would cost a fifth of the time; `_is_finished` finds what a power failure tore.
-    with atomic_path(file, flush=False) as temporary:
-        _save(temporary, grid, facts)
+    write_motion(file, [(item.id, grid)], sha256, flush=False)
     return len(grid.mv)
 
 
-def _save(file: Path, grid: MotionGrid, facts: dict[str, Any]) -> None:
-    """Write a safetensors file of `mv` and `state` by pieces, which its own library cannot."""
-    end = grid.mv.nbytes + grid.state.nbytes
-    header = {
-        "__metadata__": {"facts": json.dumps(facts)},
-        "mv": {"dtype": "I8", "shape": grid.mv.shape, "data_offsets": [0, grid.mv.nbytes]},
-        "state": {"dtype": "U8", "shape": grid.state.shape, "data_offsets": [grid.mv.nbytes, end]},
-    }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with file.open("wb") as handle:
-        handle.write(len(text).to_bytes(8, "little") + text)
-        for part in pieces(grid.mv):
-            handle.write(np.ascontiguousarray(part).data)
-        handle.write(grid.state.data)
-
-
 def _is_finished(item: VideoFile, file: Path) -> bool:
-    try:
-        with safe_open(file, "np") as content:
-            kept = json.loads(content.metadata()["facts"])["sha256"]
-    except (OSError, SafetensorError):
-        return False
     stated = item.sha256
-    if stated is None and item.path.is_file():
+    if stated is None and file.is_file() and item.path.is_file():
         stated = sha256_file(item.path)
-    return bool(kept == stated)
-
-
-def _read(finished: Path) -> MotionGrid:
-    with safe_open(finished, "np") as file:
-        facts = json.loads(file.metadata()["facts"])
-        del facts["sha256"]
-        is_long = finished.stat().st_size > MEMORY_BYTES
-        mv = _mapped(finished, file.get_slice("mv").get_shape()) if is_long else file.get_tensor("mv")
-        return MotionGrid(mv=mv, state=file.get_tensor("state"), **facts)
-
-
-def _mapped(finished: Path, shape: Sequence[int]) -> np.ndarray:
-    """The first array of a safetensors file, which begins behind its header."""
-    with finished.open("rb") as handle:
-        header_bytes = int.from_bytes(handle.read(8), "little")
-    return np.memmap(finished, np.int8, "r", offset=8 + header_bytes, shape=tuple(shape))
+    return _has_stamp(file, stated, [item.id])

@@ -4,16 +4,17 @@ Axes: n video, s segment, c component (dx, dy), h and w grid rows and columns, d
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from moclip.base.errors import MoclipError, StoreError
 from moclip.motion.vit import MotionTransformer
 from moclip.params.heads.motion_vit import MotionVitParams
-from moclip.params.section import validated
+from moclip.params.section import Section, validated
 from moclip.training.weights import UNFIT, restored
 
 SMALL_WIDTHS = ((24, 1), (48, 2), (64, 1), (96, 2), (96, 1))  # channels and stride of each convolution
@@ -168,12 +169,21 @@ def load_motion_net(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> M
         StoreError: weights and config do not fit each other.
     """
     try:
-        own = config.get("vit")
-        vit = None if own is None else validated("vit", MotionVitParams, own)
-        of_file = (config["arch"], config["classes"], config["bound_px"], config.get("encoding", "float"))
-        return restored(lambda: MotionNet(*of_file, vit=vit), state)
+        built = validated("config", _Build, config)
+        of_file = (built.arch, built.classes, built.bound_px, built.encoding)
+        return restored(lambda: MotionNet(*of_file, vit=built.vit), state)
     except (*UNFIT, MoclipError) as error:
         raise StoreError(f"motion network: weights and config do not fit ({error})") from error
+
+
+class _Build(Section):
+    """What `MotionNet.config` writes, as anybody may have changed it."""
+
+    arch: str
+    classes: int = Field(ge=1)
+    bound_px: float = Field(gt=0)
+    encoding: Literal["float", "bytes"] = "float"
+    vit: MotionVitParams | None = None
 
 
 class _GlobalMean(nn.Module):

@@ -16,7 +16,9 @@ _OPENLY = frozenset(["dl", "download", "raw"])  # options of an address that say
 def _open(url: str) -> str:
     """An address that may be read by everybody: the parameters go into Git, into MLflow and into messages."""
     if has_secrets(url):
-        raise ValueError("names a user or a password, and parameters are recorded; write them into ~/.netrc")
+        raise ValueError(
+            "names a user or a password, and parameters are recorded; write them into ~/.netrc (an @ of a path is %40)"
+        )
     options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
     if urlsplit(url).fragment or not set(options) <= _OPENLY or any(len(value) > 5 for value in options.values()):
         raise ValueError(

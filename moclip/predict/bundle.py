@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from moclip.base.errors import StoreError
-from moclip.base.files import read_json, sha256_file, write_text
+from moclip.base.files import read_facts, read_json, sha256_file, write_text
 from moclip.base.outputs import write_manifest, writing_directory
 from moclip.data.manifest import read_classes
 from moclip.heads.fitted import ClassTexts
@@ -317,7 +317,7 @@ def check_clip(files: ModelFiles) -> None:
     meta = files.clip / "meta.json"
     if not meta.is_file():
         raise StoreError(f"{files.clip}: no CLIP model; {files.remedy}")
-    if "precomputed" in read_json(meta):
+    if "precomputed" in read_facts(meta):
         raise StoreError(
             f"{files.clip}: the CLIP features were brought ready-made (clip.precomputed), so there is no encoder that "
             "could see a new video; set clip.model and clip.pretrained or clip.checkpoint and run `dvc repro`, or ask "

@@ -11,7 +11,7 @@ from moclip.base.files import atomic_path
 from moclip.base.lettering import drawable, font_file
 from moclip.data.manifest import Video, checked_path
 from moclip.data.splits import Member
-from moclip.motion.draw import flow_colours, full_speed_px, spread
+from moclip.motion.draw import DISC_PX, direction_disc, flow_colours, full_speed_px, spread
 from moclip.motion.fields import field_at
 from moclip.motion.store import MotionStore
 from moclip.video.bounded.worker import call
@@ -126,11 +126,7 @@ def field_of(tile: Tile) -> Image.Image:
 
 def _legend(sheet: Image.Image, y: int) -> None:
     """A disc of all directions, and what the number in a field says."""
-    side = 41
-    axis = np.linspace(-1.0, 1.0, side)
-    wheel = np.stack(np.meshgrid(axis, axis))
-    wheel[:, np.hypot(*wheel) > 1.0] = 0.0  # rest, so white
-    sheet.paste(Image.fromarray(flow_colours(wheel, 1.0)), (_GAP_PX, y))
+    sheet.paste(direction_disc(), (_GAP_PX, y))
     text = "hue: direction of motion; number: displacement that is drawn in full colour"
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
-    draw.text((_GAP_PX + side + 8, y + 13), text, fill="black", font=font)
+    draw.text((_GAP_PX + DISC_PX + 8, y + 13), text, fill="black", font=font)

@@ -48,6 +48,16 @@ class Compute:
         amp = _TYPES[params.amp] if params.amp else None
         return cls(torch.device(name), amp, params.channels_last, params.deterministic, params.kernels)
 
+    @property
+    def processor(self) -> str:
+        """The model of the GPU; of a CPU, whose kernels `compute.kernels` chooses, `cpu` whatever it is."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
+    @property
+    def key(self) -> str:
+        """All that can move a last digit here: half-done work of another GPU's model is not taken up."""
+        return f"{self} on {self.processor}"
+
     def place(self, module: Module) -> Module:
         """The module on the device, in the memory layout that convolutions are to work in."""
         placed = module.to(self.device)

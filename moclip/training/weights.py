@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from moclip.base.errors import StoreError
-from moclip.base.files import atomic_path, read_json, write_json
+from moclip.base.files import atomic_path, read_facts, write_json
 
 Net = TypeVar("Net", bound=nn.Module)
-UNFIT = (AttributeError, KeyError, TypeError, ValueError, RuntimeError)
+UNFIT = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)
 """What building a network from somebody's configuration may raise."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -62,4 +62,4 @@ def load_model(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state = load_file(directory / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise StoreError(f"{directory / WEIGHTS}: cannot be read as safetensors ({error})") from error
-    return read_json(directory / CONFIG), state
+    return read_facts(directory / CONFIG), state

@@ -66,7 +66,6 @@ _LOOKED_AT = 4
 _PADDED, _SMALL_PX = 2, 1 << 18
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
-_STREAMED = "states no length, so that a missing end cannot be noticed"
 _TOO_SHORT = (
     "Two frames are needed: name another video, or take it out of the data set, by hand or by data.short_videos: drop"
 )
@@ -110,7 +109,7 @@ def probe(path: Path, *, damaged: bool = False) -> VideoInfo:
     if video.damage:  # other paths may notice it at another frame: all that read it take the plain one
         with _open(path, {}, damaged=True) as video:
             frames = sum(1 for _ in video.frames())
-    note = "; ".join(part for part in (video.note, "" if video.states_end else _STREAMED) if part)
+    note = "; ".join(part for part in (video.note, video.unsaid) if part)
     width, height = video.turn.size(video.width, video.height)
     return VideoInfo(video.codec, width, height, video.fps, frames, video.damage, note)
 
@@ -305,6 +304,7 @@ class _Video:
         self.count = self.frame_bytes = 0
         self.losses: bool | None = None
         self.extent = extent(path, container.format.name)
+        self.file_bytes = path.stat().st_size
         chosen = streams.choose(container.streams)
         if chosen is None and self.extent.lacks:
             self.refuse(f"cut off: {self.extent.lacks}", _COPY_AGAIN)
@@ -340,7 +340,7 @@ class _Video:
         # Snow refuses another size; other decoders that know none ignore it.
         skipped = {"lowres"} if self.codec == "snow" else set()
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
-        self.states_end = self.extent.stated or wholeness.states_length(container, self.stream)
+        self.unsaid = wholeness.unsaid(container, self.stream, self.extent)
         if middle is not None:
             middle.expect(wholeness.stated_frames(self.stream) or _count_packets(path))
 
@@ -360,6 +360,17 @@ class _Video:
         bits = form.padded_bits_per_pixel if form else _USUAL_BITS
         self.frame_bytes = max(1, pixels * bits // 8)
         self._check_bytes(frames)
+        self._check_table()
+
+    def _check_table(self) -> None:
+        """Hold the sizes of a table's pictures against the file."""
+        if wholeness.has_table(self.container) and not self.extent.lacks:
+            self._hold_promise(sum(entry.size for entry in self.stream.index_entries))
+
+    def _hold_promise(self, pictures_bytes: int) -> None:
+        if pictures_bytes > self.file_bytes:
+            found = f"its table promises {pictures_bytes} bytes of pictures, the whole file has {self.file_bytes}"
+            self.refuse(found, _CONVERT)
 
     def _check_bytes(self, frames: int) -> None:
         gib = frames * self.frame_bytes / GIB
@@ -416,8 +427,13 @@ class _Video:
             raise _DamageError(reason)
         turn = max(1, min(_TURN_PACKETS, _TURN_BYTES // self.frame_bytes))
         packets = -1  # the empty packet that flushes the decoder is no part of the file
+        pictures_bytes = 0
+        has_table = wholeness.has_table(self.container)
         for found in self.container.demux(self.stream):
             packets += 1
+            pictures_bytes += found.size
+            if has_table:  # that of fragments goes on behind the header
+                self._hold_promise(pictures_bytes)
             if self.clock.seconds > self.limits.seconds:
                 raise out_of_time(f"{self.path} ({self.codec})")
             packet = self._excused(found) if found.is_corrupt else found
@@ -555,16 +571,19 @@ def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})
     """An open file, as PyAV's `InputContainer`.
 
     Raises:
-        VideoError: there is none, it is no video container, or its tables take more memory than the limit.
+        VideoError: there is none, it may not be read, it is no video container, or its tables take more memory than the
+            limit.
     """
-    if not path.is_file():
-        fault = "is no regular file" if path.exists() else "no such file"
-        raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
     try:
+        if not path.is_file():
+            fault = "is no regular file" if path.exists() else "no such file"
+            raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
+        if path.stat().st_size == 0:
+            raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
         with opening():
             return _opened(path, options)
+    except PermissionError as error:  # FFmpeg's is one too
+        raise VideoError(f"{path}: permission denied; check who may read it.") from error
     except (av.error.MemoryError, MemoryError) as error:
         found = current().refusal("memory_mib", "opening it takes too much memory")
         raise VideoError(f"{path}: {found}.") from error

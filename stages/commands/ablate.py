@@ -13,6 +13,7 @@ from moclip.base.errors import StoreError
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_page, named, write_page
 from moclip.base.progress import Progress
+from moclip.cli.options.scripts import parser_of
 from moclip.heads.registry import HEADS, MAIN, check_params, related_sets
 from moclip.params.run import Splits
 from moclip.report.suite_page import as_markdown
@@ -31,7 +32,6 @@ from moclip.results.suite import (
 from moclip.tracking.store import VARIABLE, store_at
 from stages._entry import all_params, command, log, repository, section
 from stages._results import level_of_params, read_all_outcomes
-from stages.commands.start import ablate_parser
 from stages.dvc import graph, program
 from stages.dvc import queue as _queue
 from stages.dvc.experiments import Revision, finished_experiments, snapshot
@@ -45,7 +45,7 @@ POLLS_PER_STATUS = 5
 
 
 def main() -> None:
-    args = ablate_parser().parse_args()
+    args = parser_of("ablate").parse_args()
     variants = choose(read_suite(args.suite, HEADS, MAIN), args.names)
     if args.list:
         sys.stdout.writelines(f"{variant.name:24} {variant.question}\n" for variant in variants)

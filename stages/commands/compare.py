@@ -9,6 +9,7 @@ from typing import Any
 from moclip.base.errors import DataError, ParamsError, StoreError
 from moclip.base.outputs import claim_page, table_of, write_page
 from moclip.base.outside.terminal import say
+from moclip.cli.options.scripts import parser_of
 from moclip.params.flat import flatten
 from moclip.report.comparison_page import as_markdown, as_text
 from moclip.results.comparison import COLUMNS, Variant, compare
@@ -17,7 +18,6 @@ from moclip.results.summary import read_metrics
 from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
 from stages._results import level_of_params
-from stages.commands.start import compare_parser
 from stages.dvc.digest import md5
 from stages.dvc.experiments import DONE, Revision, find, snapshot
 from stages.dvc.lock import Lock, read_lock
@@ -26,7 +26,7 @@ LOCKS = ("dvc.lock", "heads/dvc.lock")
 
 
 def main() -> None:
-    args = compare_parser().parse_args()
+    args = parser_of("compare").parse_args()
     if args.out:
         claim_page(args.out)
     level = level_of_params()

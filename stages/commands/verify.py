@@ -10,13 +10,13 @@ from typing import Any
 from moclip.base.files import read_json
 from moclip.base.outputs import claim_file, writing_file
 from moclip.base.outside.terminal import say
+from moclip.cli.options.scripts import parser_of
 from moclip.results.contrast import DIFFERENT, NOT_KNOWN, NOT_SHOWN
 from moclip.results.predictions import read_outcomes
 from moclip.results.verification import SAME_WITHIN, VERDICTS, SplitCheck, check_split, worst
 from stages._entry import PARAMS_FILE, command, read_params
 from stages._layout import evaluated
 from stages._results import level_of_params
-from stages.commands.start import verify_parser
 from stages.dvc.experiments import WORKSPACE, Revision, find, snapshot
 from stages.dvc.lock import Lock, Origins, origins, read_lock
 
@@ -26,7 +26,7 @@ NOTHING_COMPARABLE = 2
 
 
 def main() -> int:
-    args = verify_parser().parse_args()
+    args = parser_of("verify").parse_args()
     if args.out:
         claim_file(args.out, None)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from stages.dvc.program import run
 
 WORKSPACE = "workspace"
 DONE = "done"
+_TRIES, _GONE = 3, "[Errno 2]"
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,23 @@ def finished_experiments() -> dict[str, str]:
 
 def unfinished_experiments() -> dict[str, str]:
     """States (queued, running, failed) by name, of experiments that have no result."""
-    done = run("dvc", "exp", "show", "--json", capture_output=True, text=True)
-    if done.returncode:
-        raise DataError(f"`dvc exp show` failed: {done.stderr.strip()[-300:]}")
     found = {}
-    for baseline in json.loads(done.stdout):
+    for baseline in json.loads(_shown()):
         for experiment in baseline.get("experiments") or []:
             if executor := experiment.get("executor"):
                 found[str(experiment["name"])] = str(executor["state"]).lower()
     return found
+
+
+def _shown() -> str:
+    """What DVC shows of all experiments; it lists files of those that run, and fails where one ends meanwhile."""
+    for _ in range(_TRIES):
+        done = run("dvc", "exp", "show", "--json", capture_output=True, text=True)
+        if not done.returncode or _GONE not in done.stderr:
+            break
+    if done.returncode:
+        raise DataError(f"`dvc exp show` failed: {done.stderr.strip()[-300:]}")
+    return str(done.stdout)
 
 
 def snapshot(revision: Revision, names: Iterable[str], into: Path) -> Path:

@@ -20,6 +20,10 @@ from tests.support.kernels import HOSTILE
 
 RECORDED = json.loads((ROOT / "reports/fingerprint.json").read_text())
 
+in_the_sweep = [  # a minute of emulation each
+    pytest.mark.sweep,
+    pytest.mark.skipif("MOCLIP_SWEEP" not in os.environ, reason="one emulated processor does; `make sweep` runs both"),
+]
 needs_avx2 = pytest.mark.skipif(not arithmetic._has_kernels(), reason="needs a processor with AVX2 and FMA")
 
 
@@ -137,7 +141,7 @@ def test_fingerprint_sees_what_a_pin_is_for(family: str, left_out: Mapping[str, 
 
 @needs_avx2
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-user, which is not installed")
-@pytest.mark.parametrize("processor", ["Haswell-noTSX", "EPYC-Rome"])
+@pytest.mark.parametrize("processor", ["Haswell-noTSX", pytest.param("EPYC-Rome", marks=in_the_sweep)])
 def test_other_processors_give_the_recorded_digits(processor: str) -> None:
     if (here := {name: version(name) for name in RECORDED["versions"]}) != RECORDED["versions"]:
         pytest.skip(f"reports/fingerprint.json is of other versions than are installed: {here}")

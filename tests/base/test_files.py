@@ -181,6 +181,14 @@ def test_npz_lacking_an_array_says_what_it_has(tmp_path):
         read_npz(tmp_path / "a.npz", "ids", "values")
 
 
+@pytest.mark.parametrize("member", ["values", "values.npy"])
+def test_a_member_of_an_npz_that_is_no_array_is_refused(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr(member, b"plain bytes")
+    with pytest.raises(StoreError, match=r"a\.npz: its member 'values' is no array"):
+        read_npz(tmp_path / "a.npz", "values")
+
+
 def test_torn_npz_is_refused(tmp_path):
     write_npz(tmp_path / "a.npz", values=np.zeros(1000))
     whole = (tmp_path / "a.npz").read_bytes()

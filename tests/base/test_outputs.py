@@ -23,6 +23,7 @@ from moclip.base.errors import OutputError
 from moclip.base.files import read_npz, sha256_file
 from moclip.cli import main as cli
 from moclip.cli import report, search
+from moclip.cli.options.scripts import SCRIPTS, parser_of
 from moclip.data import audit
 from moclip.predict import onnx as exporting
 from moclip.predict.bundle import open_model, write_bundle
@@ -31,7 +32,6 @@ from moclip.search import ask, sheet
 from moclip.video import container
 from moclip.video import decode as video
 from stages.commands import ablate, compare, verify
-from stages.commands.start import PARSERS
 from stages.dvc.experiments import DONE
 from tests.support.clips import encode, scrolling
 from tests.support.imports import ROOT
@@ -198,7 +198,7 @@ def test_every_option_that_names_an_output_is_known_here() -> None:
     """An option that is new belongs into one of the two lists: outputs are then put to all tests below."""
     found = [
         *options(cli.parser_of(cli.COMMANDS), ""),
-        *(one for name, made in PARSERS.items() for one in options(made(), name)),
+        *(one for name in SCRIPTS for one in options(parser_of(name), name)),
     ]
     assert set(found) == set(OUTPUTS) | OTHERS
 

@@ -1,3 +1,4 @@
+import os
 import re
 import shlex
 import subprocess
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from moclip.base.files import write_json
-from moclip.cli.main import main
+from moclip.cli.main import COMMANDS, main
+from moclip.cli.options.scripts import SCRIPTS
 from tests.support.imports import ROOT
 
 N_TEST = {"1": 9, "3": 8}
@@ -81,9 +83,32 @@ def test_documented_commands_exist() -> None:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [(["pre"], {"preset", "predict"}), (["predict", "--re"], {"--reencode"}), (["preset", "--dir"], {"--directory"})],
+    [
+        (["pre"], {"preset", "predict"}),
+        (["predict", "--re"], {"--reencode"}),
+        (["preset", "--dir"], {"--directory"}),
+        (["verify", "--ag"], {"--against"}),
+        (["preset", "ucf101_p"], {"ucf101_paper", "ucf101_part"}),
+        (["predict", "--head", "f"], {"fusion"}),
+        (["ablate", "motion-on"], {"motion-only"}),
+        (["compare", "tried-"], {"tried-first", "tried-second"}),
+        (["compare", "tried-first", "tried-s"], {"tried-second"}),
+        (["verify", "--against", "HE"], {"HEAD"}),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
-def test_bash_completes_commands_and_options(words: list[str], expected: set[str]) -> None:
+def test_bash_completes_commands_options_and_words_that_exist(
+    words: list[str], expected: set[str], tmp_path: Path
+) -> None:
+    """In a repository with two experiments, one of them also a tag, and references of DVC's own."""
+    for name in ("presets", "ablations.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    for ref in (f"refs/exps/{'a' * 2}/{'b' * 38}/tried-first", "refs/tags/tried-second", "refs/exps/tried-none"):
+        subprocess.run([*git, "update-ref", ref, "HEAD"], check=True)
     script = (
         'eval "$1"; shift; COMP_WORDS=(moclip "$@"); COMP_CWORD=$#; _shtab_moclip; printf "%s\\n" "${COMPREPLY[@]}"'
     )
@@ -91,9 +116,22 @@ def test_bash_completes_commands_and_options(words: list[str], expected: set[str
         [sys.executable, "-m", "moclip", "completion", "bash"], capture_output=True, text=True, check=True, cwd=ROOT
     )
     done = subprocess.run(
-        ["bash", "-c", script, "bash", made.stdout, *words], capture_output=True, text=True, check=True
+        ["bash", "-c", script, "bash", made.stdout, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=env,
     )
     assert set(done.stdout.split()) == expected
+
+
+def test_each_command_is_told_in_a_line_of_a_narrow_terminal() -> None:
+    env = {**os.environ, "COLUMNS": "80"}
+    command = [sys.executable, "-m", "moclip", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=env)
+    lines = done.stdout.partition("  COMMAND\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines] == [*COMMANDS, *SCRIPTS]
 
 
 def test_version_and_module_say_what_runs() -> None:
@@ -120,7 +158,7 @@ def test_scripts_give_help_before_they_import(command: str, words: str) -> None:
     asked = subprocess.run(
         [sys.executable, "-m", "moclip", command, "--help"], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    assert asked.stdout.startswith(f"usage: moclip {command} ")
+    assert asked.stdout.startswith(f"usage: moclip {command} [-h] [-q] [-v] ")
 
 
 @pytest.mark.parametrize("words", [["preset"], ["results"], ["data", "verify"], ["preset", "demo"]])

@@ -18,6 +18,8 @@ from moclip.motion.extract import MotionOptions, read_grid
 from moclip.video import decode as video
 from tests.support.clips import encode, grey, scrolling
 
+LEGEND_PX = 53  # of a line or two
+
 
 def run(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
@@ -63,7 +65,7 @@ def test_a_film_of_a_turned_video_is_turned(tmp_path):
     assert run(path, "--mp4", tmp_path / "film.mp4", "--png", tmp_path / "sheet.png") == 0
     film = video.probe(tmp_path / "film.mp4")
     assert (film.width, film.height, film.frames) == (2 * 144, 2 * 176, 8)
-    assert pixels(tmp_path / "sheet.png").shape[:2] == (2 * 176, 2 * 2 * 144)
+    assert pixels(tmp_path / "sheet.png").shape[:2] == (2 * 176 + LEGEND_PX, 2 * 2 * 144)
 
 
 def test_a_picture_shows_colour_and_arrows_where_content_moves_and_none_where_it_rests(tmp_path):
@@ -77,8 +79,8 @@ def test_a_picture_shows_colour_and_arrows_where_content_moves_and_none_where_it
     path = encode(tmp_path / "a.avi", frames, options={"g": "99", "qscale": "2"})
     assert run(path, "--png", tmp_path / "a.png") == 0
     picture = pixels(tmp_path / "a.png", "HSV")
-    assert picture.shape == (2 * 2 * 144, 3 * 2 * 176, 3)
-    last = picture[288:, 704:]
+    assert picture.shape == (2 * 2 * 144 + LEGEND_PX, 3 * 2 * 176, 3)
+    last = picture[288:576, 704:]
     coloured = last[..., 1] > 60
     assert not coloured[:40].any()  # rest above the square
     hue = last[..., 0][coloured]
@@ -98,13 +100,32 @@ def test_a_codec_without_vectors_is_drawn_after_reencoding(tmp_path):
         run(path, "--png", tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
     assert run(path, "--png", tmp_path / "a.png", "--reencode") == 0
-    assert pixels(tmp_path / "a.png").shape == (2 * 256, 2 * 2 * 340, 3)
+    assert pixels(tmp_path / "a.png").shape == (2 * 256 + LEGEND_PX, 2 * 2 * 340, 3)
 
 
 def test_a_short_video_makes_a_picture_too(tmp_path):
     path = encode(tmp_path / "a.avi", scrolling(2, 3, 1))
     assert run(path, "--png", tmp_path / "a.png") == 0
-    assert pixels(tmp_path / "a.png").shape == (288, 352, 3)
+    assert pixels(tmp_path / "a.png").shape == (288 + 2 * 18 + 12 + 18, 352, 3), "the legend has three lines"
+
+
+def test_a_picture_says_what_its_colours_are_and_where_it_went(tmp_path, capsys):
+    path = encode(tmp_path / "a.avi", scrolling(8, 3, 0, width=48, height=48))
+    assert run(path, "--png", tmp_path / "a.png", "--out", tmp_path / "a.npz") == 0
+    assert capsys.readouterr().out.splitlines() == [f"written: {tmp_path / name}" for name in ("a.npz", "a.png")]
+    picture = pixels(tmp_path / "a.png", "HSV")
+    assert picture.shape[1] == 320, "wide enough for words, also below small pictures"
+    disc = picture[96:][6:47, 6:47]
+    centre, edge = disc[20, 20], disc[20, 38]
+    assert centre[1] < 20
+    assert edge[1] > 200
+    assert (edge[0] < 8) or (edge[0] > 248), "right is red"
+    words = picture[96:, 53:, 2]
+    assert (words < 100).sum() > 500
+    (tmp_path / "videos").mkdir()
+    path.rename(tmp_path / "videos/a.avi")
+    assert run(tmp_path / "videos", "--png", tmp_path / "out") == 0
+    assert capsys.readouterr().out == f"written: {tmp_path / 'out'}, 1 videos\n"
 
 
 def test_a_folder_is_done_as_far_as_it_goes_and_its_bad_videos_are_listed(tmp_path, caplog):
@@ -155,3 +176,21 @@ def test_looking_at_motion_loads_nothing_heavy():
     root = Path(motion_view.__file__).parents[2]
     said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("closed", ["clip.avi", "."])
+def test_a_video_that_may_not_be_read_says_so(tmp_path: Path, closed: str) -> None:
+    (folder := tmp_path / "closed").mkdir()
+    path = encode(folder / "clip.avi", scrolling(12, 3, -2))
+    words: list[str | Path] = [Path(sys.executable).with_name("moclip"), "motion", path, "--out", tmp_path / "out.npz"]
+    if os.geteuid() == 0:  # to whom nothing is closed
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv (util-linux) to give up root's rights")
+        words = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *words]
+    (folder / closed).chmod(0)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    finally:
+        (folder / closed).chmod(0o700)
+    assert done.returncode == 1
+    assert done.stderr.lower().startswith(f"error: {path}: permission denied; check who may read".lower())

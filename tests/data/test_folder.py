@@ -56,12 +56,27 @@ def test_folder_source_takes_chosen_classes_alone(tmp_path):
         ({"run": stems("run", 2), "jump": stems("jump", 3)}, "class run: 2 groups; 3 splits need as many"),
         ({"run": stems("run", 3)}, r"one folder of videos per class, two at least; has \['run'\]"),
         ({}, r"has \[\]"),
-        ({"run": stems("x", 3), "jump": stems("x", 3)}, "have the same stem; rename one"),
+        ({"run": [*stems("x", 3), "jump-x_g00_0"], "jump": stems("x", 3)}, "both have the id jump-x_g00_0; rename one"),
     ],
 )
 def test_folder_source_refusals(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         find_folder(make_folder(tmp_path / "data", content), classes=None, group_pattern=PATTERN, seed=0)
+
+
+def test_equal_names_in_two_classes_are_two_videos_and_other_ids_stay(tmp_path: Path) -> None:
+    names = {"One": ["1", "2", "3", "own"], "Two": ["1", "2", "3"]}
+    base = make_folder(tmp_path / "data", names)
+    found = find_folder(base, classes=None, group_pattern="(.*)", seed=0)
+    assert sorted(found.clips) == ["One-1", "One-2", "One-3", "Two-1", "Two-2", "Two-3", "own"]
+    assert {stem: clip.path.relative_to(base).as_posix() for stem, clip in found.clips.items()} == {
+        stem: f"{stem.replace('-', '/') if '-' in stem else 'One/own'}.mp4" for stem in found.clips
+    }
+    assert {clip.class_name for stem, clip in found.clips.items() if stem.startswith("Two")} == {"Two"}
+    assert found.clips["One-1"].group == found.clips["Two-1"].group == "1", "a recording in two classes never leaks"
+    assert found == find_folder(base, classes=None, group_pattern="(.*)", seed=0)
+    fewer = find_folder(base, classes=None, clips_per_class=3, group_pattern="(.*)", seed=0)
+    assert fewer.clips.keys() < found.clips.keys()
 
 
 def test_the_pattern_that_a_refusal_names_helps(tmp_path):

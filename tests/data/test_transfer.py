@@ -3,8 +3,11 @@
 import datetime
 import hashlib
 import ipaddress
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +156,38 @@ def test_stalled_body_is_left_after_the_limit(site: Site, tmp_path: Path) -> Non
     assert fetch(site, tmp_path) == BODY
     assert site.asked[1][1] not in (None, "bytes=0-"), "what came before the silence is kept"
     assert len(site.asked) == 2
+
+
+def drip(handler: Handler) -> bool:
+    """One byte now and then, never a silence that is long enough."""
+    asked = handler.headers.get("Range", "bytes=0-")
+    start = int(asked.removeprefix("bytes=").rstrip("-"))
+    handler.send_response(206 if start else 200)
+    length, place = len(BODY) - start, f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+    for name, value in {"Content-Length": length, "Content-Range": place, "ETag": handler.site.etag}.items():
+        handler.send_header(name, str(value))
+    handler.end_headers()
+    with suppress(OSError):  # until the client goes
+        for byte in BODY[start:]:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            time.sleep(0.05)
+    handler.close_connection = True
+    return True
+
+
+def test_a_body_that_drips_is_left_and_what_came_of_it_is_kept(site: Site, tmp_path: Path) -> None:
+    site.faults = [drip]
+    download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=replace(QUICK, stall_seconds=2))
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert re.fullmatch(r"bytes=[1-9]\d?-", site.asked[1][1] or "")
+
+
+def test_a_server_that_only_drips_is_given_up(site: Site, tmp_path: Path) -> None:
+    site.faults = [drip] * 9
+    with pytest.raises(TransferError, match=r"gave up after 4 tries .*sent \d+ bytes in 2 s, fewer than 1000 a second"):
+        download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=replace(QUICK, stall_seconds=2))
+    assert len(site.asked) == 4
 
 
 def test_redirects_are_followed_and_loops_refused(site: Site, tmp_path: Path) -> None:

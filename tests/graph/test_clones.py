@@ -122,14 +122,14 @@ def test_experiment_on_a_copy_needs_new_files_added(own: Repository) -> None:
     own.run(*command)
 
 
-@pytest.mark.parametrize("name", ["shard-000.npy", "index.npz"])
+@pytest.mark.parametrize("name", ["blocks/000/000000.block", "index/000.index"])
 def test_store_of_motion_that_is_torn_is_made_again_as_its_error_says(own: Repository, name: str) -> None:
     torn = own.path / "data/motion" / name
     whole = torn.read_bytes()
     torn.unlink()
     torn.write_bytes(whole[: len(whole) // 2])
     said = words_of(own, "moclip", "data", "audit", status=1)
-    remedy = re.search(r"Extract the motion again \(`([^`]+)`\)", said)
+    remedy = re.search(r"extract the motion again \(`([^`]+)`\)", said)
     assert remedy is not None, said
     own.run(*remedy[1].split())
     assert torn.read_bytes() == whole

@@ -2,14 +2,17 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from moclip.base.errors import DataError
 from moclip.report.plot_tables import TRAINED
 from stages.dvc.digest import md5
 from stages.dvc.experiments import unfinished_experiments
@@ -154,6 +157,33 @@ def test_compare_names_what_has_no_result(variants: Repository, monkeypatch: pyt
     assert "'absent': no experiment and no Git revision; experiments: broken, waiting, wider" in refused(
         variants, "compare", "absent"
     )
+
+
+FAKE = """#!/bin/sh
+echo x >> asked
+if [ $(wc -l < asked) -ge %d ]; then
+  echo '[{"experiments": [{"name": "waiting", "executor": {"state": "Queued"}}]}]'
+  exit 0
+fi
+echo "ERROR: unexpected error - [Errno 2] No such file or directory: 'a.run'" >&2
+exit 255
+"""
+
+
+@pytest.mark.parametrize("answers", [3, 4])
+def test_dvc_is_asked_again_where_an_experiment_ends_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: int
+) -> None:
+    (tmp_path / "dvc").write_text(FAKE % answers)
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    if answers == 3:
+        assert unfinished_experiments() == {"waiting": "queued"}
+    else:
+        with pytest.raises(DataError, match=r"`dvc exp show` failed: ERROR: .*a\.run"):
+            unfinished_experiments()
+    assert len((tmp_path / "asked").read_text().split()) == 3
 
 
 def refused(repository: Repository, *words: str) -> str:

@@ -23,7 +23,7 @@ from moclip.motion.features import describe_videos
 from moclip.motion.grid import MotionGrid
 from moclip.motion.net import MotionNet, load_motion_net
 from moclip.motion.sampler import FieldSampler
-from moclip.motion.store import MotionStore, write_store
+from moclip.motion.store import MotionStore
 from moclip.params.compute import ComputeParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionInput, MotionNetParams
@@ -33,6 +33,7 @@ from moclip.training.history import Epoch
 from moclip.training.weights import load_model
 from moclip.video.vectors import FrameState
 from tests.support.motion_clips import params as net_params
+from tests.support.motion_clips import write_store
 from tests.support.streams import SEED, params, split_of
 
 MOTION = MotionParams(

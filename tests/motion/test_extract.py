@@ -47,7 +47,7 @@ def undisturbed(videos, tmp_path_factory) -> dict[str, bytes]:
 
 
 def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def grids(work: Path) -> list[Path]:
@@ -85,7 +85,7 @@ def test_the_store_holds_each_video_in_the_order_that_was_asked_for(videos, tmp_
         np.testing.assert_array_equal(store.clip(item.id).state, expected.state)
         assert store.info(item.id).fps == 25.0
     assert (summary.videos, summary.decoded, summary.frames) == (4, 4, 30 * 4 + 17)
-    assert store.meta["provenance"] == {
+    assert store.made_by == {
         "cell_px": 8,
         "reference": "both",
         "distance": "nearest",

@@ -18,10 +18,11 @@ from moclip.motion.maps import (
     moving_centres,
     peak_frames,
 )
-from moclip.motion.store import MotionStore, write_store
+from moclip.motion.store import MotionStore
 from moclip.store.blocks import BlockStore, join, write_block
 from moclip.video.frames import segment_points
 from moclip.video.vectors import FrameState
+from tests.support.motion_clips import write_store
 
 T, GH, GW = 10, 21, 28
 half_pels = st.integers(-60, 60)

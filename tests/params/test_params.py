@@ -168,6 +168,7 @@ REFUSALS = [
     ("data.classes", ["A", "B", "A"], r"parameter 'data\.classes': .*each named once"),
     ("data.clips_per_class", 0, r"parameter 'data\.clips_per_class': .*greater than or equal to 1 \(value 0\)"),
     ("data.url", "ftp://host/a.zip", r"parameter 'data\.url': String should match pattern"),
+    ("data.lists_url", "https://me:S3/cret@host/l.zip", r"parameter 'data\.lists_url': .*names a user or a password"),
     # keys that must agree
     ("data.archive", "thumos", r"parameter 'data': .*archive goes with source: ucf101"),
     ("data.url", "https://host/a.zip", r"parameter 'data': .*url is a mirror of archive: official or thumos"),

@@ -6,19 +6,24 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from moclip.base.errors import StoreError
+from moclip.base.errors import MoclipError, StoreError
 from moclip.base.files import read_json, read_npz, sha256_file, write_json
 from moclip.clip.architecture import check_config
 from moclip.clip.encoder import load_encoder
 from moclip.predict.bundle import open_model, write_bundle
 from moclip.predict.predictor import Predictor
+from tests.support.clips import encode, scrolling
 from tests.support.trained import pipeline
 
 Facts = dict[str, Any]
@@ -30,11 +35,55 @@ def bundle(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
+@pytest.fixture(scope="module")
+def sent(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that nobody changes."""
+    folder = tmp_path_factory.mktemp("sent") / "bundle"
+    write_bundle(folder, open_model(pipeline(trained), 1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("film") / "a.avi", scrolling(12, 3, -2))
+
+
+def places(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The ways to all values inside nested ones, the whole first."""
+    yield way
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*way, key))
+
+
+def replaced(facts: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    """Nested values with another one at a place."""
+    if not place:
+        return value
+    holder = facts
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    return facts
+
+
 def forge(bundle: Path, name: str, change: Callable[[Facts], None]) -> None:
     """Change a JSON file of a bundle, and every digest that stands for it, as whoever makes a bundle can."""
     facts = read_json(bundle / name)
     change(facts)
     write_json(bundle / name, facts)
+    seal(bundle, name)
+
+
+def put(bundle: Path, name: str, place: tuple[str | int, ...], value: Any) -> None:
+    """The same with another value in one place, whatever its form; no place is the whole file."""
+    write_json(bundle / name, replaced(read_json(bundle / name), place, value))
+    if name != "bundle.json":
+        seal(bundle, name)
+
+
+def seal(bundle: Path, name: str) -> None:
+    """Make digests right again after a file was changed."""
     if name == "clip/open_clip_config.json":
         meta = read_json(bundle / "clip/meta.json")
         write_json(bundle / "clip/meta.json", {**meta, "config_sha256": sha256_file(bundle / name)})
@@ -93,6 +142,50 @@ def test_open_clips_own_configurations_are_allowed_by_name(tmp_path: Path) -> No
         assert check_config(tmp_path, {"model_cfg": config, "preprocess_cfg": {}}, name)
     plain = {"model_cfg": own["ViT-B-32-quickgelu"], "preprocess_cfg": {}}
     assert not check_config(tmp_path, plain, "mine"), "sizes and switches alone are allowed of any model"
+
+
+FORMS = [
+    ("clip/meta.json", (), "x", r"clip/meta\.json: must be a JSON object, is of type str"),
+    ("clip/open_clip_config.json", ("model_cfg",), None, r"key 'model_cfg': "),
+    ("clip/open_clip_config.json", ("model_cfg", "text_cfg", "heads"), 3, "no CLIP is built of these sizes"),
+    ("clip/open_clip_config.json", ("preprocess_cfg", "std", 0), 0, r"key 'preprocess_cfg\.std"),
+    ("motion/config.json", (), [], r"motion/config\.json: must be a JSON object, is of type list"),
+    ("motion/config.json", ("bound_px",), "20", r"weights and config do not fit .*config\.bound_px"),
+    ("motion/config.json", ("encoding",), "words", r"weights and config do not fit .*config\.encoding"),
+    ("heads/fusion/config.json", (), None, r"fusion/config\.json: must be a JSON object, is of type NoneType"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "value", "words"), FORMS)
+def test_a_value_of_another_form_is_refused_by_its_file(
+    bundle: Path, name: str, place: tuple[str | int, ...], value: Any, words: str
+) -> None:
+    put(bundle, name, place, value)
+    with pytest.raises(StoreError, match=words):
+        Predictor.load(bundle)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+FILES = (
+    *("bundle.json", "motion/config.json", "heads/fusion/config.json", "heads/clip_probe/config.json"),
+    *("clip/meta.json", "clip/open_clip_config.json"),
+)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.data())
+def test_any_value_in_any_place_is_read_or_refused(sent: Path, film: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(FILES), "file")
+    place = data.draw(st.sampled_from(list(places(read_json(sent / name)))), "place")
+    with tempfile.TemporaryDirectory() as folder:
+        forged = Path(shutil.copytree(sent, Path(folder) / "bundle"))
+        put(forged, name, place, data.draw(JSON, "value"))
+        with suppress(MoclipError):
+            Predictor.load(forged).predict(film).as_dict()
 
 
 def test_configuration_that_asks_for_more_than_the_weights_hold_takes_no_memory(bundle: Path) -> None:

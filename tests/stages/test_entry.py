@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from moclip.base.errors import ParamsError
 from stages._entry import arguments, data_root, repository, work_directory
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,16 @@ def test_paths_hang_on_the_main_repository_not_on_an_experiments_copy(monkeypatc
     assert data_root("data/videos") == main / "data/videos"
     assert data_root(str(tmp_path / "elsewhere")) == tmp_path / "elsewhere"
     assert work_directory("cache_clip-1").is_relative_to(main)
+
+
+def test_a_clone_that_works_for_another_repository_takes_its_videos_and_its_work(monkeypatch, tmp_path):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
+    monkeypatch.setenv("MOCLIP_HOME", str(tmp_path))
+    assert data_root("data/videos") == tmp_path / "data/videos"
+    assert work_directory("cache_clip-1").parent == tmp_path / ".work"
+    monkeypatch.setenv("MOCLIP_HOME", str(tmp_path / "mistyped"))
+    with pytest.raises(ParamsError, match=r"MOCLIP_HOME is .*mistyped, which is no directory; name the main"):
+        repository()
 
 
 def stage(cwd: Path, program: str) -> subprocess.CompletedProcess[str]:

@@ -19,13 +19,13 @@ from moclip.data.manifest import write_classes, write_manifest
 from moclip.data.measure import measure
 from moclip.data.splits import Member, write_split
 from moclip.motion.grid import rasterise
-from moclip.motion.store import write_store
 from moclip.results.predictions import Predictions, write_predictions
 from moclip.tracking.record import record
 from moclip.tracking.result import verdict_tags
 from moclip.tracking.store import store_at
 from moclip.video.decode import stream_motion
 from tests.report.test_papers import TOY
+from tests.support.motion_clips import write_store
 from tests.tracking.test_record import result
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +18,16 @@ from moclip.data.splits import write_split
 from moclip.training.history import optimism_points, read_history
 from stages import _entry
 from stages._motion_split import Task
+from tests.support.forks import programs
 from tests.support.imports import ROOT
 from tests.support.motion_clips import CLASSES, TEST, TRAIN, VAL, write_clips
+from tests.support.motion_stage import STATES
 from tests.support.processes import has_ended
 from tests.support.tracking import until
 
 HEAD = "motion_only"
 EPOCHS = 12
-STATES = ".work/*/state.pt"
 MEMBERS = [*TRAIN.members, *VAL.members, *TEST.members]
-# Small epochs would share one state in half a minute. Processes of the splits import this file anew, and find it there.
-PROGRAM = """
-import os, sys
-from stages import _side_by_side, train_motion
-from stages._entry import run
-train_motion.cores = lambda: int(os.environ["CORES"])
-train_motion.train = __import__("tests.stages.test_train_motion", fromlist=["train"]).train
-run(train_motion.main)
-"""
-
-
-def train(task: Task) -> None:
-    """The stage's own work, with a state after each epoch; one split may be made to fail."""
-    from moclip.base.errors import DataError
-    from moclip.training import checkpoint
-    from stages._motion_split import train as work
-
-    checkpoint.SAVE_EVERY_S = 0.0
-    if "MEETS" in os.environ:
-        save = checkpoint.Checkpoint.save_if_due
-
-        def save_and_wait(state: checkpoint.Checkpoint, capture: Callable[[], dict[str, Any]]) -> None:
-            """On a busy machine a split may end before another one has begun."""
-            save(state, capture)
-            until(lambda: len(list(Path(os.environ["DVC_ROOT"]).glob(STATES))) == 2, "the other split's state")
-
-        checkpoint.Checkpoint.save_if_due = save_and_wait  # type: ignore[method-assign]
-    if os.environ.get("FAILS") == str(task.number):
-        raise DataError(f"{task} was made to fail")
-    work(task)
 
 
 @pytest.fixture
@@ -82,18 +53,24 @@ def write_params(place: Path, splits: list[int]) -> None:
 def words(out: str) -> list[str]:
     inputs = ["--head", HEAD, "--classes", "classes.csv", "--splits", "splits", "--motion", "motion"]
     outputs = ["--model", f"{out}/model", "--features", f"{out}/features", "--preds", f"{out}/preds"]
-    return [sys.executable, "-c", PROGRAM, *inputs, *outputs]
+    return ["python", "-m", "tests.support.motion_stage", *inputs, *outputs]
 
 
 def environment(place: Path, cores: int, **own: str) -> dict[str, str]:
     own |= {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(place), "CORES": str(cores)}
+    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**os.environ, "MOCLIP_VERBOSE": "1", "MOCLIP_LIVE_AFTER_S": "inf", **own}
 
 
+def in_fork(environment: dict[str, str]) -> dict[str, str]:
+    """So that the stage's process loads no library anew; signals do not reach it there."""
+    folder = programs()
+    return environment | {"PATH": os.pathsep.join([str(folder), environment["PATH"]])} if folder else environment
+
+
 def finished(place: Path, out: str, cores: int = 1) -> str:
-    done = subprocess.run(
-        words(out), cwd=place, env=environment(place, cores), capture_output=True, text=True, check=False
-    )
+    env = in_fork(environment(place, cores))
+    done = subprocess.run(words(out), cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -161,7 +138,7 @@ def test_further_split_and_a_second_run_repeat_nothing_that_is_done(place: Path)
 
 def test_failing_split_ends_the_others_with_its_message(place: Path) -> None:
     write_params(place, [1, 2])
-    env = environment(place, 2, FAILS="2", MOCLIP_VERBOSE="")
+    env = in_fork(environment(place, 2, FAILS="2", MOCLIP_VERBOSE=""))
     done = subprocess.run(words("out"), cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "error: split 2 was made to fail\n" in done.stderr
@@ -275,7 +252,7 @@ def test_head_with_a_network_of_its_own_is_what_the_parameters_make_of_motion_on
 ) -> None:
     """Side by side in one run, or by `motion_pretrain.method` and `arch`: the same bytes."""
     small(place)
-    env = environment(place, 1)
+    env = in_fork(environment(place, 1))
     done = subprocess.run(head_words("own", head), cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     arch = "small" if head == "motion_mcl" else "vit"

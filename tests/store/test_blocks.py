@@ -1,5 +1,6 @@
 """A store of blocks: what was written comes back by id, and what is not whole or not this is refused."""
 
+import json
 import os
 import pickle
 import shutil
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from moclip.base.errors import StoreError
-from moclip.base.files import fingerprint, read_json, remove_left_overs, write_json
+from moclip.base.files import fingerprint, read_json, remove_left_overs, sha256_file, write_json, write_npz
 from moclip.store import blocks as module
+from moclip.store.arrays import write_arrays
 from moclip.store.blocks import BlockStore, block_name, join, parts, write_block
 from tests.support.imports import ROOT
 
@@ -90,7 +92,7 @@ def test_blocks_lie_apart_and_the_store_says_what_is_in_it(tmp_path):
     path = stored(tmp_path / "store")
     store = BlockStore(path)
     blocks = {f"blocks/000/00000{number}.block" for number in range(3)}
-    assert set(content(path)) == {*blocks, "blocks.npz", "index/000.npz", "meta.json"}
+    assert set(content(path)) == {*blocks, "blocks.npz", "index/000.index", "meta.json"}
     assert store.made_by == {"rule": "uniform:4"}
     assert store.arrays == {"grid": {"dtype": "F16", "row": [2, 2, 3]}, "points": {"dtype": "I32", "row": []}}
     assert (store.meta["videos"], store.meta["blocks"]) == (7, 3)
@@ -103,7 +105,7 @@ def test_index_of_many_blocks_has_several_pages(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BLOCKS_PER_PAGE", 2)
     given = videos()
     store = BlockStore(stored(tmp_path / "store", given))
-    assert {"index/000.npz", "index/001.npz", "blocks/001/000002.block"} < set(content(tmp_path / "store"))
+    assert {"index/000.index", "index/001.index", "blocks/001/000002.block"} < set(content(tmp_path / "store"))
     assert store.ids == list(given)
     for rows, of_video in zip(everything(store), given.values(), strict=True):
         np.testing.assert_array_equal(rows, of_video["points"])
@@ -134,7 +136,7 @@ def test_equal_inputs_give_equal_bytes_in_whatever_order_blocks_are_made(tmp_pat
 def test_a_store_replaces_an_older_one_as_a_whole(tmp_path):
     stored(tmp_path / "store")
     join(tmp_path / "store", written(tmp_path / "w", videos((2,))), {})
-    assert set(content(tmp_path / "store")) == {"blocks/000/000000.block", "blocks.npz", "index/000.npz", "meta.json"}
+    assert set(content(tmp_path / "store")) == {"blocks/000/000000.block", "blocks.npz", "index/000.index", "meta.json"}
 
 
 def test_store_outlives_the_blocks_that_it_was_made_of(tmp_path):
@@ -186,13 +188,13 @@ def test_directory_that_is_not_there_or_foreign_is_refused(tmp_path):
         BlockStore(tmp_path / "store")
     for foreign in ({"format": "moclip-motion"}, ["moclip-blocks"]):
         write_json(tmp_path / "store" / "meta.json", foreign)
-        with pytest.raises(StoreError, match="store: no store of blocks"):
+        with pytest.raises(StoreError, match="store: no store of this kind"):
             BlockStore(tmp_path / "store")
 
 
 def test_store_of_another_version_is_refused(tmp_path):
-    rewritten_meta(stored(tmp_path / "store"), format_version=2)
-    with pytest.raises(StoreError, match="store: format version 2, this reads 1"):
+    rewritten_meta(stored(tmp_path / "store"), format_version=1)
+    with pytest.raises(StoreError, match="store: format version 1, this reads 3"):
         BlockStore(tmp_path / "store")
 
 
@@ -204,7 +206,7 @@ def test_changed_meta_is_refused(tmp_path, change):
         BlockStore(path)
 
 
-@pytest.mark.parametrize("name", ["blocks.npz", "index/000.npz"])
+@pytest.mark.parametrize("name", ["blocks.npz", "index/000.index"])
 @pytest.mark.parametrize("other", [None, "of another store"])
 def test_changed_swapped_or_missing_index_is_refused(tmp_path, name, other):
     path = stored(tmp_path / "store")
@@ -212,15 +214,15 @@ def test_changed_swapped_or_missing_index_is_refused(tmp_path, name, other):
     if other:
         shutil.copy(stored(tmp_path / "other", videos((3, 1, 4, 2, 5, 2, 1))) / name, path / name)
     with pytest.raises(StoreError, match=rf"{name}: missing, or not what was written"):
-        BlockStore(path)
+        everything(BlockStore(path))
 
 
 def test_edited_index_is_refused(tmp_path):
     path = stored(tmp_path / "store")
-    page = path / "index" / "000.npz"
+    page = path / "index" / "000.index"
     page.write_bytes(page.read_bytes()[:-1] + b"!")
-    with pytest.raises(StoreError, match=r"000\.npz: missing, or not what was written"):
-        BlockStore(path)
+    with pytest.raises(StoreError, match=r"000\.index: missing, or not what was written"):
+        everything(BlockStore(path))
 
 
 @pytest.mark.parametrize("keep", [-1, 0, 10])
@@ -276,7 +278,7 @@ def test_id_that_stands_twice_is_refused_within_a_block_and_over_two(tmp_path):
     write_block(tmp_path / "a", ["v", "w"], columns({"v": one, "w": one}))
     write_block(tmp_path / "b", ["x", "x"], {"points": [one["points"]] * 2})
     for files in ([tmp_path / "a", tmp_path / "a"], [tmp_path / "a", tmp_path / "b"]):
-        with pytest.raises(StoreError, match="store: an id stands twice"):
+        with pytest.raises(StoreError, match=r"store: id '.' stands twice"):
             join(tmp_path / "store", files, {})
         assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"], "nothing is left half-written"
 
@@ -356,3 +358,115 @@ def test_reading_takes_the_rows_asked_for_and_not_the_block(tmp_path):
     (found,) = BlockStore(tmp_path / "store").rows("feature", ["v"])
     assert found.base is None or found.base.nbytes == found.nbytes, "no view that keeps a whole block alive"
     np.testing.assert_array_equal(found, rows[1])
+
+
+def rebuilt(path: Path) -> dict[str, bytes]:
+    """The store after its index was lost, and made again of its blocks."""
+    shutil.rmtree(path / "index")
+    for name in ("blocks.npz", "meta.json"):
+        (path / name).unlink()
+    join(path, sorted(path.glob("blocks/*/*.block")), {"rule": "uniform:4"})
+    return content(path)
+
+
+def test_index_that_is_made_again_of_the_blocks_equals_the_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BLOCKS_PER_PAGE", 2)
+    path = stored(tmp_path / "store")
+    assert rebuilt(path) == content(stored(tmp_path / "other"))
+
+
+def test_block_of_the_same_videos_and_size_but_of_another_store_is_refused(tmp_path):
+    rows = {"points": [np.arange(2, dtype=np.int32)]}
+    for name, cell_px in (("a", 16), ("b", 32)):
+        write_block(tmp_path / name, ["v"], rows, about={"cell_px": cell_px})
+    join(tmp_path / "store", [tmp_path / "a"], {})
+    shutil.copy(tmp_path / "b", tmp_path / "store/blocks/000/000000.block")
+    with pytest.raises(StoreError, match=r"000000\.block: holds other arrays than meta\.json says; run the stage"):
+        everything(BlockStore(tmp_path / "store"))
+
+
+def test_flat_arrays_and_columns_come_back_by_id(tmp_path):
+    flat = {"v": np.arange(6, dtype=np.int8), "w": np.arange(4, dtype=np.int8), "x": np.arange(9, dtype=np.int8)}
+    for name, ids in (("a", ["v", "w"]), ("b", ["x"])):
+        write_block(
+            tmp_path / name,
+            ids,
+            {"state": [np.zeros(2, np.uint8)] * len(ids)},
+            flat={"mv": [flat[video] for video in ids]},
+            columns={"fps": np.array([25.0 + len(video) for video in ids])},
+        )
+    join(tmp_path / "store", [tmp_path / "a", tmp_path / "b"], {})
+    store = BlockStore(tmp_path / "store")
+    for video in ("x", "v", "w"):
+        np.testing.assert_array_equal(store.mapped("mv", video), flat[video])
+        assert store.value("fps", video) == 26.0
+    assert store.column("count").tolist() == [2, 2, 2]
+    assert "y" not in store
+    with pytest.raises(StoreError, match=r"store: lacks y; run the stage"):
+        store.mapped("mv", "y")
+
+
+OPENING = """
+import json, resource, sys, time
+from pathlib import Path
+from moclip.store.blocks import BlockStore
+before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.process_time()
+store = BlockStore(Path(sys.argv[1]))
+seconds = time.process_time() - start
+found = [int(store.value("count", f"video{place:08d}")) for place in json.loads(sys.argv[2])]
+grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
+print(json.dumps([len(store), "video" in store, found, seconds, grown_kb / 1024]))
+"""
+
+
+def synthetic(path: Path, pages: int, asked: Sequence[int]) -> int:
+    """The index of a store of many videos, without what is in its blocks; its number of videos."""
+    videos, page_videos = 512 * 1000 * pages, 512 * 1000
+    rng = np.random.default_rng(0)
+    files = {}
+    for number in range(pages):
+        first = number * page_videos
+        digits = np.arange(first, first + page_videos)[:, None] // 10 ** np.arange(7, -1, -1) % 10
+        text = np.hstack([np.tile(np.frombuffer(b"video", np.uint8), (page_videos, 1)), (digits + 48).astype(np.uint8)])
+        keys = rng.integers(0, 1 << 64, page_videos, dtype=np.uint64)
+        for place in [place for place in asked if first <= place < first + page_videos]:
+            keys[place - first] = module._key(f"video{place:08d}")
+        order = np.argsort(keys)
+        columns = {
+            "key": keys[order],
+            "row": order.astype(np.int32),
+            "id": text.ravel(),
+            "id_end": np.arange(1, page_videos + 1) * text.shape[1],
+            "block": np.repeat(np.arange(number * 1000, number * 1000 + 1000, dtype=np.int32), 512),
+            "first": np.tile(np.arange(512), 1000),
+            "count": np.arange(first, first + page_videos),
+        }
+        name = f"index/{number:03d}.index"
+        write_arrays(path / name, {column: [values] for column, values in columns.items()}, {}, flush=False)
+        files[name] = sha256_file(path / name)
+        (path / f"blocks/{number:03d}").mkdir(parents=True)
+        for block in range(number * 1000, number * 1000 + 1000):
+            (path / f"blocks/{number:03d}" / block_name(block)).touch()
+    write_npz(path / "blocks.npz", bytes=np.zeros(1000 * pages, np.int64))
+    files["blocks.npz"] = sha256_file(path / "blocks.npz")
+    described = {"arrays": {}, "columns": {}, "flat": [], "about": {}, "made_by": {}, "files": files}
+    meta = {"format": module.FORMAT, "format_version": module.FORMAT_VERSION, "videos": videos, "blocks": 1000 * pages}
+    write_json(path / "meta.json", {**meta, **described, "digest": fingerprint({**meta, **described})})
+    return videos
+
+
+PAGES = 20 if "MOCLIP_SWEEP" in os.environ else 2
+
+
+@pytest.mark.sweep
+def test_index_of_ten_million_videos_opens_in_a_second_and_200_mb(tmp_path):
+    """With MOCLIP_SWEEP=1; else that of a tenth in a tenth of the time."""
+    asked = [1, 700_000, PAGES * 512_000 - 1]
+    videos = synthetic(tmp_path / "store", PAGES, asked)
+    words = [sys.executable, "-c", OPENING, str(tmp_path / "store"), str(asked)]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    count, has_other, found, seconds, grown_mb = json.loads(done.stdout)
+    assert (count, has_other, found) == (videos, False, asked)
+    assert seconds < PAGES / 20
+    assert grown_mb < 200

@@ -9,11 +9,10 @@ import pytest
 
 from moclip.base.files import InPieces, write_npz
 from moclip.motion import draw
-from moclip.motion import extract as extraction
 from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.fields import field_at
 from moclip.motion.grid import MotionGrid
-from moclip.motion.store import MotionStore, write_store
+from moclip.motion.store import MotionStore
 from moclip.store import spool
 from moclip.video.vectors import FrameState
 from tests.support.clips import encode, scrolling
@@ -24,8 +23,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def small(monkeypatch):
     """Everything is long: a few kilobytes lie in files, and are read in pieces."""
-    for module in (spool, extraction):
-        monkeypatch.setattr(module, "MEMORY_BYTES", 2000)
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 2000)
     for module in (spool, draw):
         monkeypatch.setattr(module, "PIECE_BYTES", 700)
 
@@ -69,6 +67,7 @@ def test_reading_in_pieces_does_not_fill_memory():
 import resource
 import numpy as np
 from moclip.store.spool import Spool, pieces
+from tests.support.motion_clips import write_store
 with Spool() as growing:
     for number in range(200):
         growing.append(np.full((1, 1 << 20), number % 100, dtype=np.int8))
@@ -94,13 +93,12 @@ def test_a_long_video_gives_the_grid_the_fields_and_the_store_of_one_in_memory(t
     path = encode(tmp_path / "clip.mp4", scrolling(40, 3, -2), "libx264", options={"bf": "2"})
     video, stores, grids = VideoFile("clip", path), [], []
     for limit in (1 << 30, 2000):
-        for module in (spool, extraction):
-            monkeypatch.setattr(module, "MEMORY_BYTES", limit)
+        monkeypatch.setattr(spool, "MEMORY_BYTES", limit)
         monkeypatch.setattr(spool, "PIECE_BYTES", min(limit, 1 << 20))
         grids.append(read_grid(path, MotionOptions(8), tmp_path))
         place = tmp_path / str(limit)
         extract([video], place / "store", place / "work", MotionOptions(8), jobs=1)
-        stores.append({file.name: file.read_bytes() for file in (place / "store").iterdir()})
+        stores.append({file.name: file.read_bytes() for file in (place / "store").rglob("*.*")})
     assert [isinstance(grid.mv, np.memmap) for grid in grids] == [False, True]
     np.testing.assert_array_equal(grids[0].mv, grids[1].mv)
     for accumulate, window in (("none", None), ("gop", None), ("window", 6)):
@@ -108,13 +106,6 @@ def test_a_long_video_gives_the_grid_the_fields_and_the_store_of_one_in_memory(t
         np.testing.assert_array_equal(*fields)
     assert stores[0] == stores[1]
     np.testing.assert_array_equal(MotionStore.open(tmp_path / "2000" / "store").clip("clip").mv, grids[0].mv)
-
-
-def test_a_store_has_the_bytes_that_numpy_writes(small, tmp_path):
-    write_store(tmp_path / "store", [("a", long_grid()), ("b", long_grid(20))], {})
-    whole = np.concatenate([long_grid().mv.ravel(), long_grid(20).mv.ravel()])
-    np.save(tmp_path / "whole.npy", whole)
-    assert (tmp_path / "store" / "shard-000.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_arrays_in_pieces_have_the_bytes_of_whole_ones(tmp_path):

@@ -1,9 +1,9 @@
 """Stages as forks of one process that has loaded the libraries: what each would spend on imports is spent once.
 
-A folder with a program `python` stands first in PATH. Asked for a stage, it hands words, environment, directory and
-open files to the server below, which forks. The fork imports the stage, and all of this project, anew from the
-directory in which it was asked. The usual Python does everything else: other modules, other kernels than those that
-are loaded, and what comes when the server is gone.
+A folder with a program `python` stands first in PATH. Asked for a stage, or for what tests make of one, it hands words,
+environment, directory and open files to the server below, which forks. The fork imports the stage, and all of this
+project, anew from the directory in which it was asked. The usual Python does everything else: other modules, other
+kernels than those that are loaded, and what comes when the server is gone.
 
 Forks share one hash seed, and kernels that were chosen before. So they do not show that bytes are equal whatever these
 are; a `Repository` without forks does.
@@ -63,7 +63,7 @@ def ask(words):
     return server
 
 words, server = sys.argv[1:], None
-if len(words) > 1 and words[0] == "-m" and words[1].startswith("stages."):
+if len(words) > 1 and words[0] == "-m" and words[1].startswith(("stages.", "tests.support.")):
     try:
         server = ask(words[1:])
     except OSError:
@@ -225,7 +225,7 @@ def become(request: Mapping[str, Any]) -> list[str]:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
+    sys.path[:1] = [request["cwd"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = list(request["words"])
     multiprocessing.process.ORIGINAL_DIR = request["cwd"]
     importlib.invalidate_caches()

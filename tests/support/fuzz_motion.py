@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moclip.base.errors import VideoError
-from moclip.base.files import sha256_file, write_json
+from moclip.base.files import read_npz, sha256_file, write_json
 from moclip.motion.extract import MotionOptions, VideoFile, extract, read_grid
 from moclip.motion.store import MotionStore
 from moclip.video import decode as video
@@ -198,9 +198,11 @@ def _extract(batch: Sequence[Path], refused: set[Path], folder: Path, jobs: int)
         return "left something of a store"
     if sound := [item for item in videos if item.path not in refused]:
         extract(sound, out, work, MotionOptions(), jobs=1)
-        files = MotionStore.open(out).meta["files"]
-        if damaged := [name for name, facts in files.items() if sha256_file(out / name) != facts["sha256"]]:
-            return f"stored {damaged[0]} damaged"
+        if set(MotionStore.open(out).ids) != {item.id for item in sound}:
+            return "stored other videos"
+        stated = read_npz(out / "blocks.npz", "sha256")["sha256"].tolist()
+        if stated != [sha256_file(block) for block in sorted(out.glob("blocks/*/*.block"))]:
+            return "stored a block damaged"
         shutil.rmtree(out)
     return ""
 

@@ -1,5 +1,7 @@
 """A store of generated motion for tests of the motion network: upward and downward clips."""
 
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,10 @@ from ruamel.yaml import YAML
 
 from moclip.data.splits import Member, Split
 from moclip.motion.grid import MotionGrid
-from moclip.motion.store import MotionStore, write_store
+from moclip.motion.store import MotionStore, join_motion, write_motion
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams
+from moclip.store.blocks import block_name, parts
 from moclip.video.vectors import FrameState
 from tests.support.imports import ROOT
 
@@ -35,6 +38,19 @@ def grid(half_pels: int, seed: int, width: int = 96) -> MotionGrid:
     mv[..., 1] += half_pels
     state = np.full(FRAMES, FrameState.VECTORS, dtype=np.uint8)
     return MotionGrid(mv, state, 0, 16, width, 64, 25.0)
+
+
+def write_store(
+    path: Path, clips: Iterable[tuple[str, MotionGrid]], made_by: Mapping[str, Any], videos: int = 512
+) -> None:
+    """A store of grids that lie in memory, in blocks of so many videos."""
+    given = list(clips)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="blocks") as folder:
+        places = parts(len(given), videos)
+        blocks = [Path(folder) / block_name(number) for number in range(len(places))]
+        for block, own in zip(blocks, places, strict=True):
+            write_motion(block, given[own.start : own.stop], "generated")
+        join_motion(path, blocks, made_by)
 
 
 def write_clips(path: Path) -> MotionStore:

@@ -1,5 +1,6 @@
 """The best model of a data set, on a real server: who competes, and what no failure and no deletion may change."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from moclip.tracking.result import Child, Result
 from moclip.tracking.store import ServerError, Store, store_at
 from tests.support.faults import Proxy, proxied
 from tests.support.tracking import mlflow_server
+from tests.support.trained import pipeline
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
@@ -103,13 +105,22 @@ def test_result_that_the_test_part_or_nothing_chose_does_not_compete(
     assert f"it does not compete: {words}; models:/" in caplog.text
 
 
+@pytest.fixture(scope="module")
+def good_and_bad(proxy: Proxy, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A data set of two results, which each test leaves as they were."""
+    dataset, store = f"good-and-bad-{os.getpid()}", store_at(tmp_path_factory.mktemp("good-and-bad"), proxy.url)
+    show(result(dataset, "good", 96.5), pipeline(trained), store)
+    show(result(dataset, "bad", 8.3), pipeline(trained), store)
+    return dataset
+
+
+@pytest.mark.parametrize("proxy", ["sqlite_server"], indirect=True)  # no database hears of what fails
 @pytest.mark.parametrize("how", [503, 404, 403, "cut"])
 @pytest.mark.parametrize("request_", ["model-versions/search", "registered-models/search", "logged-models/m-"])
 def test_look_up_that_fails_moves_nothing(
-    client: MlflowClient, store: Store, proxy: Proxy, models: Pipeline, dataset: str, how: int | str, request_: str
+    client: MlflowClient, store: Store, proxy: Proxy, models: Pipeline, good_and_bad: str, how: int | str, request_: str
 ) -> None:
-    show(result(dataset, "good", 96.5), models, store)
-    show(result(dataset, "bad", 8.3), models, store)
+    dataset = good_and_bad
     name = tags.registered_name(dataset, IDENTITY)
     client.delete_registered_model_alias(name, tags.BEST)  # so that only a look-up can tell
     client.set_registered_model_alias(name, "other", 1)

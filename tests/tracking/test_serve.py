@@ -415,6 +415,16 @@ def test_a_request_that_mlflow_cannot_read_tells_no_trace(server: str, kind: str
         assert (code, found["message"][:23]) == (400, "unknown column 'extra';")
 
 
+def test_a_request_that_does_not_say_what_it_is_is_told_to(server: str) -> None:
+    connection = http.client.HTTPConnection(*server.removeprefix("http://").split(":"), timeout=120)
+    with closing(connection):
+        connection.request("POST", "/invocations", rows({"path": "a.avi"}))
+        answer = connection.getresponse()
+        assert answer.status == 415
+        message = json.loads(answer.read())["message"]
+    assert message == f"the request has no Content-Type, such as application/json; {gate.FORM}"
+
+
 @pytest.mark.parametrize("stated", [True, False], ids=["length stated", "in chunks"])
 def test_a_request_beyond_the_limit_is_refused_before_it_is_decoded(server: str, stated: bool) -> None:
     body = rows({"base64": "A" * (2 << 20)})

@@ -4,8 +4,10 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from mlflow import MlflowClient
@@ -16,6 +18,7 @@ from moclip.tracking import registry, tags
 from moclip.tracking.lookup import shown_run
 from moclip.tracking.pending import is_empty
 from moclip.tracking.publish import publish
+from moclip.tracking.result import Result
 from moclip.tracking.store import Store, store_at
 from tests.support.faults import CUT, STALL, Proxy, proxied
 from tests.support.trained import pipeline
@@ -63,6 +66,20 @@ def models(trained: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> Pipel
     return pipeline(trained)
 
 
+@dataclass
+class Sequel:
+    """A data set's results, one after the other, whatever test published them."""
+
+    dataset: str
+    requests: list[str] = field(default_factory=list)
+    published: int = 0
+
+
+@pytest.fixture(scope="module", params=["better", "worse"])
+def sequel(request: pytest.FixtureRequest, proxy: Proxy) -> Sequel:
+    return Sequel(f"{DATASET}-{request.param}-{urlsplit(proxy.url).port}-{os.getpid()}")
+
+
 def kind_of(request: str) -> str:
     """A request without what is of one run alone."""
     method, _, path = request.partition(" ")
@@ -71,56 +88,65 @@ def kind_of(request: str) -> str:
 
 
 @pytest.mark.parametrize("how", FAULTS)
-@pytest.mark.parametrize("score", ["better", "worse"])
 def test_each_request_may_fail(
     store: Store,
     proxy: Proxy,
     models: Pipeline,
+    sequel: Sequel,
     tmp_path: Path,
     request: pytest.FixtureRequest,
-    score: str,
     how: int | str,
 ) -> None:
     client = MlflowClient(tracking_uri=proxy.target, registry_uri=proxy.target)
     pending = tmp_path / "unrecorded"
     (report := tmp_path / "report.md").write_text("# Report\n")
-    dataset = f"{DATASET}-{score}-{how}-{os.getpid()}"  # the tests of a session share the server
+    score, server = (request.node.callspec.params[name] for name in ("sequel", "proxy"))
+    is_better = score == "better"
+
+    def made(number: int) -> Result:
+        value = 50.0 + number / 1000 if is_better else 50.0 - number / 1000
+        return result(sequel.dataset, f"k{number}", value, artifacts=[report])
 
     def track(number: int, at: int | None) -> None:
-        """Publish one more result, while the request `at` fails."""
-        value = 50.0 + number / 100 if score == "better" else 50.0 - number / 100
-        one = result(dataset, f"k{number}", value, artifacts=[report])
+        """Publish this result, while the request `at` fails."""
         if at is not None:
             proxy.late = how == LATE
             proxy.fail_number(at, how)
-        publish(one, models, store, pending, "none")
+        publish(made(number), models, store, pending, "none")
         proxy.heal()
 
-    track(0, None)
-    asked = len(proxy.asked)
-    track(1, None)
-    requests = proxy.asked[asked:]
+    if not sequel.requests:
+        track(0, None)
+        asked = len(proxy.asked)
+        track(1, None)
+        sequel.requests, sequel.published = proxy.asked[asked:], 1
+    requests = sequel.requests
     numbers = list(range(len(requests)))
     if not os.environ.get("MOCLIP_SWEEP"):
         numbers = random.Random(f"{score} {how}").sample(numbers, max(1, len(numbers) // 10))
-    expected = 1 if score == "better" else 0
     wrong, waited = [], 0
-    for number, at in enumerate(numbers, start=2):
+    for at in numbers:
+        sequel.published += 1
+        number = sequel.published
         track(number, at)
-        leading = {f"k{number - 1 if score == 'better' else 0}", f"k{number if score == 'better' else 0}"}
-        if best(client, dataset) not in leading:
-            wrong.append(f"{requests[at]}: meanwhile the best is {best(client, dataset)}")
+        leading = {f"k{number - 1}", f"k{number}"} if is_better else {"k0"}
+        if best(client, sequel.dataset) not in leading:
+            wrong.append(f"{requests[at]}: meanwhile the best is {best(client, sequel.dataset)}")
         waited += not is_empty(pending, store)
         track(number, None)
-        expected = number if score == "better" else 0
-        one = result(dataset, f"k{number}", 0.0, artifacts=[report])
-        state = (best(client, dataset), is_empty(pending, store), bool(shown_run(one, store)), counts(client, one.key))
-        if state != (f"k{expected}", True, True, (1, 1, 1)):
+        one = made(number)
+        state = (
+            best(client, sequel.dataset),
+            is_empty(pending, store),
+            bool(shown_run(one, store)),
+            counts(client, one.key),
+        )
+        if state != (f"k{number if is_better else 0}", True, True, (1, 1, 1)):
             wrong.append(f"{requests[at]}: afterwards {state}")
     kinds = len({kind_of(requests[at]) for at in numbers})
-    server = request.node.callspec.params["proxy"].removesuffix("_server")
     print(  # noqa: T201 - a row of the table that the closing note has
-        f"| {server} | {score} | {how} | {len(numbers)} of {len(requests)} | {kinds} | {waited} | {len(wrong)} |"
+        f"| {server.removesuffix('_server')} | {score} | {how} | {len(numbers)} of {len(requests)} | {kinds}"
+        f" | {waited} | {len(wrong)} |"
     )
     assert wrong == []
 

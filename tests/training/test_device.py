@@ -52,6 +52,16 @@ def test_channels_last_is_how_convolutions_lie_in_memory():
     assert compute().place(nn.Conv2d(4, 8, 3)).weight.is_contiguous()
 
 
+def test_work_of_another_model_of_gpu_has_another_key(monkeypatch):
+    keys = {compute().key, compute(amp="bf16").key}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for model in ("NVIDIA A100-SXM4-40GB", "NVIDIA H100 80GB HBM3"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _, model=model: model)
+        assert compute(device="cuda").processor == model
+        keys.add(compute(device="cuda").key)
+    assert len(keys) == 4
+
+
 def test_random_state_goes_back_to_where_it_was():
     state = ON_CPU.random_state()
     first = torch.rand(3)

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
+import av
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ from moclip.video.container import read_container
 from moclip.video.decode import count_frames, probe, read_frames
 from tests.support import bombs
 from tests.support.clips import encode, scrolling
-from tests.support.containers import with_second_video
+from tests.support.containers import remux, with_second_video
 
 MOST_S = 5.0  # of processor time
 WAIT_S = 30.0  # by the clock, which a test shares with other workers
@@ -133,6 +135,45 @@ def test_one_bomb_among_videos_is_named_by_extraction(made: Path, clip: Path, tm
             VideoError, match=r"2 of 3 videos cannot be used:\n.*stsz3.*frames.*\n.*big2000.*decoded_gib"
         ):
             extract(videos, tmp_path / "out", tmp_path / f"work{jobs}", MotionOptions(), jobs=jobs)
+
+
+def fragments(path: Path, times: int) -> Path:
+    """The 20 stored pictures so many times over: every fragment's table lies at the same place."""
+    plain = encode(path.with_name("plain.mp4"), scrolling(20, 3, 1), options={"g": "1", "bf": "0"})
+    whole = remux(plain, path.with_name("whole.mp4"), options={"movflags": "frag_keyframe+empty_moov"}).read_bytes()
+    with av.open(str(plain)) as source:
+        packets = [bytes(packet) for packet in source.demux(source.streams.video[0]) if packet.size]
+    head = whole[: whole.index(b"moof") - 4]
+    sizes = [len(packet) for packet in packets]
+    place = struct.pack(">Q", len(head) + 8)
+
+    def fragment(number: int) -> bytes:
+        begins = bombs.full(b"tfdt", bombs.u32(20 * 512 * number))
+        table = bombs.box(b"trun", bombs.u32(0x201, len(sizes), 0, *sizes))
+        track = bombs.box(b"traf", bombs.box(b"tfhd", bombs.u32(0x9, 1), place, bombs.u32(512)), begins, table)
+        return bombs.box(b"moof", bombs.full(b"mfhd", bombs.u32(number + 1)), track)
+
+    path.write_bytes(head + bombs.box(b"mdat", *packets) + b"".join(map(fragment, range(times))))
+    return path
+
+
+@linux
+@pytest.mark.parametrize("bomb", ["tiny200k.mp4", "big2000.mp4", "fragments.mp4"])
+def test_search_takes_no_table_that_promises_more_than_the_file_has(
+    made: Path, clip: Path, tmp_path: Path, bomb: str
+) -> None:
+    path = fragments(tmp_path / bomb, 500) if bomb == "fragments.mp4" else made / bomb
+    with using(FILMS):
+        list(stream(clip, events, clip, 0.5, "original"))
+        begun = decoding_s(clip)
+        with pytest.raises(VideoError, match=rf"its table promises \d+ bytes .* has {path.stat().st_size}\. Convert"):
+            list(stream(path, events, path, 0.5, "original"))
+        assert decoding_s(clip) - begun < MOST_S
+    assert call(path, peak_mb) < MOST_MB
+
+
+def test_fragments_that_are_there_once_are_read(tmp_path: Path) -> None:
+    assert probe(fragments(tmp_path / "once.mp4", 1)).frames == 20
 
 
 def test_each_limit_is_named_with_its_value(clip: Path) -> None:

@@ -17,6 +17,7 @@ from tests.support.clips import encode, scrolling
 from tests.support.containers import cut, joined, remux, streamed, trimmed, with_cover, with_second_video
 
 STREAMED = "states no length, so that a missing end cannot be noticed"
+ROUGH = "states its length in seconds alone, so that a few missing frames at its end cannot be noticed"
 CONTAINERS = {
     "avi": ("mpeg4", "avi"),
     "mkv": ("libx264", "matroska,webm"),
@@ -80,11 +81,83 @@ def test_what_is_stated_and_what_is_found_are_named_in_seconds_and_bytes(tmp_pat
     ):
         video.probe(part)
     tags = clip(tmp_path, "flv")
-    content, place = tags.read_bytes(), 13
-    while place < len(content) * 6 // 10:
-        place += 15 + int.from_bytes(content[place + 1 : place + 4], "big")
+    content = tags.read_bytes()
+    place = next(place for place in _tags(content) if place >= len(content) * 6 // 10)
     with pytest.raises(VideoError, match=r"cut off: it states 0\.96 s, 0\.\d\d s are there"):
         video.probe(cut(tags, tmp_path / "part.flv", place))
+
+
+def _tags(content: bytes) -> list[int]:
+    """Where the tags of an FLV begin, and where the last one ends."""
+    places = [13]
+    while places[-1] < len(content):
+        places.append(places[-1] + 15 + int.from_bytes(content[places[-1] + 1 : places[-1] + 4], "big"))
+    return places
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_the_last_frames_of_an_flv_are_missed_by_its_size_in_bytes(tmp_path: Path, lost: int) -> None:
+    path = clip(tmp_path, "flv")
+    content = path.read_bytes()
+    assert (video.probe(path).frames, video.probe(path).note) == (24, "")
+    part = cut(path, tmp_path / "part.flv", _tags(content)[-1 - lost])
+    missing = len(content) - part.stat().st_size
+    with pytest.raises(VideoError, match=rf"cut off: it states 0\.96 s, .* {missing} of {len(content)} bytes are"):
+        video.probe(part)
+    assert video.probe(part, damaged=True).frames == 24 - lost
+
+
+def test_an_flv_that_states_seconds_alone_is_read_with_a_word(tmp_path: Path) -> None:
+    path = clip(tmp_path, "flv")
+    content = path.read_bytes().replace(b"filesize", b"filesizX")
+    path.write_bytes(content)
+    assert (video.probe(path).frames, video.probe(path).note) == (24, ROUGH)
+    part = cut(path, tmp_path / "part.flv", _tags(content)[-2])
+    assert (video.probe(part).frames, video.probe(part).note) == (23, ROUGH)
+    with pytest.raises(VideoError, match=r"cut off: it states 0\.96 s, 0\.68 s are there"):
+        video.probe(cut(path, tmp_path / "part.flv", _tags(content)[-7]))
+
+
+def _frames_of_ivf(content: bytes) -> list[int]:
+    """Where the frames of an IVF begin, and where the last one ends."""
+    places = [32]
+    while places[-1] < len(content):
+        places.append(places[-1] + 12 + int.from_bytes(content[places[-1] : places[-1] + 4], "little"))
+    return places
+
+
+def _ivf(path: Path, count: int, step: int) -> Path:
+    """The same film with another number in its header, and `step` ticks from frame to frame."""
+    content = bytearray(path.read_bytes())
+    content[24:28] = count.to_bytes(4, "little")
+    content[16:20] = (25 * step).to_bytes(4, "little")
+    for number, place in enumerate(_frames_of_ivf(bytes(content))[:-1]):
+        content[place + 4 : place + 12] = (number * step).to_bytes(8, "little")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "note", "lost"),
+    [
+        (24, 1, "", "counts 24 frames or ticks, 23 frames of 23 ticks are there"),
+        (24 * 40, 40, "", "counts 960 frames or ticks, 23 frames of 920 ticks are there"),  # an older FFmpeg
+        (24, 2, "", None),  # libvpx: frames of two ticks; without the last, the number could be of ticks
+        (0, 1, STREAMED, None),
+        (0xFFFFFFFF, 1, STREAMED, None),
+    ],
+)
+def test_the_last_frame_of_an_ivf_is_missed_by_what_its_header_counts(
+    tmp_path: Path, count: int, step: int, note: str, lost: str | None
+) -> None:
+    path = _ivf(clip(tmp_path, "ivf"), count, step)
+    assert (video.probe(path).frames, video.probe(path).note) == (24, note)
+    part = cut(path, tmp_path / "part.ivf", _frames_of_ivf(path.read_bytes())[-2])
+    if lost is None:
+        assert (video.probe(part).frames, video.probe(part).note) == (23, STREAMED)
+        return
+    with pytest.raises(VideoError, match=rf"cut off: it states .*{lost}"):
+        video.probe(part)
 
 
 @pytest.mark.parametrize(

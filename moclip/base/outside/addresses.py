@@ -48,8 +48,8 @@ def shown_address(address: str) -> str:
 
 
 def has_secrets(address: str) -> bool:
-    """Whether an address names a user or a password."""
-    return "@" in re.split(r"[/?#]", address.partition("://")[2], maxsplit=1)[0]
+    """Whether an address may name a user or a password: a password may hold slashes, so a path must write `%40`."""
+    return "@" in address.partition("://")[2]
 
 
 def _secrets(address: str) -> Iterator[str]:

@@ -57,13 +57,24 @@ class _PassingError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on: tries without a new byte, waits between them (doubled each time), and silence."""
+    """How long to go on: tries without progress, waits between them (doubled each time), silence, and slowness.
+
+    Attributes:
+        stall_seconds: Of silence, and of waiting over which the rate is taken.
+        least_bytes_per_second: Below it a connection is given up, as curl's `--speed-limit` has it.
+    """
 
     retries: int = 8
     backoff_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
     connect_seconds: float = 20.0
     stall_seconds: float = 60.0
+    least_bytes_per_second: float = 1000.0
+
+    @property
+    def least_bytes(self) -> float:
+        """What must come while one waits for `stall_seconds`, and what a try must bring to count as progress."""
+        return self.stall_seconds * self.least_bytes_per_second
 
     def wait_seconds(self, failures: int, asked_seconds: float) -> float:
         """Seconds to wait after this many failures in a row, the server's wish included."""
@@ -156,7 +167,7 @@ class Remote:
                     position = offset + len(block)
                 return
             except _PassingError as fault:
-                failures = 1 if position > furthest else failures + 1
+                failures = 1 if position - furthest >= self._patience.least_bytes else failures + 1
                 furthest = max(position, furthest)
                 self._wait(fault, failures)
 
@@ -205,12 +216,28 @@ class Remote:
             yield response
 
     def _body(self, response: requests.Response) -> Iterator[bytes]:
+        came, waited = 0, 0.0
         try:
-            for block in response.raw.stream(BLOCK_BYTES, decode_content=False):
+            while True:
+                begun = time.monotonic()
+                block = response.raw.read1(BLOCK_BYTES, decode_content=False)  # what is there: `read` waits for all
+                waited += time.monotonic() - begun
+                if not block:
+                    return
+                came += len(block)
                 self.moved_bytes += len(block)
                 yield block
+                if waited >= self._patience.stall_seconds:
+                    self._hold_rate(came, waited)
+                    came, waited = 0, 0.0
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._fault(error) from error
+
+    def _hold_rate(self, came: int, waited: float) -> None:
+        """Give up a connection on which bytes drip: no silence is long enough, and it would never end."""
+        if came < waited * self._patience.least_bytes_per_second:
+            least = self._patience.least_bytes_per_second
+            raise _PassingError(f"sent {came} bytes in {waited:.0f} s, fewer than {least:.0f} a second")
 
     def _fault(self, error: Exception) -> Exception:
         told = without_secrets(str(error), self.url)

@@ -25,6 +25,7 @@ FORM = 'a request is {"dataframe_records": [{"base64": "..."}]}'
 DEFAULT_MIB = 64
 MOST_LETTERS = 400  # of a message
 _MIB = 1 << 20
+_ASKED = "/invocations"
 _PREFIX = "\nError: "  # behind it stands what was wrong; before it MLflow repeats the request
 
 Message = dict[str, Any]
@@ -105,6 +106,7 @@ def gate(app: App, rules: Rules) -> App:
             return
         try:
             _check_host(scope, rules)
+            _check_kind(scope)
             body = await _body(scope, receive, rules.most_bytes)
             _check_columns(scope, body)
         except _RefusalError as error:
@@ -125,6 +127,12 @@ def _check_host(scope: Message, rules: Rules) -> None:
     hosts = [value.decode("latin-1").strip().lower() for name, value in scope["headers"] if name == b"host"]
     if len(hosts) != 1 or _without_port(hosts[0]) not in rules.hosts:
         raise _RefusalError(403, f"this server does not answer for that host; {HOSTS} lists those that it answers for")
+
+
+def _check_kind(scope: Message) -> None:
+    """Refuse a request that does not say what it is: MLflow takes that for granted."""
+    if scope["path"] == _ASKED and not any(name == b"content-type" for name, _ in scope["headers"]):
+        raise _RefusalError(415, f"the request has no Content-Type, such as application/json; {FORM}")
 
 
 def _without_port(host: str) -> str:
@@ -159,7 +167,7 @@ async def _body(scope: Message, receive: Receive, most: int) -> bytes:
 
 def _check_columns(scope: Message, body: bytes) -> None:
     """Refuse columns that are not known: MLflow leaves them out without a word."""
-    if scope["path"] != "/invocations" or body.lstrip()[:1] != b"{":
+    if scope["path"] != _ASKED or body.lstrip()[:1] != b"{":
         return
     try:
         request = json.loads(body)

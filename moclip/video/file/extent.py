@@ -5,7 +5,9 @@ streams do that were written to a pipe. What states nothing can only be held aga
 """
 
 import os
+import struct
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -18,6 +20,10 @@ _ASF_INDEX = bytes.fromhex("90080033b1e5cf1189f400a0c90349cb")
 _ASF_DATA_HEAD = 50  # bytes of the object that holds the packets, before the first
 _BROADCAST = 1
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+# What stands in a cluster (RFC 9559, 5.1.3): times, places, blocks, and what fills or checks any element.
+_OF_CLUSTER = frozenset([0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF])
+_FLV_SIZE = b"\0\x08filesize\0"  # a name of its metadata, and the mark of a number (Flash Video 10.1, E.4.4)
+_IVF_UNKNOWN = 0xFFFFFFFF  # in the header of a file that was written to a pipe
 _RIFF_SLACK = 8  # some writers state the whole file where the size without the first eight bytes belongs
 
 
@@ -100,24 +106,26 @@ def _boxes(file: _File) -> Extent:
 
 def _elements(file: _File) -> Extent:
     """Matroska and WebM: elements with their sizes; segment and clusters of a stream state none."""
-    place, stated = 0, True
+    place, stated, segment_end, cluster_end = 0, True, 0, 0
     while place < file.size:
         head = file.at(place, 12)
         kind, after = _vint(head, 0, keep_marker=True)
         size, start = _vint(head, after)
+        end = place + start + (size or 0)
+        if place < cluster_end and (kind not in _OF_CLUSTER or size is None or end > cluster_end):
+            return Extent(stated, f"a cluster cannot be read from byte {place} on")
         if kind is None:
             return Extent(stated, "its last element is torn" if after > len(head) else "")
         if start > len(head):
             return Extent(stated, "its last element is torn")
-        if size is None:
-            if kind not in (_SEGMENT, _CLUSTER):
-                return _OPEN
-            stated = False
-            place += start
-        else:
-            place += start + size
-            if place > file.size:
-                return Extent(stated, file.lacking(place) if stated else "its last element is torn")
+        if size is None and kind not in (_SEGMENT, _CLUSTER):
+            return Extent(place < segment_end)
+        if end > file.size:
+            return Extent(stated, file.lacking(end) if stated else "its last element is torn")
+        stated = stated and size is not None
+        segment_end = end if kind == _SEGMENT else segment_end
+        cluster_end = end if kind == _CLUSTER else cluster_end
+        place = place + start if kind in (_SEGMENT, _CLUSTER) else end
     return Extent(stated)
 
 
@@ -166,16 +174,28 @@ def _is_torn_asf(file: _File, start: int, packet: int) -> bool:
 
 
 def _tags(file: _File) -> Extent:
-    """FLV: tags, each with its size before and behind it."""
+    """FLV: tags, each with its size before and behind it, and often metadata with the file's size."""
+    if lacks := _torn_tag(file):
+        return Extent(False, lacks)
+    head = file.at(0, _TAIL)
+    place = head.find(_FLV_SIZE) + len(_FLV_SIZE)
+    if place < len(_FLV_SIZE) or place + 8 > len(head):
+        return _OPEN
+    (size,) = struct.unpack_from(">d", head, place)
+    if file.size < size < float("inf"):
+        return Extent(True, file.lacking(int(size)))
+    return Extent(size == file.size)  # one that is too small was stated before something came behind
+
+
+def _torn_tag(file: _File) -> str:
     behind = int.from_bytes(file.at(file.size - 4, 4), "big")
     tag = file.at(file.size - 4 - behind, 4) if 11 <= behind <= file.size - 13 else b""
     if len(tag) == 4 and int.from_bytes(tag[1:], "big") + 11 == behind and tag[0] & 0x1F in (8, 9, 18):
-        return _OPEN
+        return ""
     place = int.from_bytes(file.at(5, 4), "big") + 4
     while len(tag := file.at(place, 11)) == 11 and tag[0] & 0x1F in (8, 9, 18):
         place += 15 + int.from_bytes(tag[1:4], "big")
-    torn = place > file.size or 0 < len(tag) < 11
-    return Extent(False, "its last tag is torn" if torn else "")
+    return "its last tag is torn" if place > file.size or 0 < len(tag) < 11 else ""
 
 
 def _packets(file: _File) -> Extent:
@@ -219,11 +239,24 @@ def _pages(file: _File) -> Extent:
 
 
 def _ivf(file: _File) -> Extent:
-    """IVF: a header, and frames with their sizes."""
-    place = int.from_bytes(file.at(6, 2), "little")
+    """IVF: frames with their sizes and times, and a header that counts frames, or time as older FFmpegs wrote it."""
+    place, count = int.from_bytes(file.at(6, 2), "little"), int.from_bytes(file.at(24, 4), "little")
+    times = []
     while len(head := file.at(place, 12)) == 12:
         place += 12 + int.from_bytes(head[:4], "little")
-    return Extent(False, "its last frame is torn" if place > file.size or head else "")
+        times.append(int.from_bytes(head[4:], "little"))
+    if place > file.size or head:
+        return Extent(False, "its last frame is torn")
+    if count in (0, _IVF_UNKNOWN) or not times:
+        return _OPEN
+    if len(times) >= count:
+        return _WHOLE
+    last = max((after - before for before, after in pairwise(times)), default=1)  # how long the last frame may be
+    ticks = times[-1] - times[0] + last
+    if ticks < count:
+        found = f"{len(times)} frames of {ticks} ticks"
+        return Extent(True, f"its header counts {count} frames or ticks, {found} are there")
+    return Extent(ticks == count)  # beyond it, the number may be either
 
 
 _LOOKS: dict[str, Callable[[_File], Extent]] = {

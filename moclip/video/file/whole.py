@@ -14,6 +14,8 @@ _SLACK_FRAMES = 2
 _STATING = ("matroska", "flv", "asf", "mov")
 _UNKNOWN_FRAMES = 1 << 30  # in the header of an AVI that FFmpeg wrote to a pipe
 _CHUNKS = (b"dc", b"db")
+_STREAMED = "states no length, so that a missing end cannot be noticed"
+_ROUGH = "states its length in seconds alone, so that a few missing frames at its end cannot be noticed"
 
 Reopen = Callable[..., Any]
 """Opens the file once more as a context manager; takes options of FFmpeg's demuxers."""
@@ -56,15 +58,29 @@ def shortage(path: Path, container: Any, stream: Any, packets: int, extent: Exte
     return ""
 
 
+def has_table(container: Any) -> bool:
+    """Whether pictures are found by a table of places, as in MP4: it may name one place any number of times."""
+    return _kind(container) == "mov"
+
+
 def stated_frames(stream: Any) -> int:
     """Frames by the header; 0 where it does not say."""
     frames: int = stream.frames
     return frames if frames < _UNKNOWN_FRAMES else 0
 
 
-def states_length(container: Any, stream: Any) -> bool:
-    """Whether a header has a count of frames or a duration to hold the pictures against."""
-    return bool(stated_frames(stream)) or bool(_kind(container) in _STATING and container.duration)
+def unsaid(container: Any, stream: Any, extent: Extent) -> str:
+    """What of a missing end could not be noticed, for a person; empty where a file says where it ends.
+
+    Args:
+        container: The open file.
+        stream: The stream of its film.
+        extent: What the bytes say of the end.
+    """
+    kind = _kind(container)
+    if extent.stated or (stated_frames(stream) and kind != "ivf"):
+        return ""
+    return _ROUGH if kind in _STATING and container.duration else _STREAMED
 
 
 def _kind(container: Any) -> str:
@@ -87,6 +103,8 @@ def _end_s(container: Any) -> Fraction:
 
 def _slots(kind: str, path: Path, stream: Any, reopen: Reopen) -> int:
     """What the header counts: in AVI also pictures that are not sent, in MP4 also those that an edit list hides."""
+    if kind == "ivf":  # maybe no frames: held against its bytes before
+        return stated_frames(stream)
     if kind == "avi":
         return _avi_slots(path, stream.index)
     if kind != "mov":

@@ -57,5 +57,9 @@ def test_the_rest_of_a_message_stays(text: str, told: str) -> None:
 
 def test_user_alone_is_no_word_to_take_out() -> None:
     assert without_secrets("moclip runs", "postgresql://moclip@h/db") == "moclip runs"
-    assert has_secrets("https://u@h/x")
-    assert not has_secrets("https://h/x@y?z=a@b")
+
+
+@pytest.mark.parametrize("address", ["https://u@h/x", "https://u:a/b@h/x", "https://u:1/b@h/x", "https://u:a?b#c@h/x"])
+def test_an_address_with_a_password_is_known_by_its_sign_wherever_that_stands(address: str) -> None:
+    assert has_secrets(address)
+    assert not has_secrets("https://h:80/x%40y?raw=1")

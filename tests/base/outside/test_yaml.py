@@ -15,6 +15,7 @@ DEEP = {
     "closed": "a: " + "[" * 10_000 + "]" * 10_000,
     "mappings": "{a: " * 5_000,
     "mixed": "[{a: " * 3_000,
+    "behind apostrophes": "a: it's\nb: " + "[" * 10_000 + "\nc: it's",
     "dashes": "- " * 10_000,
     "questions": "? " * 10_000,
     "indents": "".join(" " * depth + "a:\n" for depth in range(1_000)),
@@ -31,6 +32,14 @@ def test_deep_nesting_is_refused_at_once_by_every_reader(form: str, tmp_path: Pa
             yaml.load(source)
     assert kernels_of(path) == "portable"  # by the library's other reader
     assert time.process_time() - start < 8  # 13 to 25 s for one reading of brackets without the bound
+
+
+@pytest.mark.parametrize("form", ["'{}'", '"{}"', "|\n  {}", "1 # {}", "1 # it's {}"])
+def test_brackets_of_a_text_or_a_comment_stand_inside_nothing(form: str) -> None:
+    text = "[{" * 50_000
+    found = yaml.load(f"a: {form.format(text)}\nb: [1]\n")
+    assert found["b"] == [1]
+    assert found["a"] == 1 or found["a"].strip() == text
 
 
 def test_what_is_as_deep_as_allowed_is_read_in_each_encoding(tmp_path: Path) -> None:
