@@ -1,4 +1,4 @@
-"""Files of model repositories on the Hugging Face Hub: cached ones without a network, others fetched or soon refused.
+"""Model repositories on the Hugging Face Hub: cached files without a network, others fetched or soon refused; uploads.
 
 Everything goes by the hub library's own settings: HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE, HF_HUB_ETAG_TIMEOUT.
 """
@@ -40,6 +40,31 @@ def hub_file(repository: str, names: Sequence[str], kind: Kind = "model") -> Pat
     if re.fullmatch(r"[0-9a-f]{64}", digest) and sha256_file(path) != digest:
         raise StoreError(f"{path}: damaged, its SHA-256 is not the one that the hub announced; delete {path.resolve()}")
     return path
+
+
+def push_folder(repository: str, folder: Path, told: str) -> str:
+    """Upload all files of a folder as one commit, into a repository that is made where there is none.
+
+    Args:
+        repository: Its name, `owner/name`.
+        folder: With nothing but what is to be uploaded.
+        told: Message of the commit.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        DataError: the hub refuses, or cannot be reached.
+    """
+    api = huggingface_hub.HfApi()
+    try:
+        api.create_repo(repository, exist_ok=True)
+        return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message=told).commit_url)
+    except Exception as error:  # each transport has kinds of its own
+        raise DataError(
+            f"{repository} at {constants.ENDPOINT} takes no upload ({_one_line(error)}). `hf auth login` makes you "
+            "known to the hub; the files are still here"
+        ) from error
 
 
 def cached_repositories() -> list[str]:

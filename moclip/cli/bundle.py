@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moclip.base.files import read_json
 from moclip.base.outside.terminal import say
 from moclip.cli.data import data_root
 from moclip.cli.options import model
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     model.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="directory to make")
+    parser.add_argument("--push", metavar="ORG/NAME", help="upload it to this repository of the hub (HF_ENDPOINT)")
     parser.add_argument("--no-onnx", action="store_true", help="leave out what `--engine onnx` asks without PyTorch")
 
 
@@ -25,10 +28,15 @@ def run(args: argparse.Namespace) -> int:
     """Copy one model into a directory of its own."""
     from moclip.base.outputs import claim_directory
     from moclip.predict.bundle import MANIFEST, open_model, write_bundle
+    from moclip.predict.hub import CARD, hub_card, repository_of
 
+    repository = repository_of(args.push) if args.push else None
     claim_directory(args.out, MANIFEST)  # before a model comes from MLflow
     source = model.source_of(args.model)
+    if repository and not isinstance(source, Path) and source.record:
+        source = replace(source, record=replace(source.record, results=source.models.parent / PLACES.results))
     files = open_model(source, args.split)
+    pages = {CARD: hub_card(repository, files, _level_pct(source))} if repository else None
     missing: Mapping[str, str] = {}
 
     def networks(folder: Path) -> None:
@@ -37,11 +45,23 @@ def run(args: argparse.Namespace) -> int:
         nonlocal missing
         missing = write_networks(folder, files, _test_videos(source, files.split))
 
-    write_bundle(args.out, files, None if args.no_onnx else networks)
+    write_bundle(args.out, files, None if args.no_onnx else networks, pages)
     for part, reason in missing.items():
         say(f"without PyTorch there is no {part}: {reason}")
     say(f"{args.out} holds the model; `moclip predict VIDEO --model {args.out}` asks it")
+    if repository:
+        from moclip.base.hub import push_folder
+
+        say(f"{push_folder(repository, args.out, f'Model of split {files.split}')} has it too")
     return 0
+
+
+def _level_pct(source: "Path | Pipeline") -> float | None:
+    """Confidence level of a pipeline's intervals in percent; None of a bundle, and before there are results."""
+    if isinstance(source, Path) or not (summary := source.models.parent / PLACES.summary).is_file():
+        return None
+    level: float = read_json(summary)["confidence_pct"]
+    return level
 
 
 def _test_videos(source: "Path | Pipeline", split: int) -> list[Path]:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 State = Literal["ok", "todo", "missing"]
 
 _DVC_STATE = "/var/tmp/dvc"  # DVC's own choice on Linux
+_EXTRAS = ("", "train", "track", "pipeline")  # what the pipeline takes
 _NAMED = ("torch", "open_clip_torch", "av", "dvc", "mlflow")
 _SCARCE_BYTES = 2 << 30
 _ANSWER_SECONDS = 120
@@ -184,13 +185,17 @@ def _packages() -> Finding:
     from packaging.requirements import Requirement
 
     wanted = [Requirement(text) for text in metadata.requires("moclip") or []]
-    needed = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    needed = [one for one in wanted if any(_holds(one.marker, extra) for extra in _EXTRAS) and one.name != "moclip"]
     faults = [fault for one in needed if (fault := _fault(one.name, one.specifier))]
     if faults:
         return Finding("packages", "missing", "; ".join(faults), _INSTALL)
     named = ", ".join(f"{name} {metadata.version(name)}" for name in _NAMED)
     own = metadata.version("moclip")
     return Finding("packages", "ok", f"moclip {own}; all {len(needed)} that it needs, among them {named}")
+
+
+def _holds(marker: Any, extra: str) -> bool:
+    return marker is None or marker.evaluate({"extra": extra})
 
 
 def _fault(name: str, wanted: Any) -> str | None:

@@ -18,6 +18,7 @@ from moclip.cli.options.model import told
 from moclip.cli.places import PLACES
 
 COMMANDS = {
+    "init": "make a project of your own, with the whole pipeline",
     "preset": "list ready-made settings, or write one into params.yaml",
     "results": "print the table of the last run",
     "report": "say how the report opens, or make it one file to send",

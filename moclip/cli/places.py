@@ -23,6 +23,7 @@ class Places:
     models: Path = Path("models")
     clip: Path = Path("models/clip")
     predictions: Path = Path("preds")
+    results: Path = Path("results/heads")
     summary: Path = Path("reports/summary.json")
     ablations: Path = Path("reports/ablations")
     report: Path = Path("reports/report.md")

@@ -14,7 +14,7 @@ A bundle is a directory that can be moved or sent: safetensors and JSON, no pick
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from moclip.base.errors import StoreError
-from moclip.base.files import read_facts, read_json, sha256_file
+from moclip.base.files import read_facts, read_json, sha256_file, write_text
 from moclip.base.outputs import write_manifest, writing_directory
 from moclip.data.manifest import read_classes
 from moclip.heads.fitted import ClassTexts
@@ -169,13 +169,19 @@ def with_weights() -> list[str]:
     return [head for head in servable() if not HEADS[head].is_of_stream]
 
 
-def write_bundle(out: Path, files: ModelFiles, networks: Callable[[Path], object] | None = None) -> None:
+def write_bundle(
+    out: Path,
+    files: ModelFiles,
+    networks: Callable[[Path], object] | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> None:
     """Copy a model into one directory, as a whole or not at all.
 
     Args:
         out: The directory.
         files: The model.
         networks: Makes a folder with the model's networks for onnxruntime; None leaves them out.
+        texts: Pages for a reader, by file name.
 
     Raises:
         StoreError: a part is missing.
@@ -191,6 +197,8 @@ def write_bundle(out: Path, files: ModelFiles, networks: Callable[[Path], object
             (temporary / TEXTS).write_bytes(save({"texts": np.ascontiguousarray(files.texts.features)}))
         if networks is not None:
             networks(temporary / ONNX)
+        for name, text in (texts or {}).items():
+            write_text(temporary / name, text)
         facts = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -199,7 +207,7 @@ def write_bundle(out: Path, files: ModelFiles, networks: Callable[[Path], object
             "heads": sorted(files.heads),
             "logit_scale": files.texts and files.texts.logit_scale,
             "frame": files.frame,
-            "origin": files.origin and files.origin.model_dump(mode="json"),
+            "origin": files.origin and files.origin.model_dump(mode="json", exclude_none=True),
         }
         write_manifest(temporary, MANIFEST, facts)
 
@@ -213,7 +221,7 @@ def _copy(folder: Path, to: Path) -> None:
 
 
 def _of_bundle(folder: Path, split: int | None) -> ModelFiles:
-    facts = _read_manifest(folder)
+    facts = read_manifest(folder)
     if split not in (None, facts.split):
         raise StoreError(f"{folder}: is a model of split {facts.split}, not {split}; give --split {facts.split}")
     _refuse_what_is_not_listed(folder, facts)
@@ -253,7 +261,12 @@ class Manifest(BaseModel):
     files: dict[Annotated[str, AfterValidator(_inside)], Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """What a bundle says of itself.
+
+    Raises:
+        StoreError: it is torn, or says what cannot be.
+    """
     path = folder / MANIFEST
     facts = read_json(path)
     if not isinstance(facts, dict):

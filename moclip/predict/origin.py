@@ -32,15 +32,21 @@ _Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(print
 
 
 class Score(BaseModel):
-    """How often a head was right on videos that no training saw."""
+    """How often a head was right on videos that no training saw; its interval over recordings, where that is known."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     right: int = Field(ge=0)
     of: int = Field(ge=1)
+    interval_pct: tuple[float, float] | None = None
+
+    @property
+    def pct(self) -> float:
+        """Share of right answers in percent."""
+        return 100 * self.right / self.of
 
     def __str__(self) -> str:
-        return f"{self.right} of {self.of} test videos right ({100 * self.right / self.of:.1f} %)"
+        return f"{self.right} of {self.of} test videos right ({self.pct:.1f} %)"
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,14 @@ class Record:
         manifest: Of its videos.
         splits: Directory of the splits.
         predictions: Directory with one folder a head, whose stage writes them with the head's weights.
+        results: Directory with one folder a head that has its figures with their intervals; None where nobody asks.
     """
 
     dataset: Path
     manifest: Path
     splits: Path
     predictions: Path
+    results: Path | None = None
 
     def origin(self, split: int) -> Origin | None:
         """What is known of the models of a split; None where the data set's own files are not here.
@@ -146,8 +154,17 @@ class Record:
         for head in servable():
             if (path := self.predictions / head / f"split{split}.npz").is_file():
                 said = read_predictions(path)
-                found[head] = Score(right=int((said.logits.argmax(axis=1) == said.labels).sum()), of=len(said.labels))
+                right = int((said.logits.argmax(axis=1) == said.labels).sum())
+                found[head] = Score(right=right, of=len(said.labels), interval_pct=self._interval(head, split))
         return found
+
+    def _interval(self, head: str, split: int) -> tuple[float, float] | None:
+        if self.results is None or not (path := self.results / head / f"split{split}_metrics.json").is_file():
+            return None
+        figures = read_json(path)
+        if figures["top1_low_pct"] is None:
+            return None
+        return figures["top1_low_pct"], figures["top1_high_pct"]
 
 
 def introduction(head: str, split: int, classes: Sequence[str], origin: Origin | None) -> str:

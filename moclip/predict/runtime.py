@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from moclip.base.errors import MoclipError, StoreError
-from moclip.base.files import read_json, sha256_bytes
+from moclip.base.files import read_facts, sha256_bytes
 from moclip.base.parallel import cores
 from moclip.heads.fitted import Cost, Fitted
 from moclip.heads.registry import CLIP, HEADS, MOTION
@@ -260,7 +260,7 @@ def read_networks(folder: Path) -> Networks:
     """
     path = folder / META
     try:
-        known = Networks.model_validate(read_json(path))
+        known = Networks.model_validate(read_facts(path))
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc']))[:80]}: {one['msg']}" for one in error.errors())
         raise StoreError(f"{path}: {told[:500]}; make the bundle again with `moclip bundle`") from error

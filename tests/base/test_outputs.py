@@ -164,6 +164,7 @@ CASES = OUTPUTS | FOLDERS
 # Options and arguments that take a value and name no output.
 OTHERS = {
     ("preset", "name"), ("preset", "--directory"),
+    ("predict", "--engine"), ("init", "directory"),
     ("predict", "--limit"), ("motion", "--limit"), ("search", "--limit"), ("data audit", "--limit"),
     ("results", "summary"), ("results", "--report"), ("results", "--costs"),
     ("motion", "video"), ("motion", "--cell-px"), ("motion", "--reference"), ("motion", "--distance"),
@@ -171,7 +172,7 @@ OTHERS = {
     ("data audit", "--motion"),
     ("data audit", "--splits"), ("data audit", "--manifest"), ("data audit", "--root"), ("data audit", "--params"),
     ("predict", "videos"), ("predict", "--model"), ("predict", "--split"), ("predict", "--head"), ("predict", "--top"),
-    ("bundle", "--model"), ("bundle", "--split"),
+    ("bundle", "--model"), ("bundle", "--split"), ("bundle", "--push"),
     ("export", "--model"), ("export", "--split"), ("export", "--head"),
     ("compare", "experiments"), ("compare", "--baseline"),
     *(("search", name) for name in ("words", "--model", "--split", "--top", "--every", "--chunks", "--chunk")),

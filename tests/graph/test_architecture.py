@@ -137,6 +137,7 @@ def test_core_needs_numpy_alone(path):
 
 # Set what libraries read while they are imported: telemetry, and kernels.
 SETS_VARIABLES = {
+    Path("moclip/__init__.py"): {"importlib", "moclip"},  # and what stands for the version; a missing extra is named
     Path("moclip/tracking/__init__.py"): {"os"},
     Path("stages/__init__.py"): {"moclip", "pathlib"},
 }

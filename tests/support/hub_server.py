@@ -1,12 +1,15 @@
-"""A model hub on loopback that speaks as much of the Hugging Face Hub's protocol as a download needs."""
+"""A model hub on loopback that speaks as much of the Hugging Face Hub's protocol as down- and uploads need."""
 
+import base64
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -22,6 +25,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files, self.fault = dict(files), ""
         self.requests: list[str] = []
+        self.objects: dict[str, bytes] = {}  # what was uploaded as a large file, by SHA-256
         self.closing = threading.Event()
 
     @property
@@ -38,6 +42,48 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer()
+
+    def do_POST(self) -> None:
+        self.server.requests.append(f"POST {self.path}")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        parts = self.path.lstrip("/").split("/")
+        if self.server.fault == "private":
+            self._send(401, {"X-Error-Code": "RepoNotFound"})
+        elif self.path == "/api/repos/create":
+            asked = json.loads(body)
+            self._json({"url": f"{self.server.url}/{asked['organization']}/{asked['name']}"})
+        elif self.path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif "preupload" in parts:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = {name: "lfs" if name.endswith((".onnx", ".safetensors")) else "regular" for name in names}
+            self._json({"files": [{"path": n, "uploadMode": modes[n], "shouldIgnore": False} for n in names]})
+        elif self.path.endswith(".git/info/lfs/objects/batch"):
+            wanted = {one["oid"]: one["size"] for one in json.loads(body)["objects"]}
+            places = {oid: {"upload": {"href": f"{self.server.url}/upload/{oid}"}} for oid in wanted}
+            objects = [{"oid": oid, "size": size, "actions": places[oid]} for oid, size in wanted.items()]
+            self._json({"transfer": "basic", "objects": objects})
+        else:
+            self._commit("/".join(parts[2:4]), [json.loads(line) for line in body.splitlines()])
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.objects[hashlib.sha256(content).hexdigest()] = content
+        self._send(200)
+
+    def _commit(self, repository: str, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                self.server.files[f"{repository}/{value['path']}"] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.server.files[f"{repository}/{value['path']}"] = self.server.objects[value["oid"]]
+        self._json(
+            {"success": True, "commitOid": COMMIT, "commitUrl": f"{self.server.url}/{repository}/commit/{COMMIT}"}
+        )
+
+    def _json(self, content: Any) -> None:
+        self._send(200, {"Content-Type": "application/json"}, json.dumps(content).encode())
 
     def _answer(self) -> None:
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".rstrip())
@@ -80,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and self.server.fault == "cut" and content:
             self.server.fault, self.close_connection = "", True
             content = content[: len(content) // 2]
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=str(PLACES.models),
         metavar="PATH_OR_URI",
-        help="the pipeline's models, a bundle, or an MLflow model such as models:/moclip-demo@best",
+        help="the pipeline's models, a bundle, an MLflow model such as models:/moclip-demo@best, or hf://ORG/NAME",
     )
     parser.add_argument("--split", type=positive, help="which of the pipeline's models (default 1)")
 
@@ -64,10 +64,13 @@ def positive(text: str) -> int:
 
 
 def source_of(model: str) -> "Path | Pipeline":
-    """What a path or an MLflow URI stands for; what goes with a pipeline's models lies in the same repository."""
+    """What a path or an address stands for; what goes with a pipeline's models lies in the same repository."""
     from moclip.predict.bundle import Pipeline
+    from moclip.predict.hub import SCHEME, fetch_bundle
     from moclip.predict.origin import Record
 
+    if model.startswith(SCHEME):
+        return fetch_bundle(model, Path.cwd() / PLACES.work / "hub_models")
     if not model.startswith(_MLFLOW):
         root = Path(model).parent
         record = Record(*(root / path for path in (PLACES.dataset, PLACES.manifest, PLACES.splits, PLACES.predictions)))
