@@ -131,10 +131,11 @@ def full_size(folder: Path) -> dict[str, float]:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         _extract_apart(folder, killed, kill_after=len(paths) // 2)
         _extract_apart(folder, killed)
-        names = sorted(file.name for file in (whole / "store").iterdir())
-        same = all((whole / "store" / name).read_bytes() == (killed / "store" / name).read_bytes() for name in names)
-        size = sum((whole / "store" / name).stat().st_size for name in names)
-        reads = training_reads(MotionStore.open(whole / "store"))
+        store, other = whole / "store", killed / "store"
+        names = [file.relative_to(store) for file in sorted(store.rglob("*")) if file.is_file()]
+        same = all((store / name).read_bytes() == (other / name).read_bytes() for name in names)
+        size = sum((store / name).stat().st_size for name in names)
+        reads = training_reads(MotionStore.open(store))
     return {
         "full_size_videos": len(paths),
         "full_size_seconds": seconds,
