@@ -16,6 +16,7 @@ EXTRAS = {
     "track": ("mlflow", "sqlalchemy", "fastapi"),
     "pipeline": ("dvc", "jinja2", "markdown_it", "matplotlib"),
     "export": ("onnx", "onnxscript"),
+    "cluster": ("distributed",),
     "rar": ("libarchive",),
 }
 """Modules by the first extra that brings them."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from moclip.base.files import atomic_path, fingerprint, remove, write_json
 from moclip.base.parallel import cores
+from moclip.base.progress import one_of
 from moclip.base.work import Work, alone_in, finish
 from moclip.data.splits import PARTS, Split
 from moclip.heads.fitted import Account, Fitted, Resources, Videos, total
@@ -107,6 +108,12 @@ def repeats_of(head: str, given: Given) -> int:
     return below if HEADS[head].draws_nothing else max(section("seeds", SeedsParams).heads, below)
 
 
+def place_of(fit: Fit, given: Given) -> tuple[int, int]:
+    """Which of the head's trainings a fit is, from 1, and how many there are."""
+    splits: Sequence[int] = section("splits", Splits)
+    return fit.repeat * len(splits) + splits.index(fit.split) + 1, repeats_of(fit.head, given) * len(splits)
+
+
 def _takes_the_machine(head: str) -> bool:
     """Whether one fit is to have all cores, or the accelerator, for itself."""
     if section("compute", ComputeParams).kernels == "native":
@@ -129,7 +136,7 @@ def _shelf(head: str, given: Given) -> Iterator[Path]:
 
 def fit_one(given: Given, kept: ExitStack | None, fit: Fit, folder: Path) -> None:
     """Fit once, and write all that it gives as one directory; without `kept`, in a process that only fits."""
-    with ExitStack() as own, atomic_path(folder) as made:
+    with one_of("training", *place_of(fit, given)), ExitStack() as own, atomic_path(folder) as made:
         made.mkdir()
         sources = given.sources(fit.repeat)
         videos = sources.videos(fit.split)

@@ -4,7 +4,7 @@ A pretraining is kept apart from the training that takes it up: another training
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from moclip.base.files import atomic_path, fingerprint, sha256_file, write_json
+from moclip.base.progress import one_of
 from moclip.data.splits import PARTS, Split, read_split
 from moclip.heads import motion_only
 from moclip.heads.fitted import Account, Seed
@@ -28,7 +29,7 @@ from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion import MotionParams
 from moclip.params.motion_net import MotionNetParams, MotionPretrainParams, as_vit
 from moclip.params.run import Seed as SeedNumber
-from moclip.params.run import repeat_seed
+from moclip.params.run import SeedsParams, Splits, repeat_seed
 from moclip.store.features import Features, write_features
 from moclip.training.checkpoint import checkpoint_in
 from moclip.training.device import Compute
@@ -93,6 +94,13 @@ class Task:
         compute = Compute.of(section("compute", ComputeParams))
         return FieldSampler(store, section("motion", MotionParams), self.params, compute)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which of the stage's trainings this is, from 1, and how many there are."""
+        splits: Sequence[int] = section("splits", Splits)
+        number = self.repeat * len(splits) + splits.index(self.number) + 1
+        return number, section("seeds", SeedsParams).motion * len(splits)
+
     def work(self) -> Path:
         """Directory of this training: no other may take its results, or go on with half of them."""
         sampler = self.sampler(MotionStore.open(self.motion))
@@ -124,7 +132,7 @@ def train(task: Task) -> None:
     """Train one split, unless it is done, and keep all that it gives."""
     work, split = task.work(), read_split(task.split, task.classes)
     sampler = task.sampler(MotionStore.open(task.motion))
-    with checkpoint_in(work) as checkpoint:
+    with one_of("training", *task.place), checkpoint_in(work) as checkpoint:
         if finished(work).is_dir():
             return
         learnt = before(task, sampler, split)

@@ -22,6 +22,7 @@ from moclip.params.run import Seed
 from moclip.store.features import Features, write_features
 from moclip.training.device import Compute
 from moclip.video.crop import Box
+from stages._cluster import cluster
 from stages._entry import arguments, data_root, run, section, work_directory
 
 
@@ -73,18 +74,20 @@ def encode(
     by_motion = (clip.crop, store.digest) if store else ()
     made_by = (read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic, neighbours)
     digest = fingerprint(*made_by, *by_motion)
-    ids, images = image_features(
-        encoder,
-        videos,
-        data_root(section("data", DataParams).root),
-        work_directory(f"cache_clip-{digest}"),
-        frame=clip.frame,
-        seed=seed,
-        batch_images=clip.batch_images,
-        neighbours=neighbours,
-        peaks=peaks_of(videos, store, clip.frame) if store else None,
-        box_of=partial(box_of, store) if store and clip.crop == "motion" else None,
-    )
+    with cluster() as nodes:
+        ids, images = image_features(
+            encoder,
+            videos,
+            data_root(section("data", DataParams).root),
+            work_directory(f"cache_clip-{digest}"),
+            frame=clip.frame,
+            seed=seed,
+            batch_images=clip.batch_images,
+            neighbours=neighbours,
+            peaks=peaks_of(videos, store, clip.frame) if store else None,
+            box_of=partial(box_of, store) if store and clip.crop == "motion" else None,
+            cluster=nodes,
+        )
     return Features("images", np.array(ids), images), texts, encoder.logit_scale
 
 

@@ -6,6 +6,7 @@ from moclip.data.manifest import read_manifest
 from moclip.motion.extract import MotionOptions, VideoFile, extract
 from moclip.params.data import DataParams
 from moclip.params.motion import MotionParams
+from stages._cluster import cluster
 from stages._entry import arguments, data_root, run, section, work_directory
 
 
@@ -20,7 +21,8 @@ def main() -> None:
     options = MotionOptions(motion.cell_px, motion.reference, motion.source, motion.distance)
     stored = motion.model_dump(include={"source", "cell_px", "reference", "distance"})
     work = work_directory(f"extract_motion-{fingerprint(sha256_file(args.manifest), stored)}")
-    extract(videos, args.out, work, options, jobs=cores())
+    with cluster() as nodes:
+        extract(videos, args.out, work, options, jobs=cores(), cluster=nodes)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ R = TypeVar("R")
 _QUEUED_PER_JOB = 4  # enough that no process waits for the next task
 
 
+_keeps = False
+_kept: dict[int, ProcessPoolExecutor] = {}
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -59,7 +61,7 @@ def spread(
         return
     waiting = deque(tasks)
     flying: dict[Future[R], T] = {}
-    pool = _pool(jobs)
+    pool = _kept.pop(jobs, None) or _pool(jobs)
     try:
         while waiting or flying:
             while waiting and len(flying) < _QUEUED_PER_JOB * jobs and (future := _submit(pool, function, waiting[0])):
@@ -73,7 +75,16 @@ def spread(
             for future in done & flying.keys():
                 yield flying.pop(future), future.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        if _keeps and not flying:
+            _kept[jobs] = pool
+        else:
+            pool.shutdown(cancel_futures=True)
+
+
+def keep_pools() -> None:
+    """Keep the processes of each `spread` for the next one, until this process ends: for one that does nothing else."""
+    global _keeps  # noqa: PLW0603 - a property of the process
+    _keeps = True
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[T], R], task: T) -> Future[R] | None:

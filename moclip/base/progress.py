@@ -8,6 +8,9 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from tqdm import tqdm
@@ -15,10 +18,21 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
+_place: ContextVar[str] = ContextVar("place", default="")
 _STAGE = "DVC_STAGE"  # DVC says so to what it runs
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 _LINE = "{desc}: {n_fmt}/{total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left{postfix}"
 _LAST = "{desc}: {n_fmt}/{total_fmt}{unit} in {elapsed}, {rate_noinv_fmt}{postfix}"
+
+
+@contextmanager
+def one_of(unit: str, number: int, count: int) -> Iterator[None]:
+    """Say in all lines of a block which of several it works on: `training 3 of 15`. Of one alone nothing is said."""
+    token = _place.set(f"{unit} {number} of {count}" if count > 1 else "")
+    try:
+        yield
+    finally:
+        _place.reset(token)
 
 
 class Progress(tqdm):
@@ -42,6 +56,8 @@ class Progress(tqdm):
         else:
             options |= {"file": sys.stderr, "dynamic_ncols": True, "bar_format": _BAR}
         # Stages of DVC run side by side: each line says whose it is.
+        if place := _place.get():
+            options["desc"] = f"{options.get('desc') or ''} ({place})"
         if stage := os.environ.get(_STAGE, "").rpartition(":")[2]:
             options["desc"] = f"{stage}: {options.get('desc') or ''}".removesuffix(": ")
         # Whether it is time for some text is asked at every update (miniters), so that no thread need ask too.

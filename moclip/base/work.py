@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from moclip.base.errors import MoclipError, explain
 from moclip.base.files import remove_left_overs
@@ -128,17 +128,25 @@ def _make(key: Callable[[T], str], do: Callable[[T, Path], R], shelf: Path, item
 
 
 @contextmanager
-def alone_in(directory: Path, doing: str) -> Iterator[Path]:
+def alone_in(directory: Path, doing: str, *, between_hosts: bool = False) -> Iterator[Path]:
     """Make a directory, hold its lock, and remove what killed processes were writing there.
 
     While another process holds the lock, this one waits, and logs that the other is `doing` ("trains the same").
+
+    Args:
+        directory: To work in.
+        doing: What one does there.
+        between_hosts: Lock by a file's being there, which holds on shared disks; the system's own locks, which end with
+            their process, may not reach from host to host.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / "lock")
+    lock = SoftFileLock(directory / "lock.hosts") if between_hosts else FileLock(directory / "lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
         log.info("another process %s in %s; waiting for it", doing, directory)
+        if between_hosts:
+            log.info("where it was killed on another host, remove %s", lock.lock_file)
         lock.acquire()
     try:
         remove_left_overs(directory)

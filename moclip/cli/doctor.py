@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,6 +86,10 @@ def examine(places: Places) -> list[Finding]:
 
 def examining(places: Places) -> Iterator[Finding]:
     """The same, each when it is made."""
+    if not _is_set_up():
+        yield Finding("packages", "missing", "`make setup` has not run here: moclip itself is not installed", _INSTALL)
+        yield _alone("disk", _disk)
+        return
     # All take seconds; they work while the rest is looked at.
     torch = _start([sys.executable, "-c", _DEVICE])
     arithmetic = _start([sys.executable, "-c", _ARITHMETIC, str(places.params)])
@@ -97,6 +102,7 @@ def examining(places: Places) -> Iterator[Finding]:
         "machine": _machine,
         "arithmetic": lambda: _arithmetic(arithmetic, places.fingerprint),
         "device": lambda: _device(torch),
+        "cluster": _cluster,
         "disk": _disk,
         "parameters": lambda: _parameters(places.params),
     }
@@ -118,6 +124,15 @@ def examining(places: Places) -> Iterator[Finding]:
     yield from (_alone(name, check) for name, check in checks.items())
     if conflict is not None:
         yield conflict
+
+
+def _is_set_up() -> bool:
+    """Whether anything is installed; without it every other check would say that alone."""
+    try:
+        metadata.version("moclip")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def next_command(findings: Sequence[Finding]) -> str:
@@ -235,6 +250,25 @@ def _device(process: "subprocess.Popen[str]") -> Finding:
         return Finding("device", "missing", f"PyTorch does not work ({complaint})", _INSTALL)
     build = f"PyTorch built {'for CUDA ' + found['cuda'] if found['cuda'] else 'without CUDA'}"
     return Finding("device", "ok", f"{', '.join(found['gpus']) or 'CPU, no GPU that PyTorch can use'} ({build})")
+
+
+def _cluster() -> Finding:
+    from moclip.base.errors import MoclipError
+    from moclip.cluster.address import VARIABLE, address_of, is_open_to_strangers
+
+    text = os.environ.get(VARIABLE)
+    if not text:
+        return Finding("cluster", "ok", f"none: {VARIABLE} is not set, so this machine does the work")
+    try:
+        address = address_of(text)
+    except MoclipError as error:
+        return Finding("cluster", "missing", str(error), f"correct {VARIABLE}, or unset it")
+    if find_spec("distributed") is None:
+        return Finding("cluster", "missing", f"{address}, but Dask is not installed", "pip install 'moclip[cluster]'")
+    if is_open_to_strangers(address):
+        found = f"{address} is without TLS: whoever reaches that port runs code as you, on every node"
+        return Finding("cluster", "missing", found, "use tls://, as docs/cluster.md says")
+    return Finding("cluster", "ok", f"{address} does the work of extraction and of CLIP")
 
 
 def _disk() -> Finding:

@@ -5,6 +5,8 @@ Chunks lie in a working directory as `chunk-00000.npz`; a finished chunk is neve
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,11 @@ import numpy as np
 from moclip.base.errors import DataError, MoclipError
 from moclip.base.parallel import cores
 from moclip.base.random import stream
-from moclip.base.work import Work, alone_in, finish
+from moclip.base.work import Finished, Work, alone_in, finish
 from moclip.clip.encoder import Encoder, unit
 from moclip.clip.neighbours import clip_features
 from moclip.clip.top import Edges
+from moclip.cluster.driver import Cluster
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
 from moclip.video.bounded.worker import call
@@ -40,6 +43,7 @@ def image_features(
     neighbours: Edges | None = None,
     peaks: Mapping[str, np.ndarray] | None = None,
     box_of: BoxOf | None = None,
+    cluster: Cluster | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """One feature per video: of one frame as CLIP gives it, or the mean of the unit features of several.
 
@@ -57,6 +61,7 @@ def image_features(
         neighbours: None, each frame is seen alone; else what stands in at both ends where frames see those beside them.
         peaks: Frames of each video, where its motion chooses them and no rule does; as many of each.
         box_of: What CLIP is to see of a frame is a square round this; without it the preprocessing takes the middle.
+        cluster: Nodes that make the chunks; they see the videos, the encoder's files and `work` at the same paths.
 
     Returns:
         Ids in the order of `videos`, and features (n, d) float32.
@@ -68,20 +73,69 @@ def image_features(
         video.id: evaluation_frames(frame, video.frames, stream(seed, "frame", video.id)) for video in videos
     }
     size = max(1, CHUNK_VIDEOS // max(map(len, frames.values()), default=1))  # a chunk's frames are held at once
-    parts = [videos[start : start + size] for start in range(0, len(videos), size)]
-
-    def encode(number: int, chunk: Path) -> None:
-        pictures = pictures_of(parts[number], frames, root, box_of)
-        values = _encoded(encoder, pictures, batch_images, neighbours)
-        write_features(chunk, [video.id for video in parts[number]], _averaged(values, len(pictures[0])))
-
-    clip = Work("CLIP", "image", size=lambda number: sum(len(frames[video.id]) for video in parts[number]))
-    with alone_in(work, "encodes the same") as shelf:
-        chunks = finish(range(len(parts)), "chunk-{:05d}.npz".format, encode, shelf, clip)
+    starts = range(0, len(videos), size)
+    parts = [part_of(number, videos[start : start + size], frames) for number, start in enumerate(starts)]
+    encode = partial(_encode, encoder, root, batch_images, neighbours, box_of)
+    with alone_in(work, "encodes the same", between_hosts=cluster is not None) as shelf:
+        chunks = finish_by(cluster, encoder, parts, _chunk_name, encode, shelf, Work("CLIP", "image", size=images))
     found = [
-        read_features(chunk).of([video.id for video in part]) for chunk, part in zip(chunks.files, parts, strict=True)
+        read_features(chunk).of([video.id for video in part.videos])
+        for chunk, part in zip(chunks.files, parts, strict=True)
     ]
     return [video.id for video in videos], np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some videos with the frames of each that CLIP is to see, by id: a task."""
+
+    number: int
+    videos: Sequence[Video]
+    frames: Mapping[str, np.ndarray]
+
+
+def part_of(number: int, videos: Sequence[Video], frames: Mapping[str, np.ndarray]) -> Part:
+    """Some videos with their frames alone."""
+    return Part(number, videos, {video.id: frames[video.id] for video in videos})
+
+
+def images(part: Part) -> int:
+    """How many frames CLIP is to see."""
+    return sum(map(len, part.frames.values()))
+
+
+def _chunk_name(part: Part) -> str:
+    return f"chunk-{part.number:05d}.npz"
+
+
+def _encode(
+    encoder: Encoder,
+    root: Path,
+    batch_images: int,
+    neighbours: Edges | None,
+    box_of: BoxOf | None,
+    part: Part,
+    chunk: Path,
+) -> None:
+    pictures = pictures_of(part.videos, part.frames, root, box_of)
+    values = _encoded(encoder, pictures, batch_images, neighbours)
+    write_features(chunk, [video.id for video in part.videos], _averaged(values, len(pictures[0])))
+
+
+def finish_by(
+    cluster: Cluster | None,
+    encoder: Encoder,
+    parts: Sequence[Part],
+    key: Callable[[Part], str],
+    do: Callable[[Part, Path], None],
+    shelf: Path,
+    work: Work,
+) -> Finished:
+    """Make the file of each part that has none yet: here, or on nodes that compute as this encoder does."""
+    if cluster is None:
+        return finish(parts, key, do, shelf, work)
+    on_gpu = encoder.compute.device.type == "cuda"
+    return cluster.finish(parts, key, do, shelf, work, facts_of=encoder.host_facts, on_gpu=on_gpu)
 
 
 def _encoded(

@@ -1,9 +1,11 @@
 """CLIP as a directory of files, and the encoder together with its preprocessing."""
 
+import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +18,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from moclip.base.arithmetic import AVX2, ONE_THREAD
 from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, read_facts, read_json, sha256_file, write_json
 from moclip.clip.architecture import check_config
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.frozen import Frozen
 from moclip.training.weights import UNFIT, write_weights
+from moclip.video.decode import versions
 
 # The names under which open_clip looks for a model in a local directory.
 CONFIG = "open_clip_config.json"
@@ -41,6 +45,16 @@ class Encoder:
     tokenize: Any
     logit_scale: float
     compute: Compute = ON_CPU
+    directory: Path | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process loads the files itself: weights would travel with each of its tasks.
+        return load_encoder, (self.directory, self.compute)
+
+    @property
+    def host_facts(self) -> Callable[[], dict[str, Any]]:
+        """Gives what features hang on beside the files: a host that gives others computes others."""
+        return partial(host_facts, self.compute)
 
     @torch.inference_mode()
     def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -177,7 +191,18 @@ def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
         model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{directory.resolve()}")
     tokenize = Tokenizer(meta["model"] if is_known else None, config["model_cfg"]["text_cfg"].get("context_length"))
     logit_scale = float(model.logit_scale.detach().exp())
-    return Encoder(Frozen(compute.place(model)), preprocess, tokenize, logit_scale, compute)
+    return Encoder(Frozen(compute.place(model)), preprocess, tokenize, logit_scale, compute, directory.resolve())
+
+
+def host_facts(compute: Compute) -> dict[str, Any]:
+    """Versions, the GPU's model where there is to be one, and the kernels that were chosen for a CPU."""
+    has_device = compute.device.type == "cpu" or torch.cuda.is_available()
+    return {
+        **versions(),
+        **{name: version(name) for name in ("torch", "torchvision", "open_clip_torch", "pillow")},
+        "processor": compute.processor if has_device else "without a GPU",
+        **{name: os.environ.get(name) for name in (*ONE_THREAD, *AVX2)},
+    }
 
 
 class Tokenizer:

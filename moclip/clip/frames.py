@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moclip.base.work import Work, alone_in, finish
-from moclip.clip.cache import pictures_of
+from moclip.base.work import Work, alone_in
+from moclip.clip.cache import Part, finish_by, images, part_of, pictures_of
 from moclip.clip.encoder import Encoder
 from moclip.clip.tokens import pooled, residual, spatial_tokens
+from moclip.cluster.driver import Cluster
 from moclip.data.manifest import Video
 from moclip.params.frames import FramesParams
 from moclip.store.blocks import block_name, join, parts, write_block
@@ -26,6 +27,8 @@ Array = Literal["global", "grid", "residual"]
 POINTS = "points"
 FRAMES_HELD = 512  # decoded frames that are in memory at once
 GIB, MINUTE_S = 1 << 30, 60.0
+
+Encode = Callable[[Sequence[np.ndarray], "_Forecast"], np.ndarray]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ def cache_frames(
     *,
     batch_images: int,
     provenance: Mapping[str, Any],
+    cluster: Cluster | None = None,
 ) -> None:
     """Write the store of one array: `points` int32 (t,) and the array float16 (t, ...) of each video.
 
@@ -65,6 +69,7 @@ def cache_frames(
         params: Which frames, and what of them.
         batch_images: Images per forward pass.
         provenance: JSON-able facts for the store, beside the parameters.
+        cluster: As of `moclip.clip.cache.image_features`.
 
     Raises:
         DataError: lists every video of a block that is missing, changed or unreadable.
@@ -72,7 +77,8 @@ def cache_frames(
     """
     points = {video.id: segment_points(video.frames, params.count) for video in videos}
     encode = partial(_encoded, partial(frame_values, encoder, array, params), batch_images)
-    _cache(encode, array, videos, points, root, work, out, {**provenance, **made_by(array, params)})
+    facts = {**provenance, **made_by(array, params)}
+    _cache(encode, encoder, array, videos, points, root, work, out, facts, cluster)
 
 
 def cache_at_rate(
@@ -85,18 +91,25 @@ def cache_at_rate(
     *,
     batch_images: int,
     provenance: Mapping[str, Any],
+    cluster: Cluster | None = None,
 ) -> None:
     """Write the store of what `Encoder.images` gives at a constant rate, `moclip.video.rate.constant_rate`.
 
     It has the arrays `points` and `global`, as that of `cache_frames`, whose arguments and errors it has too; a video
     has as many rows as it has steps of `every_s` seconds."""
     points = {video.id: constant_rate(video.frames, video.fps, every_s) for video in videos}
-    encode = partial(_encoded, lambda batch: encoder.images(batch).astype(np.float16), batch_images)
-    _cache(encode, "global", videos, points, root, work, out, {**provenance, **made_at(every_s)})
+    encode = partial(_encoded, partial(_half, encoder), batch_images)
+    facts = {**provenance, **made_at(every_s)}
+    _cache(encode, encoder, "global", videos, points, root, work, out, facts, cluster)
+
+
+def _half(encoder: Encoder, frames: Sequence[np.ndarray]) -> np.ndarray:
+    return encoder.images(frames).astype(np.float16)
 
 
 def _cache(
-    encode: Callable[[Sequence[np.ndarray], "_Forecast"], np.ndarray],
+    encode: Encode,
+    encoder: Encoder,
     array: Array,
     videos: Sequence[Video],
     points: Mapping[str, np.ndarray],
@@ -104,25 +117,28 @@ def _cache(
     work: Path,
     out: Path,
     facts: Mapping[str, Any],
+    cluster: Cluster | None,
 ) -> None:
     said = _Forecast(sum(map(len, points.values())))
-
-    def make(number: int, block: Path) -> None:
-        own = [videos[place] for place in blocks[number]]
-        rows: dict[str, list[np.ndarray]] = {POINTS: [], array: []}
-        for some in _held_at_once(own, points):
-            found = encode([picture for video in pictures_of(some, points, root) for picture in video], said)
-            rows[POINTS] += [points[video.id].astype(np.int32) for video in some]
-            rows[array] += np.split(found, np.cumsum([len(points[video.id]) for video in some])[:-1])
-        write_block(block, [video.id for video in own], rows)
-
-    blocks = parts(len(videos))
-    progress = Work(
-        "frames", "image", size=lambda number: sum(len(points[videos[place].id]) for place in blocks[number])
-    )
-    with alone_in(work, "encodes the same") as shelf:
-        finished = finish(range(len(blocks)), block_name, make, shelf, progress)
+    blocks = [part_of(number, videos[own.start : own.stop], points) for number, own in enumerate(parts(len(videos)))]
+    make = partial(_make, encode, array, root, said)
+    with alone_in(work, "encodes the same", between_hosts=cluster is not None) as shelf:
+        progress = Work("frames", "image", size=images)
+        finished = finish_by(cluster, encoder, blocks, _block_name, make, shelf, progress)
         join(out, finished.files, facts)
+
+
+def _block_name(part: Part) -> str:
+    return block_name(part.number)
+
+
+def _make(encode: Encode, array: Array, root: Path, said: "_Forecast", part: Part, block: Path) -> None:
+    rows: dict[str, list[np.ndarray]] = {POINTS: [], array: []}
+    for some in _held_at_once(part.videos, part.frames):
+        found = encode([picture for video in pictures_of(some, part.frames, root) for picture in video], said)
+        rows[POINTS] += [part.frames[video.id].astype(np.int32) for video in some]
+        rows[array] += np.split(found, np.cumsum([len(part.frames[video.id]) for video in some])[:-1])
+    write_block(block, [video.id for video in part.videos], rows)
 
 
 def _held_at_once(videos: Sequence[Video], points: Mapping[str, np.ndarray]) -> Iterator[list[Video]]:

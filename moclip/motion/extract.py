@@ -5,6 +5,7 @@ the store are written from these files, in the order of the videos, and joined a
 """
 
 import logging
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from moclip.base.errors import ParamsError, StoreError, VideoError
-from moclip.base.files import fingerprint, sha256_file, temporary_name
+from moclip.base.files import atomic_path, fingerprint, remove_left_overs, sha256_file, temporary_name
+from moclip.base.parallel import cores
 from moclip.base.progress import Progress
 from moclip.base.work import Finished, Work, alone_in, finish
+from moclip.cluster.driver import Cluster
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_clip, write_motion
 from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
@@ -164,7 +167,15 @@ def _rasterise(runs: Iterable[MotionVectors], options: MotionOptions, folder: Pa
     return rasterise(runs, options.cell_px, options.reference, options.distance, folder=folder)
 
 
-def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionOptions, *, jobs: int) -> ExtractSummary:
+def extract(
+    videos: Sequence[VideoFile],
+    out: Path,
+    work: Path,
+    options: MotionOptions,
+    *,
+    jobs: int,
+    cluster: Cluster | None = None,
+) -> ExtractSummary:
     """Extract the motion of `videos` into a store at `out`.
 
     Args:
@@ -174,14 +185,23 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
             be removed whenever no call is running; what it held is then decoded again.
         options: What shapes the grids.
         jobs: Worker processes; 1 works in this process. The store does not depend on it.
+        cluster: Nodes that make the blocks, all cores of each; they see the videos and `work` at the same paths.
 
     Raises:
+        NodeError: a node has another decoder, or the scheduler is gone.
         VideoError: videos cannot be used; the message lists all of them. `out` is left as it was.
         ParamsError: no videos, an id twice, or `jobs` below 1.
     """
     _check_request(videos, jobs)
     facts = made_by(options)
-    with alone_in(work / fingerprint(facts, FORMAT_VERSION), "extracts the same") as shelf:
+    place, doing = work / fingerprint(facts, FORMAT_VERSION), "extracts the same"
+    if cluster:
+        with alone_in(place, doing, between_hosts=True) as shelf:
+            made = _made_by_nodes(videos, shelf, options, cluster)
+            files = [shelf / block_name(number) for number in range(len(made))]
+            join_motion(out, files, facts, [block.sha256 for block in made])
+        return _summary(out, sum(block.decoded for block in made))
+    with alone_in(place, doing) as shelf:
         grids = _grids(videos, shelf, options, jobs)
         blocks = [(videos[own.start : own.stop], grids.files[own.start : own.stop]) for own in _parts(len(videos))]
         files = [shelf / block_name(number) for number in range(len(blocks))]
@@ -189,6 +209,74 @@ def extract(videos: Sequence[VideoFile], out: Path, work: Path, options: MotionO
             _write_block(file, own, kept, facts)
         join_motion(out, files, facts)
     return _summary(out, grids.made)
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """A block that a node is to make: `videos` without the folder `root`, so that the message is small."""
+
+    file: Path
+    root: Path
+    videos: tuple[tuple[str, str, str | None, bool], ...]
+    options: MotionOptions
+
+
+@dataclass(frozen=True)
+class MadeBlock:
+    """What came of it: its digest and how many videos were decoded for it, or why it was not made."""
+
+    sha256: str
+    decoded: int
+    bad: tuple[str, ...] = ()
+
+
+class BadVideosError(VideoError):
+    """Videos that cannot be used, all of them."""
+
+    def __init__(self, messages: Sequence[str], count: int) -> None:
+        super().__init__(f"{len(messages)} of {count} videos cannot be used:\n  " + "\n  ".join(messages))
+        self.messages = tuple(messages)
+
+
+def _made_by_nodes(
+    videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, cluster: Cluster
+) -> list[MadeBlock]:
+    root = Path(os.path.commonpath([item.path.parent for item in videos]))
+    tasks = []
+    for number, own in enumerate(_parts(len(videos))):
+        of_block = videos[own.start : own.stop]
+        rows = tuple((item.id, str(item.path.relative_to(root)), item.sha256, item.damaged) for item in of_block)
+        tasks.append(BlockTask(shelf / block_name(number), root, rows, options))
+    progress = Work("motion", "video", size=lambda task: len(task.videos))
+    made = cluster.gather(tasks, make_block, progress, partial(made_by, options))
+    if bad := [message for block in made for message in block.bad]:
+        raise BadVideosError(bad, len(videos))
+    return made
+
+
+def make_block(task: BlockTask) -> MadeBlock:
+    """Make a block on this machine, unless it is there. Videos that cannot be used are an answer, not an error.
+
+    Raises:
+        StoreError: the block is there and has other bytes: two machines do not decode alike.
+    """
+    videos = [VideoFile(id_, task.root / path, sha256, damaged) for id_, path, sha256, damaged in task.videos]
+    facts, ids = made_by(task.options), [item.id for item in videos]
+    stamp = _stamp(facts, [item.sha256 for item in videos])
+    if _has_stamp(task.file, stamp, ids):
+        return MadeBlock(sha256_file(task.file), 0)
+    remove_left_overs(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=temporary_name("grids")) as shelf:
+        try:
+            grids = _grids(videos, Path(shelf), task.options, cores())
+        except BadVideosError as error:
+            return MadeBlock("", 0, error.messages)
+        with atomic_path(task.file) as block:
+            _write_block(block, videos, grids.files, facts)
+            digest = sha256_file(block)
+            if _has_stamp(task.file, stamp, ids) and sha256_file(task.file) != digest:
+                raise StoreError(f"{task.file}: another node made it of the same videos, with other bytes")
+        return MadeBlock(digest, grids.made)
 
 
 def made_by(options: MotionOptions) -> dict[str, Any]:
@@ -206,7 +294,7 @@ def _grids(videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, job
         "motion",
         "video",
         counts="frames",
-        refuse=lambda bad: VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad)),
+        refuse=lambda bad: BadVideosError(bad, len(videos)),
         crashed=lambda item: f"{item.path}: {CRASHED}. Leave it out of the lists.",
     )
     keep = Held(partial(_keep_grid, options=options), attrgetter("path"))
@@ -215,9 +303,15 @@ def _grids(videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, job
 
 def _write_block(file: Path, videos: Sequence[VideoFile], grids: Sequence[Path], facts: Mapping[str, Any]) -> None:
     """Write a block of finished grids, unless it is there."""
-    stamp = fingerprint(facts, [read_block(grid)[0].stamp for grid in grids])
-    if not _has_stamp(file, stamp, [item.id for item in videos]):
-        write_motion(file, [(item.id, read_clip(grid)) for item, grid in zip(videos, grids, strict=True)], stamp)
+    clips, digests = zip(*map(read_clip, grids), strict=True)
+    ids, stamp = [item.id for item in videos], _stamp(facts, digests)
+    if not _has_stamp(file, stamp, ids):
+        write_motion(file, list(zip(ids, clips, strict=True)), stamp)
+
+
+def _stamp(facts: Mapping[str, Any], sha256: Sequence[str | None]) -> str:
+    """Of a block: how it was made, and of which bytes."""
+    return fingerprint(facts, sha256)
 
 
 def _has_stamp(file: Path, stamp: str | None, ids: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from moclip.base.errors import StoreError
 from moclip.base.files import fingerprint, sha256_bytes
 from moclip.motion.grid import MotionGrid, grid_shape
 from moclip.store.arrays import kind_name
-from moclip.store.blocks import BlockStore, Header, join, read_block, write_block
+from moclip.store.blocks import BlockStore, join, read_block, write_block
 
 FORMAT = "moclip-motion-store"
 BLOCK_VIDEOS = 512  # of UCF101 30 MB, of ten-second clips 110 MB
@@ -91,19 +91,15 @@ def join_motion(
     join(path, blocks, made_by, name=FORMAT, digests=digests)
 
 
-def read_clip(path: Path) -> MotionGrid:
-    """The clip of a block that holds one; its motion is mapped.
+def read_clip(path: Path) -> tuple[MotionGrid, str]:
+    """The clip of a block that holds one, and the block's stamp; its motion is mapped.
 
     Raises:
         StoreError: it is missing, torn, or another's.
     """
     header, arrays = read_block(path)
     values = {name: arrays[name][0].item() for name in _COLUMNS}
-    return _grid(arrays["mv"], arrays["state"], _cell_px(header), values)
-
-
-def _cell_px(header: Header) -> int:
-    return int(header.about["cell_px"])
+    return _grid(arrays["mv"], arrays["state"], int(header.about["cell_px"]), values), header.stamp
 
 
 def _grid(mv: np.ndarray, state: np.ndarray, cell_px: int, values: Mapping[str, Any]) -> MotionGrid:

@@ -9,7 +9,9 @@ from moclip.results.suite import Answer, Run
 from moclip.results.summary import over_seeds
 
 
-def as_markdown(rows: Sequence[Answer], base: Mapping[int, Run], suite: str, level: Level) -> str:
+def as_markdown(
+    rows: Sequence[Answer], base: Mapping[int, Run], suite: str, level: Level, commits: Mapping[str, int]
+) -> str:
     """The table as Markdown, by topic.
 
     Args:
@@ -17,12 +19,14 @@ def as_markdown(rows: Sequence[Answer], base: Mapping[int, Run], suite: str, lev
         base: The base's runs by seed.
         suite: Name of the suite's file.
         level: Of intervals and words.
+        commits: How many runs were begun at each commit, whose code they ran.
     """
     first, parts = next(iter(base.values())), by_answer(rows)
     return render(
         "ablations.md.j2",
         dataset=first.summary["dataset"],
         suite=suite,
+        commits=sorted(commits.items(), key=lambda item: (-item[1], item[0])),
         base=", ".join(f"{head} {first.top1_pct(head):.1f} %" for head in first.outcomes),
         seeds=len(base),
         trainings=max((len(row.noise.per_training) for row in rows), default=1),

@@ -74,7 +74,8 @@ def map_arrays(path: Path, remedy: str) -> Mapped:
     try:
         with safe_open(path, framework="np") as file:  # it checks that the header is that of the bytes
             facts = json.loads(file.metadata()[_FACTS])
-        content = np.memmap(path, np.uint8, "r")
+        with path.open("rb") as handle:
+            content = np.memmap(handle, np.uint8, "r")
         end = _PREFIX_BYTES + int.from_bytes(content[:_PREFIX_BYTES].tobytes(), "little")
         header = json.loads(content[_PREFIX_BYTES:end].tobytes())
         arrays = {name: _array(content[end:], entry) for name, entry in header.items() if name != _METADATA}

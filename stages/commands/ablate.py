@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from stages._entry import all_params, command, log, repository, section
 from stages._results import level_of_params, read_all_outcomes
 from stages.dvc import graph, program
 from stages.dvc import queue as _queue
-from stages.dvc.experiments import Revision, finished_experiments, snapshot
+from stages.dvc.experiments import Revision, baselines, finished_experiments, snapshot
 
 RESULTS = Path("results/heads")
 ACCOUNTING = Path("reports/accounting.json")
@@ -71,7 +72,9 @@ def main() -> None:
         if all(job.name in runs for job in own):
             rows.append(answer(variant, params, [runs[j.name] for j in base], [runs[j.name] for j in own], level))
     rows = answered_together(rows)
-    text = as_markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, level)
+    begun = baselines()
+    commits = Counter(begun[name] for name in runs)
+    text = as_markdown(rows, {job.seed: runs[job.name] for job in base}, args.suite.name, level, commits)
     write_page(page, text, CSV_COLUMNS, map(csv_row, rows))
     log.info("%d answers in %s", len(rows), page)
     if faults:

@@ -27,6 +27,10 @@ NO_NUMBER = frozenset(
         *("moclip.video.bounded.limits", "moclip.video.bounded.system", "moclip.video.bounded.worker"),
         *(
             "stages._live",
+            "stages._cluster",
+            "moclip.cluster.address",
+            "moclip.cluster.driver",
+            "moclip.cluster.node",
             "stages._sections",
             "stages._limits",
             "stages._foresight",

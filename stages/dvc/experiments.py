@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +47,21 @@ def find(name: str) -> Revision:
 
 def finished_experiments() -> dict[str, str]:
     """Commits by name, of the experiments of every baseline; where two share a name, the newer one."""
+    return {name: commit for name, _, commit in _references()}
+
+
+def baselines() -> dict[str, str]:
+    """Commits by name that finished experiments were begun at, whose code they ran."""
+    return {name: baseline for name, baseline, _ in _references()}
+
+
+def _references() -> Iterator[tuple[str, str, str]]:
+    """Name, commit begun at and commit of every finished experiment, the oldest first."""
     listed = _git("for-each-ref", "--sort=committerdate", "--format=%(refname) %(objectname)", "refs/exps").split("\n")
-    found = {}
     for ref, _, commit in (line.partition(" ") for line in listed if line):
         parts = ref.split("/")  # refs/exps/<2 digits of the baseline>/<the other 38>/<name>; DVC's own refs are shorter
         if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
-            found[parts[4]] = commit
-    return found
+            yield parts[4], parts[2] + parts[3], commit
 
 
 def unfinished_experiments() -> dict[str, str]:

@@ -179,7 +179,7 @@ OTHERS = {
     ("search", "--merge"),
     *(("search", name) for name in ("--class", "--head", "--like", "--by", "--cache")),
     ("ablate", "names"), ("ablate", "--jobs"), ("ablate", "--seeds"), ("ablate", "--suite"),
-    ("verify", "--against"), ("predict", "--window"), ("completion", "shell"),
+    ("verify", "--against"), ("predict", "--window"), ("completion", "shell"), ("completion", "--words"),
     *(("report", name) for name in ("report", "--head", "--over", "--split", "--most", "--limit")),
 }  # fmt: skip
 
@@ -279,6 +279,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "plan": lambda *given: ([], []),
             "bring": lambda *given: {},
             "read_runs": lambda jobs: {},
+            "baselines": dict,
             "as_markdown": lambda *given: f"# {next(numbers)}\n",
         },
     }
@@ -290,7 +291,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(words: list[Any]) -> int:
     """Call a command as its user does, in this process."""
     first, *rest = map(str, words)
-    if first not in cli.SCRIPTS:
+    if first not in SCRIPTS:
         return cli.main([first, *rest])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [first, *rest])

@@ -56,6 +56,17 @@ def test_a_stage_is_named_in_its_lines():
     assert piped(DVC_STAGE="heads/dvc.yaml:fusion").splitlines()[-1].startswith("fusion: motion: 30/30 video in ")
 
 
+def test_one_of_several_says_which_and_one_alone_does_not():
+    def last(count: int) -> str:
+        block = f"with progress.one_of('training', 3, {count}), progress.Progress("
+        program = PROGRAM.replace("with progress.Progress(", block)
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stderr.splitlines()[-1]
+
+    assert last(15).startswith("motion (training 3 of 15): 30/30 video in ")
+    assert last(1).startswith("motion: 30/30 video in ")
+
+
 def test_quiet_leaves_warnings_alone_on_a_terminal_and_in_a_pipe():
     assert piped(MOCLIP_QUIET="1") == "a word in between\n"
     assert on_terminal(["-c", PROGRAM], MOCLIP_QUIET="1") == (0, "a word in between\r\n")

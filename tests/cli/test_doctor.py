@@ -265,6 +265,23 @@ def test_the_next_command_is_the_first_thing_to_do(findings, command):
     assert next_command([Finding(name, state, "", f"repair {name}") for name, state in findings]) == command
 
 
+@pytest.mark.parametrize(
+    ("address", "state", "words"),
+    [
+        ("", "ok", "this machine does the work"),
+        ("tls://head:8786", "ok", "tls://head:8786 does the work"),
+        ("tcp://127.0.0.1:8786", "ok", "does the work"),
+        ("tcp://head:8786", "missing", "whoever reaches that port runs code as you"),
+        ("head", "missing", "MOCLIP_CLUSTER is head, which is no address and no file"),
+    ],
+)
+def test_a_cluster_that_strangers_could_reach_is_warned_of(places, address, state, words, monkeypatch):
+    monkeypatch.setenv("MOCLIP_CLUSTER", address)
+    found = finding(places, "cluster")
+    assert found.state == state
+    assert words in found.found
+
+
 def test_words_for_what_dvc_says():
     status: dict[str, list[Any]] = {
         "train": [{"changed deps": {"params.yaml": {"fusion.hidden": "modified"}, "moclip/a.py": "modified",
@@ -292,7 +309,9 @@ def test_the_command_examines_this_machine_and_this_repository():
 
 def test_where_no_package_is_installed_it_says_so(tmp_path):
     program = "import sys; from moclip.cli.main import main; sys.exit(main(['doctor', '--json']))"
-    bare = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/moclip").symlink_to(ROOT / "moclip")  # an editable install leaves its metadata beside it
+    bare = {"PYTHONPATH": str(tmp_path / "library"), "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-S", "-c", program], cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
     )
@@ -304,6 +323,7 @@ def test_where_no_package_is_installed_it_says_so(tmp_path):
     found = {one["name"]: one for one in said["findings"]}
     assert (found["packages"]["state"], found["packages"]["remedy"]) == ("missing", "make setup")
     assert found["disk"]["state"] == "ok"
+    assert [one["name"] for one in said["findings"] if one["state"] == "missing"] == ["packages"], "one thing to do"
     assert said["next"] == "make setup"
 
 

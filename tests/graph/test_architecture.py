@@ -20,7 +20,7 @@ NAMES = frozenset(path.as_posix() for path in MOCLIP)
 
 # From the ground up: a package imports those of lower floors alone.
 FLOORS = (
-    *({"base"}, {"video", "store", "params"}, {"training", "data", "demo"}, {"motion", "clip", "results"}),
+    *({"base"}, {"video", "store", "params"}, {"training", "data", "demo", "cluster"}, {"motion", "clip", "results"}),
     *({"heads"}, {"predict", "report"}, {"search"}, {"tracking"}, {"cli"}),
 )
 FLOOR_OF = {package: number for number, packages in enumerate(FLOORS) for package in packages}
@@ -55,6 +55,7 @@ DOORS = {
         "moclip/report/fingerprint.py",
     },
     "matplotlib": {"moclip/report/figures.py"},
+    "distributed": {"moclip/cluster/driver.py"},
 }
 NUMPY_ONLY = (
     "moclip/data/splits.py",

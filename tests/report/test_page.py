@@ -514,7 +514,9 @@ def test_errors_over_videos_and_over_trainings_are_printed_apart_and_together(tm
     figures = " | ".join(f"{value:.2f}" for value in (own.sampling, own.training, own.total))
     assert f"| fusion | 5 | {own.mean:.1f} | {figures} |" in text
     assert f"± {own.new_training:.1f} |" in text
-    assert "| zero-shot CLIP | draws nothing |" in text
+    zero_shot = rows["zero_shot"]
+    printed = f"{zero_shot['mean']:.1f} | {zero_shot['sampling']:.2f} | \N{EN DASH} | {zero_shot['total']:.2f}"
+    assert f"| zero-shot CLIP | draws nothing | {printed} |" in text, "nothing was trained, so no 0.00 of training"
     assert "*undecided: 1 seed, 5 would do*" in text
     assert f"| fusion {MINUS} zero-shot CLIP | {signed(gain.mean)} |" in text
     assert "All trainings of fusion share one training of the motion network" in text

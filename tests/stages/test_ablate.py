@@ -109,7 +109,10 @@ def test_suite_runs_once_and_says_what_came_out(repository: Suite) -> None:
     assert rows["wide"]["answer"] == "no video differs (at most 11.6 % of recordings)"
     assert (rows["motion"]["change"], rows["motion"]["n_test"]) == ("motion_only for fusion", "120")
     assert rows["wide"]["trainable_parameters"] == "300"
-    assert "## What made a difference" in (repository.path / "reports/ablations.md").read_text()
+    page = (repository.path / "reports/ablations.md").read_text()
+    assert "## What made a difference" in page
+    head = repository.run("git", "rev-parse", "HEAD")[:10]
+    assert f"3 of its 3 runs are of the code and settings of commit `{head}`." in page
     assert "reports/ablations.md" in printed
     first = repository.experiments()
     assert len(first) == 3, "the base, narrow and wide"

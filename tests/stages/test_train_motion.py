@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,17 @@ def test_split_that_is_killed_or_ctrl_c_ends_the_stage_and_what_was_done_is_kept
 
 def task(split: int = 1, head: str = HEAD) -> Task:
     return Task(head, split, Path("classes.csv"), Path("splits/split1.csv"), Path("motion"))
+
+
+def test_each_training_knows_which_of_how_many_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    write_params(place, [1, 3])
+    params = YAML().load(place / "params.yaml")
+    params["seeds"] = {"heads": 5, "motion": 5}
+    YAML().dump(params, place / "params.yaml")
+    _entry.all_params.cache_clear()
+    trainings = [replace(task(split), repeat=repeat) for repeat in range(5) for split in (1, 3)]
+    assert [one.place for one in trainings] == [(number, 10) for number in range(1, 11)]
 
 
 def test_finished_work_belongs_to_one_training_alone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,172 @@
+"""Hands out tasks to the nodes of a cluster: Dask distributed knows the nodes, and the tasks' files are the state.
+
+A node has one worker of Dask, without a nanny, and works its cores by processes of its own. No task is tried again
+because it failed; one whose node is lost goes to another.
+"""
+
+import logging
+import pickle
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from moclip.base.errors import explain
+from moclip.base.progress import Progress
+from moclip.base.work import Finished, Work
+from moclip.cluster.address import VARIABLE, address_of
+from moclip.cluster.node import Job, NodeError, work
+from moclip.video.bounded.limits import current
+
+T = TypeVar("T")
+R = TypeVar("R")
+FactsOf = Callable[[], Mapping[str, Any]]
+IN_FLIGHT = 2  # tasks a node: it never waits for the next one, and one that is lost loses little
+_GPU = "GPU"
+_CONNECT_S = 30
+
+log = logging.getLogger(__name__)
+
+
+class Cluster:
+    """Nodes that work for this process; made by `connected`."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self.address = client, address
+        self._known: dict[str, str] = {}
+
+    def gather(
+        self, tasks: Sequence[T], do: Callable[[T], R], progress: Work, facts_of: FactsOf, *, on_gpu: bool = False
+    ) -> list[R]:
+        """Results of `do` in the order of the tasks, as `moclip.base.work.gather` gives them.
+
+        Args:
+            tasks: What there is to do; each can be pickled.
+            do: Gives a task's result, on whatever node; it can be pickled.
+            progress: What is shown. The first failure ends the work.
+            facts_of: What results hang on beside the task; a node that gives others is refused by its name.
+            on_gpu: Take nodes that were started with a resource GPU alone.
+
+        Raises:
+            MoclipError: what the first task raises that fails; NodeError: the scheduler is gone, or a node is refused.
+        """
+        job = Job(facts_of, facts_of(), pickle.dumps(do), current())
+        found: dict[int, Any] = {}
+        total = sum(map(progress.size, tasks))
+        with Progress(total=total, desc=progress.name, unit=progress.unit, disable=not tasks) as bar:
+            for number, result in self._each(tasks, job, {_GPU: 1} if on_gpu else {}):
+                found[number] = result
+                bar.update(progress.size(tasks[number]))
+        return [found[number] for number in range(len(tasks))]
+
+    def finish(
+        self,
+        items: Sequence[T],
+        key: Callable[[T], str],
+        do: Callable[[T, Path], Any],
+        shelf: Path,
+        progress: Work,
+        *,
+        facts_of: FactsOf,
+        on_gpu: bool = False,
+    ) -> Finished:
+        """Make the file of each item that has none yet, as `moclip.base.work.finish` does."""
+        files = [shelf / key(item) for item in items]
+        waiting = [(item, file) for item, file in zip(items, files, strict=True) if not file.exists()]
+        own = Work(progress.name, progress.unit, size=lambda task: progress.size(task[0]))
+        self.gather(waiting, partial(_make, do), own, facts_of, on_gpu=on_gpu)
+        return Finished(files, len(waiting))
+
+    def _each(self, tasks: Sequence[Any], job: Job, needs: dict[str, int]) -> Iterator[tuple[int, Any]]:
+        """Number and result of each task, as results come."""
+        from distributed import as_completed
+
+        waiting = deque(enumerate(tasks))
+        flying: dict[Any, tuple[int, str]] = {}
+        done = as_completed(loop=self._client.loop)
+        try:
+            while waiting or flying:
+                for number, task, node in self._next_tasks(waiting, flying, needs):
+                    pinned = {"workers": [node], "allow_other_workers": True} if node else {}
+                    future = self._client.submit(work, job, task, pure=False, resources=needs or None, **pinned)
+                    flying[future] = number, node
+                    done.add(future)
+                future = next(done)
+                number, _ = flying.pop(future)
+                yield number, _result(future)
+        except (OSError, CancelledError) as error:
+            raise NodeError(
+                f"the scheduler at {self.address} is gone; what is finished stays: start it again, then this"
+            ) from error
+        finally:
+            with suppress(Exception):  # the scheduler may be gone, and has taken them along
+                self._client.cancel(list(flying), force=True)
+
+    def _next_tasks(
+        self, waiting: deque[tuple[int, Any]], flying: Mapping[Any, tuple[int, str]], needs: Mapping[str, int]
+    ) -> Iterator[tuple[int, Any, str]]:
+        """Tasks that can be handed out now, each with a node; without one, whoever comes first is to take it."""
+        nodes = self._nodes(needs)
+        busy = Counter(dict.fromkeys(nodes, 0) or {"": 0})
+        busy.update(node for _, node in flying.values() if node in busy)
+        if not nodes and not flying:
+            log.warning("no node%s is there yet; waiting for one", f" with {', '.join(needs)}" if needs else "")
+        while waiting and (least := min(busy.items(), key=lambda item: item[1]))[1] < IN_FLIGHT:
+            busy[least[0]] += 1
+            yield *waiting.popleft(), least[0]
+
+    def _nodes(self, needs: Mapping[str, int]) -> list[str]:
+        """Addresses of the nodes that have what is needed; one that is lost is told of."""
+        workers = self._client.scheduler_info()["workers"]
+        nodes = {
+            address: str(facts.get("host", address))
+            for address, facts in workers.items()
+            if all(facts.get("resources", {}).get(name, 0) >= count for name, count in needs.items())
+        }
+        for address in self._known.keys() - nodes.keys():
+            log.warning("node %s is lost; others do its tasks", self._known[address])
+        self._known = nodes
+        return sorted(nodes)
+
+
+def _result(future: Any) -> Any:
+    from distributed import KilledWorker
+
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        raise NodeError(f"a task ended every node that worked on it: {error}") from error
+    if isinstance(error, OSError):
+        raise NodeError(f"a node was refused something: {explain(error) or error}") from error
+    if error is not None:
+        raise error
+    return future.result().result
+
+
+def _make(do: Callable[[Any, Path], Any], task: tuple[Any, Path]) -> Any:
+    return do(*task)
+
+
+@contextmanager
+def connected(text: str) -> Iterator[Cluster]:
+    """The cluster at an address, or of a scheduler's file; certificates are those of Dask's configuration.
+
+    Raises:
+        ParamsError: the text is neither.
+        NodeError: nobody answers there.
+    """
+    address = address_of(text)
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+    except OSError as error:
+        raise NodeError(
+            f"{VARIABLE}: no scheduler answers at {address} ({error}); start one as docs/cluster.md says, or unset it"
+        ) from error
+    try:
+        yield Cluster(client, address)
+    finally:
+        client.close()
