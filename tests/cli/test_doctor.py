@@ -309,7 +309,9 @@ def test_the_command_examines_this_machine_and_this_repository():
 
 def test_where_no_package_is_installed_it_says_so(tmp_path):
     program = "import sys; from moclip.cli.main import main; sys.exit(main(['doctor', '--json']))"
-    bare = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/moclip").symlink_to(ROOT / "moclip")  # an editable install leaves its metadata beside it
+    bare = {"PYTHONPATH": str(tmp_path / "library"), "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-S", "-c", program], cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
     )
