@@ -62,7 +62,8 @@ else
 	$(PIP) --require-hashes --only-binary :all: -r $(VENV)/builder.txt
 	$(PIP) --require-hashes --only-binary :all: --no-binary $(SOURCES) --no-build-isolation -r requirements.lock
 endif
-	$(PIP) --no-deps --no-build-isolation -e .
+# Setuptools warns of every editable install.
+	PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 repro: state ## run the whole pipeline and print the results
