@@ -81,7 +81,7 @@ def hub_card(repository: str, files: ModelFiles, level_pct: float | None) -> str
     form = YAML()
     form.width = 4096
     form.dump(facts, text)
-    best = max(files.heads, key=list(HEADS).index, default="zero_shot")
+    best = max(files.heads, key=list(HEADS).index, default=next(iter(HEADS)))  # the first is there untrained
     return f"""---
 {text.getvalue()}---
 # {name}

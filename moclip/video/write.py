@@ -17,6 +17,8 @@ OPTIONS = {
     "qmax": str(QUALITY),
     "threads": "1",
 }
+# x264 otherwise takes a thread for each processor, and on those with AVX-512 its bytes differ from run to run.
+X264 = {"crf": "23", "x264-params": "cpu-independent=1:threads=4"}
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, width: int, height: int) -> None:
@@ -31,10 +33,13 @@ def encode(path: Path, frames: Iterable[np.ndarray], *, fps: int, width: int, he
 
 
 def write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write RGB frames, uint8 (h, w, 3), as one MP4 without sound; an odd row or column at the end is left out."""
+    """Write RGB frames, uint8 (h, w, 3), as one MP4 without sound; equal frames give equal bytes.
+
+    An odd row or column at the end is left out.
+    """
     rate = Fraction(fps or 25.0).limit_denominator(1001)
     with av.open(f"file:{path}", "w", format="mp4") as container:  # "file:" keeps a name such as "a:b.mp4" a name
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
+        stream = container.add_stream("libx264", rate=rate, options=X264)
         stream.pix_fmt = "yuv420p"
         for number, array in enumerate(frames):
             if number == 0:  # H.264 in 4:2:0 takes even sizes only

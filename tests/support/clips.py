@@ -42,8 +42,11 @@ def encode(
     audio: bool = False,
 ) -> Path:
     """Encode RGB frames; the container follows the name's ending. `times` are in units of 1/rate."""
+    options = dict(options or {})
+    if codec == "libx264":  # on processors with AVX-512 its bytes else differ from run to run
+        options["x264-params"] = ":".join(filter(None, [options.get("x264-params"), "cpu-independent=1"]))
     with av.open(str(path), "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate, options=options or {})
+        stream = out.add_stream(codec, rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
         if matrix is not None:

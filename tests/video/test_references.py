@@ -25,8 +25,7 @@ def pan(frames: int = FRAMES) -> list[np.ndarray]:
 
 
 def h264(path: Path, b_frames: int, references: int = 1, pyramid: str = "normal", **more: str) -> Path:
-    # x264 otherwise searches in the way that suits the processor, and finds other vectors.
-    settings = f"b-pyramid={pyramid}:b-adapt=0:scenecut=0:cpu-independent=1"
+    settings = f"b-pyramid={pyramid}:b-adapt=0:scenecut=0"
     options = {"bf": str(b_frames), "refs": str(references), "x264-params": settings, **more}
     return encode(path, pan(), "libx264", options=options)
 
