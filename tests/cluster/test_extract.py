@@ -160,8 +160,9 @@ def test_nodes_that_are_killed_change_no_byte_and_no_finished_block_is_made_agai
     assert content(tmp_path / "store") == alone
     assert len(seen) >= POINTS
     assert {block: times(tmp_path / "work")[block] for block in seen} == seen
-    assert not list((tmp_path / "work").glob("*/.*"))
     assert "is lost; others do its tasks" in caplog.text
+    assert run(nodes, videos, tmp_path).decoded == 0
+    assert not list((tmp_path / "work").glob("*/.*")), "the next run removes what a node was writing when it was killed"
 
 
 @contextmanager
