@@ -25,7 +25,7 @@ from moclip.params.run import Seed, SeedsParams, Splits, repeat_seed
 from moclip.results.halves import Halves, write_halves
 from moclip.store.features import write_features
 from stages._entry import section, work_directory
-from stages._layout import predicted, repeat_directory, repeats_in, split_file
+from stages._layout import place_among, predicted, repeat_directory, repeats_in, split_file
 from stages._live import Live
 from stages._predictions import predictions, write_account, write_split
 from stages._streams import Sources, sources_of
@@ -110,8 +110,7 @@ def repeats_of(head: str, given: Given) -> int:
 
 def place_of(fit: Fit, given: Given) -> tuple[int, int]:
     """Which of the head's trainings a fit is, from 1, and how many there are."""
-    splits: Sequence[int] = section("splits", Splits)
-    return fit.repeat * len(splits) + splits.index(fit.split) + 1, repeats_of(fit.head, given) * len(splits)
+    return place_among(section("splits", Splits), fit.split, fit.repeat, repeats_of(fit.head, given))
 
 
 def _takes_the_machine(head: str) -> bool:
