@@ -32,7 +32,7 @@ from stages._streams import Sources, sources_of
 from stages.dvc.code import HEAD_SCRIPT, running_code
 
 VIDEOS_AT_ONCE = 64  # whose features are made in one pass
-WORTH_PROCESSES_S = 15.0  # of work; less is done sooner than processes have imported what they need
+WORTH_PROCESSES_S = 15.0  # of a processor's work; less is done sooner than processes have imported what they need
 PREDS, MODEL, FEATURES, CHOICE = "preds", "model", "features", "choice.json"
 
 
@@ -94,9 +94,10 @@ def fit_all(head: str, given: Given, kept: ExitStack) -> Path:
     others = [Fit(head, split, repeat) for repeat in range(1, repeats_of(head, given)) for split in splits]
     shelf = kept.enter_context(_shelf(head, given))
     work = Work(head, "training")
-    begun = time.perf_counter()
+    module_of(head)  # imported before the clock runs: it is no part of each training's time
+    begun = time.process_time()
     done = finish(first, str, partial(fit_one, given, kept), shelf, work)
-    expected = (time.perf_counter() - begun) / max(done.made, 1) * len(others)
+    expected = (time.process_time() - begun) / max(done.made, 1) * len(others)
     apart = expected > WORTH_PROCESSES_S and not _takes_the_machine(head)
     finish(others, str, partial(fit_one, given, None), shelf, work, jobs=min(cores(), len(others)) if apart else 1)
     return shelf
