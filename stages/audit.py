@@ -20,7 +20,7 @@ def main() -> None:
     splits = {int(path.stem[-1]): read_members(path) for path in sorted(args.splits.glob("split[0-9].csv"))}
     found = audit(videos, containers, splits, seed=data.seed)
     write_container_table(args.containers, containers)
-    write_text(args.by_class, found.by_class.to_csv(index=False, lineterminator="\n"))
+    write_text(args.by_class, found.as_csv())
     write_json(args.out, found.summary())
 
 

@@ -5,12 +5,13 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -31,6 +32,8 @@ _OWNER = re.compile(r"\.([^.]*)\.(\d+)\.[0-9a-f]{8}\.part")
 _STEM_BYTES = 100  # a name has 255 at most
 MAX_UNFOLDING = 100  # of an npz archive: float features pack to no less than a third
 _SMALL_BYTES = 1 << 24
+MAX_JSON_MIB = 256
+MAX_FACTS_MIB = 16  # of what may come from strangers: lists of nothing take 20 times their text
 _LEFT_OVER_S = 24 * 60 * 60.0  # a temporary file of this age belongs to no process of any machine
 
 
@@ -108,25 +111,32 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, most_mib: int = MAX_JSON_MIB) -> Any:
+    """Read a JSON file, of at most so many MiB.
 
     Raises:
-        StoreError: the file is missing or is not JSON.
+        StoreError: the file is missing, no plain file or too large, or is not JSON; NaN and infinity are none.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most_mib << 20:
+            raise StoreError(f"{path}: is no plain file of at most {most_mib} MiB, so it is not read as JSON")
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read a JSON file of names and values.
+    """Read a JSON file of names and values, of at most `MAX_FACTS_MIB`.
 
     Raises:
         StoreError: as `read_json`, or it holds something else.
     """
-    facts = read_json(path)
+    facts = read_json(path, MAX_FACTS_MIB)
     if not isinstance(facts, dict):
         raise StoreError(f"{path}: must be a JSON object, is of type {type(facts).__name__}")
     return facts

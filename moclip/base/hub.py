@@ -22,20 +22,23 @@ constants.HF_HUB_DISABLE_TELEMETRY = True  # whoever imported the library first
 Kind = Literal["model", "dataset"]
 
 
-def hub_file(repository: str, names: Sequence[str], kind: Kind = "model") -> Path:
+def hub_file(repository: str, names: Sequence[str], kind: Kind = "model", most_bytes: int | None = None) -> Path:
     """The first of these files that the repository has, by preference; what is in the cache needs no network.
 
     Args:
         repository: Its name, `owner/name`.
         names: Of files in it.
         kind: What it is a repository of.
+        most_bytes: Of the file; None takes any size.
 
     Raises:
-        DataError: none can be had; says which file to fetch from where.
+        DataError: none can be had, or it is too large; says which file to fetch from where.
         StoreError: the file's bytes are not those that the hub announced.
     """
     cached = (huggingface_hub.try_to_load_from_cache(repository, name, repo_type=kind) for name in names)
-    path = next((Path(file) for file in cached if isinstance(file, str)), None) or _fetched(repository, names, kind)
+    path = next((Path(file) for file in cached if isinstance(file, str)), None) or _fetched(
+        repository, names, kind, most_bytes
+    )
     digest = path.resolve().name  # the cache names a large file's bytes by their SHA-256
     if re.fullmatch(r"[0-9a-f]{64}", digest) and sha256_file(path) != digest:
         raise StoreError(f"{path}: damaged, its SHA-256 is not the one that the hub announced; delete {path.resolve()}")
@@ -73,11 +76,13 @@ def cached_repositories() -> list[str]:
     return sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in folders)
 
 
-def _fetched(repository: str, names: Sequence[str], kind: Kind) -> Path:
+def _fetched(repository: str, names: Sequence[str], kind: Kind, most_bytes: int | None) -> Path:
     fault: Exception | None = None
     for name in names:
         try:
-            _probe(huggingface_hub.hf_hub_url(repository, name, repo_type=kind))
+            size = _size(huggingface_hub.hf_hub_url(repository, name, repo_type=kind)) or 0
+            if most_bytes is not None and size > most_bytes:
+                raise DataError(f"it states {size:,} bytes, more than {most_bytes:,}")
             return Path(huggingface_hub.hf_hub_download(repository, name, repo_type=kind, tqdm_class=Progress))
         except EntryNotFoundError as error:
             fault = error  # the repository is there: it may have the next name
@@ -91,13 +96,14 @@ def _fetched(repository: str, names: Sequence[str], kind: Kind) -> Path:
     ) from fault
 
 
-def _probe(url: str) -> None:
-    """Ask for the file's header once: without a network, the download itself repeats that for most of a minute."""
+def _size(url: str) -> int | None:
+    """The bytes that a file states, by one request: without a network, the download itself repeats it for a minute."""
     try:
-        huggingface_hub.get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        return huggingface_hub.get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT).size
     except HfHubHTTPError as error:
         if error.response.status_code < 500 and error.response.status_code != 429:
             raise  # a busy server is worth the download's patience, a refusal is not
+        return None
 
 
 def _one_line(error: Exception | None) -> str:

@@ -142,9 +142,7 @@ def _audit(videos: Mapping[str, "Video"], root: Path, args: argparse.Namespace) 
     _print_copies(videos, args.motion)
     if args.csv:
         with writing_file(args.csv, None) as temporary:
-            temporary.write_text(
-                found.by_class.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n"
-            )
+            temporary.write_text(found.as_csv(), encoding="utf-8", newline="\n")
 
 
 def _print_copies(videos: Mapping[str, "Video"], motion: Path) -> None:

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from moclip.base import console
 from moclip.base.arithmetic import apply, kernels_of
-from moclip.base.outside.terminal import say
+from moclip.base.outside.terminal import printable, say
 from moclip.cli.options import scripts
 from moclip.cli.options.model import told
 from moclip.cli.places import PLACES
@@ -68,6 +68,10 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": _Formatter, **options})
         console.add_verbosity(self)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong of the words, which may be names of files, and exit with status 2."""
+        super().error(printable(message))
 
 
 class _Version(argparse.Action):

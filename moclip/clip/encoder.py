@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from moclip.base.arithmetic import AVX2, ONE_THREAD
 from moclip.base.errors import StoreError
-from moclip.base.files import atomic_path, read_facts, read_json, sha256_file, write_json
+from moclip.base.files import MAX_FACTS_MIB, atomic_path, read_facts, read_json, sha256_file, write_json
 from moclip.clip.architecture import check_config
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.frozen import Frozen
@@ -31,6 +31,7 @@ from moclip.video.decode import versions
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 META = "meta.json"
+_LETTERS = 100  # of a name or a shape in a message; a file may state any
 _WHOLE = 8  # contexts that hold any prompt whole
 # `nn.init` hands on its own functions, which draw before anybody sees the tensor's.
 _DRAWS = frozenset([Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_])
@@ -183,7 +184,7 @@ def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
         path = directory / name
         if not path.is_file() or sha256_file(path) != meta.get(key):
             raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
-    config = read_json(directory / CONFIG)
+    config = read_json(directory / CONFIG, MAX_FACTS_MIB)
     is_known = check_config(directory / CONFIG, config, meta.get("model"))
     if not is_known:
         _check_shapes(directory / WEIGHTS, config["model_cfg"])
@@ -242,6 +243,6 @@ def _check_shapes(path: Path, model_config: Mapping[str, Any]) -> None:
     if given != wanted:
         name = min({*given, *wanted}, key=lambda name: (given.get(name) == wanted.get(name), name))
         raise StoreError(
-            f"{path}: {name} is {given.get(name)} in the file and {wanted.get(name)} by {CONFIG}; these do not belong "
-            "together: copy both again, or run the stage clip_model again"
+            f"{path}: {name:.{_LETTERS}} is {given.get(name)!s:.{_LETTERS}} in the file and {wanted.get(name)} by "
+            f"{CONFIG}; these do not belong together: copy both again, or run the stage clip_model again"
         )

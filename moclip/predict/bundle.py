@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from moclip.base.errors import StoreError
-from moclip.base.files import read_facts, read_json, sha256_file, write_text
+from moclip.base.files import MAX_FACTS_MIB, read_facts, read_json, sha256_file, write_text
 from moclip.base.outputs import write_manifest, writing_directory
 from moclip.data.manifest import read_classes
 from moclip.heads.fitted import ClassTexts
@@ -39,6 +39,8 @@ MANIFEST = "bundle.json"
 TEXTS = "texts.safetensors"
 HEAD_FOLDERS = "heads"
 ONNX = "onnx"
+_MOST_BYTES = 4 << 30  # of a file; a file with a hole takes nothing on a disk, and hours to read
+_MOST_CLIP_BYTES = 32 << 30
 
 
 def _inside(name: str) -> str:
@@ -46,6 +48,11 @@ def _inside(name: str) -> str:
     if path.is_absolute() or ".." in path.parts or "\\" in name or path.as_posix() != name:
         raise ValueError("is no plain path inside the bundle")
     return name
+
+
+def most_bytes(name: str) -> int:
+    """The most that a file of a bundle may have, by its name: the largest networks that there are, and more."""
+    return _MOST_CLIP_BYTES if name.startswith(f"{CLIP}/") else _MOST_BYTES
 
 
 def _known_head(name: str) -> str:
@@ -268,7 +275,7 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: it is torn, or says what cannot be.
     """
     path = folder / MANIFEST
-    facts = read_json(path)
+    facts = read_json(path, MAX_FACTS_MIB)
     if not isinstance(facts, dict):
         raise StoreError(f"{path}: is no mapping of facts on a bundle; make it again with `moclip bundle`")
     if facts.get("format") != FORMAT or facts.get("format_version") != FORMAT_VERSION:
@@ -285,16 +292,19 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _refuse_what_is_not_listed(folder: Path, facts: Manifest) -> None:
-    """Refuse a bundle in whose folders something lies that its manifest does not list, or that is no plain file.
+    """Refuse a bundle in whose folders something lies that its manifest does not list, that is vast or no plain file.
 
     Only what is listed is opened: a pipe would never end, a link would lead out.
     """
-    parts = [CLIP, MOTION, HEAD_FOLDERS, TEXTS, ONNX]
+    parts = [MANIFEST, CLIP, MOTION, HEAD_FOLDERS, TEXTS, ONNX]
     found = [path for name in parts if os.path.lexists(path := folder / name)]
     for path in found:
         found.extend(sorted(path.iterdir()) if stat.S_ISDIR(path.lstat().st_mode) else ())
-        mode, name = path.lstat().st_mode, path.relative_to(folder).as_posix()
-        if not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or name not in facts.files):
+        status, name = path.lstat(), path.relative_to(folder).as_posix()
+        mode = status.st_mode
+        if stat.S_ISREG(mode) and status.st_size > most_bytes(name):
+            raise StoreError(f"{path}: has {status.st_size:,} bytes, more than {most_bytes(name):,}; it is not opened")
+        if not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or name not in (MANIFEST, *facts.files)):
             what = "not listed in" if stat.S_ISREG(mode) else "a link, a pipe or a device; not a plain file of"
             raise StoreError(f"{path}: is {what} {MANIFEST}; it is not opened. Take the bundle from who made it again")
 

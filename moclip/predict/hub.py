@@ -10,9 +10,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from moclip.base.errors import ParamsError
-from moclip.base.files import atomic_path, sha256_file
+from moclip.base.files import MAX_FACTS_MIB, atomic_path, sha256_file
 from moclip.heads.registry import HEADS
-from moclip.predict.bundle import MANIFEST, ModelFiles, read_manifest
+from moclip.predict.bundle import MANIFEST, ModelFiles, most_bytes, read_manifest
 from moclip.predict.origin import Origin, Score, introduction
 
 SCHEME = "hf://"
@@ -47,14 +47,14 @@ def fetch_bundle(address: str, cache: Path) -> Path:
     from moclip.base.hub import hub_file  # a second
 
     name = repository_of(address)
-    manifest = hub_file(name, [MANIFEST])
+    manifest = hub_file(name, [MANIFEST], most_bytes=MAX_FACTS_MIB << 20)
     folder = cache / f"{name.replace('/', '--')}-{sha256_file(manifest)[:16]}"
     if not folder.is_dir():
         with atomic_path(folder) as temporary:
             for file in (MANIFEST, *read_manifest(manifest.parent).files):
                 target = temporary / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(hub_file(name, [file]), target)
+                shutil.copyfile(hub_file(name, [file], most_bytes=most_bytes(file)), target)
     return folder
 
 

@@ -11,9 +11,12 @@ A bundle's folder of networks holds
 Axes: n video, s segment, gh and gw grid rows and columns, d feature, k class.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Timer
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -33,6 +36,9 @@ from moclip.predict.parts import Parts, answering, of_class_texts
 from moclip.video.frames import segment_points
 
 META = "networks.json"
+MOST_BYTES = 4 << 30  # of all graphs, with what they compute; a file of ONNX has 2 GiB at most
+MOST_S = 300.0  # of one answer of a graph
+_LETTERS = 300  # of what onnxruntime tells
 _Pixels = Annotated[int, Field(ge=1, le=4_096)]
 _Colour = tuple[float, float, float]
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -119,28 +125,56 @@ class Network:
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """The first output of these inputs, in the order of the network's own."""
+        from onnxruntime import RunOptions
+
         names = [given.name for given in self.session.get_inputs()]
-        output: np.ndarray = self.session.run(None, dict(zip(names, inputs, strict=True)))[0]
+        options = RunOptions()
+        clock = Timer(MOST_S, setattr, (options, "terminate", True))  # a graph may go round for ever
+        clock.start()
+        try:
+            output: np.ndarray = self.session.run(None, dict(zip(names, inputs, strict=True)), options)[0]
+        except Exception as error:  # onnxruntime has a kind for each fault, with no common one
+            told = " ".join(str(error).split())[-_LETTERS:]
+            raise StoreError(
+                f"the model's network for onnxruntime fails ({told}); it may take {MOST_BYTES >> 30} GiB and "
+                f"{MOST_S:g} s. Take --engine torch"
+            ) from error
+        finally:
+            clock.cancel()
         return output
 
 
+@cache
+def _bound_memory() -> None:
+    """Let the graphs of this process take so much together; a graph of some bytes may ask for any amount."""
+    import onnxruntime
+
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(MOST_BYTES, -1, -1, -1))
+
+
 def session_of(content: bytes, path: Path) -> Any:
-    """A session on the bytes of a file, so that no other file is opened whatever they name.
+    """A session on the bytes of a file, which opens no other file whatever they name.
 
     Raises:
         MoclipError: onnxruntime is not installed.
-        StoreError: onnxruntime cannot read them.
+        StoreError: onnxruntime cannot read them, or they ask for more memory than `MOST_BYTES`.
     """
     import onnxruntime
 
+    _bound_memory()
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Where weights outside a graph would lie. Of a graph out of memory, they would be read below the working directory.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.intra_op_num_threads = cores()
-    options.log_severity_level = 3  # errors alone: they come as exceptions
+    options.log_severity_level = 4  # none: errors come as exceptions, and messages repeat names of the graph
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work goes on beside
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a kind for each fault, with no common one
-        told = " ".join(str(error).split())[:300]
+        told = " ".join(str(error).split())[:_LETTERS]
         raise StoreError(f"{path}: onnxruntime cannot read it ({told}); copy the bundle again") from error
 
 

@@ -64,6 +64,7 @@ _CUT = "Else cut it into clips"
 _LOOKED_AT = 4
 # Times the limit, of pictures as decoders lay them out: with edges, in whole blocks, which is much for small ones.
 _PADDED, _SMALL_PX = 2, 1 << 18
+_SLIMMEST = 64  # a picture is fitted to a network's square by its shorter side
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
 _TOO_SHORT = (
@@ -350,17 +351,25 @@ class _Video:
         frames = wholeness.stated_frames(self.stream)
         if frames > limits.frames:
             self.refuse(limits.refusal("frames", f"states {frames} frames"), _CUT)
-        if pixels > limits.pixels:
-            found = limits.refusal("pixels", f"{self.width} x {self.height} pixels")
-            self.refuse(found, self._smaller())
         if pixels == 0:
             found = f"states no picture size, or more than {_LOOKED_AT * limits.pixels} pixels"
             self.refuse(limits.refusal("pixels", found), _CONVERT)
+        self._check_picture(self.width, self.height)
         form = self.stream.codec_context.format
         bits = form.padded_bits_per_pixel if form else _USUAL_BITS
         self.frame_bytes = max(1, pixels * bits // 8)
         self._check_bytes(frames)
         self._check_table()
+
+    def _check_picture(self, width: int, height: int) -> None:
+        """Hold a picture's size against the limits, and its sides against each other."""
+        if width * height > self.limits.pixels:
+            self.refuse(self.limits.refusal("pixels", f"{width} x {height} pixels"), self._smaller())
+        if max(width, height) > _SLIMMEST * min(width, height):
+            found = f"its {width} x {height} pixels are more than {_SLIMMEST} times as long one way as the other"
+            self.refuse(
+                found, "Cut a part out of it, for example with `ffmpeg -i IN -vf crop=W:H OUT.avi`, and use that"
+            )
 
     def _check_table(self) -> None:
         """Hold the sizes of a table's pictures against the file."""
@@ -502,9 +511,7 @@ class _Video:
         # The decoded size alone would hide a small change under `lowres`, the coded size one within a block.
         size = (frame.width, frame.height, context.coded_width, context.coded_height)
         if index == 0:
-            if frame.width * frame.height > self.limits.pixels:
-                found = f"a picture of {frame.width} x {frame.height} pixels"
-                self.refuse(self.limits.refusal("pixels", found), self._smaller())
+            self._check_picture(frame.width, frame.height)
             self.size = size
             self.turn = self._turn(frame) or self.turn
             self.rotation = frame.rotation

@@ -146,6 +146,23 @@ def test_json_has_no_room_for_nan(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("content", ["NaN", '{"a": Infinity}', "[-Infinity]"])
+def test_json_that_is_read_has_no_room_for_nan_either(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(StoreError, match=r"a\.json: cannot be read as JSON \(-?(NaN|Infinity) is no JSON\)"):
+        read_json(tmp_path / "a.json")
+
+
+def test_json_is_read_of_plain_files_of_some_size_alone(tmp_path):
+    (tmp_path / "a.json").write_text(f'"{"x" * (1 << 20)}"')
+    with pytest.raises(StoreError, match=r"a\.json: is no plain file of at most 1 MiB"):
+        read_json(tmp_path / "a.json", most_mib=1)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(StoreError, match="is no plain file"):
+            read_json(path)
+
+
 @pytest.mark.parametrize("content", [None, b"{", b"\xff"])
 def test_json_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "a.json"

@@ -51,6 +51,13 @@ def test_refusal_is_one_message_and_status_1(tmp_path: Path, capsys: pytest.Capt
     assert re.match(r"error: .*absent\.json: cannot be read", printed.err)
 
 
+def test_refused_words_are_spelled(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["motion", "a.avi", "--\x1b[31mred.avi"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --\\x1b[31mred.avi" in capsys.readouterr().err
+
+
 def test_preset_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "--directory", str(ROOT / "presets")]) == 0
     printed = capsys.readouterr().out

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -83,3 +84,9 @@ def test_summary_is_plain_values_with_groups_by_encoder() -> None:
     assert summary["encoders"] == {"C0": mixed, "C1": pure, "C2": mixed, "C3": mixed}
     assert summary["warnings"][0].startswith("encoder and class go together")
     assert {row["part"] for row in summary["parts"]} == {"train", "test"}
+
+
+def test_a_class_that_is_a_formula_is_none_in_the_table_for_people():
+    found = audit(*made(lambda label, _: label % 2))
+    table = found.by_class.assign(class_name="=cmd|calc")
+    assert ",'=cmd|calc," in replace(found, by_class=table).as_csv()

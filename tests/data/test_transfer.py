@@ -1,8 +1,6 @@
 """A download ends with the right file or a clear error, whatever the server does; real HTTP on loopback."""
 
-import datetime
 import hashlib
-import ipaddress
 import re
 import time
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ import pytest
 
 from moclip.data.fetch import transfer
 from moclip.data.fetch.transfer import NoHostError, Patience, RangeFile, Remote, TransferError, download
-from tests.support.servers import Handler, Site, change, cut, lie, serving, stall, status
+from tests.support.servers import Handler, Site, change, cut, lie, make_certificate, serving, stall, status
 
 QUICK = Patience(retries=3, backoff_seconds=0.001, longest_wait_seconds=0.01, connect_seconds=2, stall_seconds=0.3)
 BODY = np.random.default_rng(0).bytes(2_000_000)
@@ -240,39 +238,6 @@ def test_disk_that_is_too_small_is_refused_before_bytes_are_kept(
     with pytest.raises(TransferError, match=r"needs 0\.00 GB, but .* GB are free; make room or move data\.root"):
         download(f"{site.url}/a.bin", tmp_path / "a.bin", patience=QUICK)
     assert (tmp_path / ".a.bin.part").stat().st_size == 0
-
-
-def make_certificate(folder: Path, name: str, days: int = 1) -> tuple[Path, Path]:
-    """A self-signed certificate: a file with its key for the server, and one without for those who trust it."""
-    x509 = pytest.importorskip("cryptography.x509", reason="needs cryptography to make a certificate")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=9))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.9"))]), False
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "server.pem").write_bytes(private + pem)
-    (folder / "trusted.pem").write_bytes(pem)
-    return folder / "server.pem", folder / "trusted.pem"
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,17 @@ def test_manifest_that_leads_elsewhere_is_refused_before_a_file_is_fetched(model
     assert "is no plain path inside the bundle" in said
 
 
+def test_file_that_states_more_than_any_network_has_is_not_fetched(models: Path, tmp_path: Path) -> None:
+    vast = "motion/model.safetensors"
+    facts = {"format": "moclip-bundle", "format_version": 1, "split": 1, "classes": ["a"], "heads": []}
+    facts |= {"frame": "middle", "logit_scale": None, "files": {vast: "0" * 64}}
+    with serving({f"{REPOSITORY}/{MANIFEST}": json.dumps(facts).encode(), f"{REPOSITORY}/{vast}": b"x"}) as hub:
+        hub.stated = {f"{REPOSITORY}/{vast}": 10**18}
+        _, said = moclip(hub.url, tmp_path, "predict", "a.avi", "--model", f"hf://{REPOSITORY}", status=1)
+        assert not [line for line in hub.requests if line.startswith("GET") and vast in line]
+    assert "it states 1,000,000,000,000,000,000 bytes, more than 4,294,967,296" in said
+
+
 @pytest.mark.parametrize("address", ["hf://one", "hf://a/b/c", "hf://../x", "hf://a/..", "hf://a b/c"])
 def test_address_that_names_no_repository_is_refused(address: str) -> None:
     with pytest.raises(ParamsError, match="is no repository of a hub"):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moclip.base.errors import MoclipError, StoreError
-from moclip.base.files import read_json, read_npz, sha256_file, write_json
+from moclip.base.files import read_json, read_npz
 from moclip.clip.architecture import check_config
 from moclip.clip.encoder import load_encoder
 from moclip.predict.bundle import open_model, write_bundle
 from moclip.predict.predictor import Predictor
 from tests.support.clips import encode, scrolling
+from tests.support.forged import Facts, forge, in_text, in_vision, places, put, seal
 from tests.support.trained import pipeline
-
-Facts = dict[str, Any]
 
 
 @pytest.fixture
@@ -46,58 +45,6 @@ def sent(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(tmp_path_factory.mktemp("film") / "a.avi", scrolling(12, 3, -2))
-
-
-def places(value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The ways to all values inside nested ones, the whole first."""
-    yield way
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*way, key))
-
-
-def replaced(facts: Any, place: tuple[str | int, ...], value: Any) -> Any:
-    """Nested values with another one at a place."""
-    if not place:
-        return value
-    holder = facts
-    for key in place[:-1]:
-        holder = holder[key]
-    holder[place[-1]] = value
-    return facts
-
-
-def forge(bundle: Path, name: str, change: Callable[[Facts], None]) -> None:
-    """Change a JSON file of a bundle, and every digest that stands for it, as whoever makes a bundle can."""
-    facts = read_json(bundle / name)
-    change(facts)
-    write_json(bundle / name, facts)
-    seal(bundle, name)
-
-
-def put(bundle: Path, name: str, place: tuple[str | int, ...], value: Any) -> None:
-    """The same with another value in one place, whatever its form; no place is the whole file."""
-    write_json(bundle / name, replaced(read_json(bundle / name), place, value))
-    if name != "bundle.json":
-        seal(bundle, name)
-
-
-def seal(bundle: Path, name: str) -> None:
-    """Make digests right again after a file was changed."""
-    if name == "clip/open_clip_config.json":
-        meta = read_json(bundle / "clip/meta.json")
-        write_json(bundle / "clip/meta.json", {**meta, "config_sha256": sha256_file(bundle / name)})
-    manifest = read_json(bundle / "bundle.json")
-    manifest["files"] = {file: sha256_file(bundle / file) for file in manifest["files"]}
-    write_json(bundle / "bundle.json", manifest)
-
-
-def in_text(**values: Any) -> Callable[[Facts], None]:
-    return lambda facts: facts["model_cfg"]["text_cfg"].update(values)
-
-
-def in_vision(**values: Any) -> Callable[[Facts], None]:
-    return lambda facts: facts["model_cfg"]["vision_cfg"].update(values)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +208,38 @@ def test_a_listed_file_that_is_a_link_is_refused(bundle: Path, name: str) -> Non
     (bundle / name).symlink_to(bundle / "elsewhere")
     with pytest.raises(StoreError, match="it is not opened"):
         Predictor.load(bundle)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "motion/config.json", "clip/meta.json"])
+def test_facts_that_are_vast_are_not_read(bundle: Path, name: str) -> None:
+    with (bundle / name).open("r+b") as file:
+        file.truncate(8 << 30)  # a hole: it takes nothing on the disk
+    with pytest.raises(StoreError, match=f"{name}: (is no plain file of at most 16 MiB|has 8,589,934,592 bytes)"):
+        Predictor.load(bundle)
+
+
+def test_weights_that_are_vast_are_not_read(bundle: Path) -> None:
+    with (bundle / "motion/model.safetensors").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(StoreError, match=r"has 1,099,511,627,776 bytes, more than 4,294,967,296; it is not opened"):
+        Predictor.load(bundle)
+
+
+def test_a_manifest_that_is_a_link_is_refused(bundle: Path) -> None:
+    (bundle / "bundle.json").rename(bundle / "elsewhere")
+    (bundle / "bundle.json").symlink_to("elsewhere")
+    with pytest.raises(StoreError, match=r"bundle\.json: is a link, .*it is not opened"):
+        Predictor.load(bundle)
+
+
+def test_no_message_repeats_a_name_without_end(bundle: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"A" * 1_000_000: np.zeros(1, np.float32)}, bundle / "motion/model.safetensors")
+    seal(bundle, "motion/model.safetensors")
+    with pytest.raises(StoreError, match=r"A{100} is ") as refused:
+        Predictor.load(bundle)
+    assert len(str(refused.value)) < 500
 
 
 def test_a_note_beside_its_folders_is_nobodys_business(bundle: Path) -> None:

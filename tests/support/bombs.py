@@ -125,14 +125,15 @@ def png(path: Path, side: int = 16_000) -> Path:
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in ((b"IHDR", head), (b"IDAT", packed), (b"IEND", b""))
     )
-    return _avi(path, picture, 64)
+    return avi(path, picture, 64)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
-def _avi(path: Path, picture: bytes, side: int) -> Path:
+def avi(path: Path, picture: bytes, side: int) -> Path:
+    """An AVI that states `side` x `side`, with a PNG picture twice."""
     main = struct.pack("<14I", 40_000, 0, 0, 0x10, 2, 0, 1, 0, side, side, 0, 0, 0, 0)
     stream = b"vidsMPNG" + struct.pack("<10I4h", 0, 0, 0, 1, 25, 0, 2, 0, 0xFFFFFFFF, 0, 0, 0, side, side)
     form = struct.pack("<IiiHH4sIiiII", 40, side, side, 1, 24, b"MPNG", side * side * 3, 0, 0, 0, 0)

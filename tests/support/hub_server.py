@@ -26,6 +26,8 @@ class Hub(ThreadingHTTPServer):
         self.files, self.fault = dict(files), ""
         self.requests: list[str] = []
         self.objects: dict[str, bytes] = {}  # what was uploaded as a large file, by SHA-256
+        self.stated: dict[str, int] = {}  # sizes that it announces in place of the right ones
+        self.authorised: list[str] = []  # paths that were asked for with a token
         self.closing = threading.Event()
 
     @property
@@ -87,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".rstrip())
+        if "Authorization" in self.headers:
+            self.server.authorised.append(self.path)
         if self.server.fault == "stall":
             self.server.closing.wait(30)
             self.close_connection = True
@@ -107,7 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             content = self.server.files[key]
             etag = f'"{hashlib.sha256(content).hexdigest()}"'
-            linked = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": etag, "X-Linked-Size": str(len(content))}
+            linked = {
+                "X-Repo-Commit": COMMIT,
+                "X-Linked-Etag": etag,
+                "X-Linked-Size": str(self.server.stated.get(key, len(content))),
+            }
             # Another name for the same host: the hub's large files come from another host, too.
             self._send(302, {**linked, "Location": f"{self.server.url.replace('127.0.0.1', 'localhost')}/cdn/{key}"})
 

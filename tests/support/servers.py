@@ -1,5 +1,7 @@
 """HTTP servers on loopback that behave as badly as real ones do."""
 
+import datetime
+import ipaddress
 import re
 import ssl
 import threading
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 
 @dataclass
@@ -157,3 +161,36 @@ def serving(site: Site, certificate: Path | None = None) -> Iterator[Site]:
     site.url = f"{'https' if certificate else 'http'}://localhost:{server.server_port}"
     with running(server):
         yield site
+
+
+def make_certificate(folder: Path, name: str, days: int = 1) -> tuple[Path, Path]:
+    """A self-signed certificate: a file with its key for the server, and one without for those who trust it."""
+    x509 = pytest.importorskip("cryptography.x509", reason="needs cryptography to make a certificate")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.9"))]), False
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(private + pem)
+    (folder / "trusted.pem").write_bytes(pem)
+    return folder / "server.pem", folder / "trusted.pem"

@@ -442,6 +442,19 @@ def test_a_request_beyond_the_limit_is_refused_before_it_is_decoded(server: str,
         assert "MOCLIP_SERVE_MAX_MIB" in json.loads(answer.read())["message"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b'{"dataframe_records": [' + b"[]," * 250_000 + b"[]]}"),
+        ("text/csv", b"base64\n" + b"a\n" * 300_000),
+    ],
+)
+def test_a_request_of_values_without_end_is_refused_before_it_is_read(server: str, kind: str, body: bytes) -> None:
+    code, found = refusal(server, body, kind)
+    assert code == 413
+    assert "more than 200,000 values" in found["message"]
+
+
 def test_a_video_beyond_the_servers_limits_is_refused(server: str, tmp_path: Path) -> None:
     long = encode(tmp_path / "long.avi", [scrolling(1, 0, 0, 32, 32)[0]] * 200)
     code, found = refusal(server, rows({"base64": base64.b64encode(long.read_bytes()).decode()}))

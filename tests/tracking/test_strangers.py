@@ -7,10 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -19,59 +17,20 @@ from moclip.predict.bundle import open_model, write_bundle
 from moclip.tracking.models.fetch import fetch_model
 from moclip.tracking.pending import deliver, keep
 from moclip.tracking.store import store_at
-from tests.support.servers import Server, running
+from tests.support.liar import GOOD, Liar, lying
 from tests.support.tracking import free_port, until
 from tests.support.trained import pipeline
 from tests.tracking.test_record import result
 
 SECRET = "S3cret"
-GOOD = "flavors: {python_function: {loader_module: moclip.tracking.serving, data: data}}"
-
-
-class Liar(BaseHTTPRequestHandler):
-    """The few answers that `fetch_model` asks for; `said` is what it says of the model, `files` what it serves."""
-
-    said: dict[str, Any]
-    files: Path
-
-    def do_GET(self) -> None:
-        place = urlsplit(self.path)
-        mark = "/mlflow-artifacts/artifacts"
-        if "/logged-models/" in place.path:
-            info = {"model_id": "m-1", "name": "x", "experiment_id": "1", "status": "LOGGED_MODEL_READY"}
-            info |= {"creation_timestamp_ms": 1, "last_updated_timestamp_ms": 1, "artifact_uri": "mlflow-artifacts:/m"}
-            return self._send({"model": {"info": info | self.said, "data": {}}})
-        if place.path.endswith(mark):
-            folder = self.files / parse_qs(place.query).get("path", [""])[0].removeprefix("m").lstrip("/")
-            listed = [
-                {"path": path.name, "is_dir": path.is_dir(), **({} if path.is_dir() else {"file_size": 1})}
-                for path in sorted(folder.iterdir())
-            ]
-            return self._send({"files": listed})
-        path = self.files / place.path.partition(f"{mark}/m/")[2]
-        return self._send(path.read_bytes())
-
-    def _send(self, body: Any) -> None:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: tests read what came of it."""
 
 
 @pytest.fixture
 def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Liar]]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     (tmp_path / "served").mkdir()
-    handler = type("OneLiar", (Liar,), {"said": {}, "files": tmp_path / "served", "url": ""})
-    server = Server(("127.0.0.1", 0), handler)
-    handler.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
-    with running(server):
-        yield handler
+    with lying(tmp_path / "served") as one:
+        yield one
 
 
 def fetch(liar: Any, tmp_path: Path, uri: str = "models:/m-1") -> Path:

@@ -192,6 +192,15 @@ def test_each_limit_is_named_with_its_value(clip: Path) -> None:
         assert look(clip, MotionOptions()).frames == 20
 
 
+def test_a_picture_that_is_a_line_is_refused(tmp_path: Path) -> None:
+    """Fitted to a square of 224 pixels, a line of a million pixels would be 224 million long."""
+    path = encode(tmp_path / "line.avi", scrolling(2, 0, 0, 4096, 16))
+    for read in (lambda: look(path, None, middle=True), lambda: look(path, MotionOptions())):
+        with pytest.raises(VideoError, match=r"line\.avi.*4096 x 16 pixels are more than 64 times as long one way"):
+            read()
+    assert look(encode(tmp_path / "slim.avi", scrolling(2, 0, 0, 1024, 16)), None).frames == 2
+
+
 def test_frames_that_no_header_states_are_counted(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.m4v", scrolling(20, 3, 1), container="m4v")
     for limits, name in ((Limits(frames=19), "frames"), (Limits(decoded_gib=19 * 38016 / (1 << 30)), "decoded_gib")):

@@ -3,6 +3,7 @@
 import sys
 from typing import IO
 
+_SEPARATORS = "\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}"  # blanks that end a line for whoever reads lines
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian, Hindi and others are not written without them
 
 
@@ -47,7 +48,11 @@ def table_cell(value: object) -> object:
 
 
 def _prints(character: str) -> bool:
-    return character.isprintable() or character in _JOINERS or (character.isspace() and character > "\x85")
+    return (
+        character.isprintable()
+        or character in _JOINERS
+        or (character.isspace() and character > "\x85" and character not in _SEPARATORS)
+    )
 
 
 def _spelled(character: str) -> str:

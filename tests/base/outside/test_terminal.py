@@ -27,6 +27,7 @@ def test_nothing_that_moves_a_terminal_is_left() -> None:
     assert told.endswith("\\xe9\nsecond")
     assert printable(told) == told, "what was escaped once stays as it is"
     assert name("a\nerror: fake") == "a\\nerror: fake"
+    assert name("a\u2028error: fake\u2029") == "a\\u2028error: fake\\u2029"
 
 
 @pytest.mark.parametrize("text", ["跳 高", "می‌خواهم", "👩‍🚀", "caf\u00e9", "a\u00a0b", "█▌ 50 %"])
