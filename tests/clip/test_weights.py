@@ -441,3 +441,79 @@ def test_stage_lets_frames_see_each_other(workplace, demo_folder, monkeypatch):
         assert np.abs(one - other).max() > 1e-5
     assert read_json(Path("zeros/encoder.json"))["neighbours"] == "zeros"
     assert "neighbours" not in read_json(Path("alone/encoder.json"))
+
+
+WORDS = """
+import sys; from pathlib import Path; from tests.clip.test_weights import TEXTS, register_siglip
+register_siglip(Path(sys.argv[1]))
+from moclip.clip.encoder import load_encoder, save_encoder; from moclip.clip.weights import fetch
+found = fetch("hf-hub:someone/siglip", None, None)
+save_encoder(Path("models/siglip"), found.model, found.config, {"model": "hf-hub:someone/siglip"})
+print(load_encoder(Path("models/siglip")).tokenize(TEXTS).tolist())
+"""
+TEXTS = ["A ball, thrown!", "a person"]
+SIGLIP = CONFIG["model_cfg"] | {
+    "custom_text": True,
+    "text_cfg": CONFIG["model_cfg"]["text_cfg"]
+    | {
+        "context_length": 6,
+        "vocab_size": 8,
+        "hf_tokenizer_name": "someone/words",
+        "tokenizer_kwargs": {"clean": "canonicalize"},
+        "pool_type": "last",
+        "no_causal_mask": True,
+    },
+}
+VOCABULARY = {"<unk>": 0, "<pad>": 1, "a": 2, "ball": 3, "person": 4, "thrown": 5}
+
+
+def register_siglip(directory: Path) -> None:
+    write_json(directory / "Tiny-SigLIP.json", SIGLIP)
+    open_clip.add_model_config(directory / "Tiny-SigLIP.json")
+
+
+def tokenizer_files(name: str) -> dict[str, bytes]:
+    """A tokenizer as tables, with code beside it that must not run."""
+    model = {"type": "WordLevel", "vocab": VOCABULARY, "unk_token": "<unk>"}
+    added = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    tables = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": i, "content": word, **added} for word, i in VOCABULARY.items() if word[0] == "<"],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": None,
+        "decoder": None,
+        "model": model,
+    }
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "auto_map": {"AutoTokenizer": [None, "code.Tokenizer"]},
+    }
+    return {
+        f"{name}/tokenizer.json": json.dumps(tables).encode(),
+        f"{name}/tokenizer_config.json": json.dumps(settings).encode(),
+        f"{name}/code.py": b"raise AssertionError('code of a repository ran')",
+    }
+
+
+def test_another_tokenizer_comes_by_its_name_in_open_clips_table_and_as_tables(tmp_path):
+    pytest.importorskip("transformers", reason="extra tokenizers")
+    torch.manual_seed(0)
+    model = open_clip.CustomTextCLIP(
+        SIGLIP["embed_dim"],
+        open_clip.CLIPVisionCfg(**SIGLIP["vision_cfg"]),
+        open_clip.CLIPTextCfg(**SIGLIP["text_cfg"]),
+    )
+    files = repository("someone/siglip", SIGLIP, save(model.state_dict())) | tokenizer_files("someone/words")
+    (tmp_path / "configs").mkdir()
+    with serving(files) as hub:
+        env = hub_environment(hub.url, tmp_path / "hf", PYTHONPATH=str(ROOT))
+        words = [sys.executable, "-c", WORDS, str(tmp_path / "configs")]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[[2, 3, 5, 1, 1, 1], [2, 4, 1, 1, 1, 1]]\n"
+    assert not any("code.py" in line for line in hub.requests)
