@@ -203,6 +203,8 @@ REFUSALS = [
     ("clip.precomputed", "features.npz", r"parameter 'clip': .*model demo is trained here"),
     ("clip.checkpoint", "", r"parameter 'clip\.checkpoint': String should have at least 1 character"),
     ("clip.model", "ViT-B-32", r"parameter 'clip': .*name the weights either by pretrained or by checkpoint"),
+    ("clip.model", "hf-hub:tiny", r"parameter 'clip': .*hf-hub:tiny names no repository; write hf-hub:ORG/NAME"),
+    ("clip.model", "hf-hub:a/../b", r"parameter 'clip': .*names no repository"),
 ]
 
 
