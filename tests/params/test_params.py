@@ -194,6 +194,7 @@ REFUSALS = [
         "cut",
         r"parameter 'motion_net': .*train_crops: cut .* input_px, which must be a number",
     ),
+    ("motion_net.batch_parts", 25, r"parameter 'motion_net': .*batch_parts: 25 needs batch_videos of 50 or more"),
     ("motion_net.eval_crops", 10, r"parameter 'motion_net': .*eval_crops: 10 .* input_px, which must be a number"),
     ("motion_net.mirrored_crops", "coin", r"parameter 'motion_net': .*coin needs eval_crops: 10"),
     ("fusion.views", -1, r"parameter 'fusion\.views': .*greater than or equal to 0 \(value -1\)"),
