@@ -92,9 +92,6 @@ DOORS: dict[str, Callable[[Bench, Path], Done]] = {
     "moclip predict": lambda bench, bundle: _with_transformers(
         bench, "-m", "moclip", "predict", bench.film, "--model", bundle
     ),
-    "moclip export": lambda bench, bundle: _with_transformers(
-        bench, "-m", "moclip", "export", "--model", bundle, "--out", bench.work / "x"
-    ),
     "mlflow.pyfunc": lambda bench, bundle: _with_transformers(bench, "-c", LOAD, bundle),
 }
 

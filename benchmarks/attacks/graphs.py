@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.attacks.bench import Bench
-from benchmarks.attacks.table import NEW, Attack, Outcome, refused
+from benchmarks.attacks.table import NEW, Attack, Outcome, answered, refused
 from moclip.base.files import sha256_file, write_json
 from tests.support.forged import seal
+from tests.support.imports import ROOT
 
 ROWS, COLUMNS = 64, 64
 Make = Callable[[], bytes]
@@ -22,6 +23,7 @@ def attacks() -> Iterator[Attack]:
         yield Attack(NEW, f"onnx: weights in {tried}", "refused; no other file is read", _asked(external(place)))
     for tried, make in GRAPHS.items():
         yield Attack(NEW, f"onnx: {tried}", "refused by name, bounded", _asked(make))
+    yield Attack(NEW, "onnx: what onnxruntime itself sends within a minute", "no request leaves", _reported)
 
 
 def _asked(make: Make) -> Callable[[Bench], Outcome]:
@@ -54,6 +56,11 @@ def _run(bundle: Path) -> object:
     known = runtime.Networks(clip=None, motion=None, missing={}, files={"motion.onnx": _digest(bundle)})
     network = runtime.Network.of(bundle / "onnx", "motion", known)
     return network(np.ones((1, ROWS), np.float32))
+
+
+def _reported(bench: Bench) -> Outcome:
+    code = "import time; from moclip.predict.runtime import library; library(); time.sleep(60)"
+    return answered(bench.program("-c", code, env={"PYTHONPATH": str(ROOT), "ORT_DISABLE_TELEMETRY": ""}))
 
 
 def _digest(bundle: Path) -> str:

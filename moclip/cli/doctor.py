@@ -288,7 +288,9 @@ def _telemetry(dvc_config: Path) -> Finding:
     config.read(dvc_config, encoding="utf-8")
     off = config.get("core", "analytics", fallback="") == "false" or os.environ.get("DVC_NO_ANALYTICS", "") != ""
     if off:
-        return Finding("telemetry", "ok", "off: DVC's by configuration, MLflow's and the hub's by moclip itself")
+        return Finding(
+            "telemetry", "ok", "off: DVC's by configuration, MLflow's, the hub's and onnxruntime's by moclip itself"
+        )
     return Finding("telemetry", "missing", "DVC's is on", "dvc config core.analytics false")
 
 

@@ -5,6 +5,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export HF_HUB_DISABLE_TELEMETRY := 1
+export ORT_DISABLE_TELEMETRY := 1
 # DVC reads its state as code. By default it lies where every user of the machine may write; here it is this folder's own.
 STATE := $(CURDIR)/.dvc/tmp/site
 export DVC_SITE_CACHE_DIR := $(STATE)

@@ -27,6 +27,7 @@ from moclip.motion.grid import grid_shape
 from moclip.motion.net import MotionNet
 from moclip.predict.bundle import Pipeline, open_model, with_weights
 from moclip.predict.loading import load_head, load_motion
+from moclip.predict.runtime import library
 
 TOLERANCE = 1e-4
 """Largest absolute difference between PyTorch and ONNX Runtime, in units of the output, that is let through."""
@@ -207,9 +208,7 @@ def draw(inputs: Mapping[str, ModelInput], count: int) -> list[Tensor]:
 @torch.inference_mode()
 def compare(path: Path, model: nn.Module, inputs: Sequence[Tensor]) -> float:
     """Largest absolute difference between ONNX Runtime and PyTorch on these inputs."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = library().InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     found = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
     expected = model(*inputs)

@@ -125,10 +125,8 @@ class Network:
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """The first output of these inputs, in the order of the network's own."""
-        from onnxruntime import RunOptions
-
         names = [given.name for given in self.session.get_inputs()]
-        options = RunOptions()
+        options = library().RunOptions()
         clock = Timer(MOST_S, setattr, (options, "terminate", True))  # a graph may go round for ever
         clock.start()
         try:
@@ -144,11 +142,22 @@ class Network:
         return output
 
 
+def library() -> Any:
+    """onnxruntime, by whoever needs it: it reports home unless it is told not to before it is loaded.
+
+    Raises:
+        MoclipError: it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
 @cache
 def _bound_memory() -> None:
     """Let the graphs of this process take so much together; a graph of some bytes may ask for any amount."""
-    import onnxruntime
-
+    onnxruntime = library()
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
     place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
     onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(MOST_BYTES, -1, -1, -1))
@@ -161,8 +170,7 @@ def session_of(content: bytes, path: Path) -> Any:
         MoclipError: onnxruntime is not installed.
         StoreError: onnxruntime cannot read them, or they ask for more memory than `MOST_BYTES`.
     """
-    import onnxruntime
-
+    onnxruntime = library()
     _bound_memory()
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")

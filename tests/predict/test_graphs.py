@@ -1,5 +1,9 @@
 """ONNX graphs that a stranger made: no other file is opened, and what they may take is bounded."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ from benchmarks.attacks.graphs import COLUMNS, GRAPHS, OUTSIDE, ROWS, external, 
 from moclip.base.errors import StoreError
 from moclip.predict import runtime
 from moclip.predict.runtime import Network, session_of
+from tests.support.imports import ROOT
 
 ONES = np.ones((1, ROWS), np.float32)
 
@@ -53,3 +58,25 @@ def test_a_graph_that_holds_all_it_needs_answers() -> None:
     from onnx import helper
 
     np.testing.assert_array_equal(answer(model([helper.make_node("Add", ["x", "x"], ["y"])], [])), 2 * ONES)
+
+
+def test_onnxruntime_is_told_to_report_nothing_before_it_is_loaded() -> None:
+    program = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            sys.exit(os.environ.get("ORT_DISABLE_TELEMETRY") != "1")
+sys.meta_path.insert(0, Watch())
+from moclip.predict.runtime import library
+library()
+"""
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_but_its_door_imports_onnxruntime() -> None:
+    files = [path for name in ("moclip", "stages", "tools") for path in (ROOT / name).rglob("*.py")]
+    found = [path for path in files if re.search(r"^\s*(import|from) onnxruntime", path.read_text(), re.MULTILINE)]
+    assert [path.name for path in found] == ["runtime.py"]
