@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from moclip.base import console
@@ -240,8 +241,16 @@ class _Canary(BaseHTTPRequestHandler):
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if event in PROGRAMS:
+    if event in PROGRAMS and not _looks_for_a_library():
         os.write(2, f"\ncanary: a program was started: {event}\n".encode())
+
+
+def _looks_for_a_library() -> bool:
+    """Whether Python asks the system's linker where a library lies."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__") != "ctypes.util":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _wait(pid: int) -> tuple[int, resource.struct_rusage]:
