@@ -34,7 +34,7 @@ export MOCLIP_VERBOSE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup state repro test sweep lint types audit ui pictures lock clean
+.PHONY: help setup state repro test sweep lint types audit ui pictures zoo lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/; s/\$$\(PORT\)/$(PORT)/' | expand -t 10
@@ -99,6 +99,9 @@ ui: $(INSTALLED) ## open MLflow on 127.0.0.1:$(PORT)
 
 pictures: $(INSTALLED) ## take the README's pictures of MLflow's pages, of the runs that are there
 	python -m tools.pictures --out docs/pictures
+
+zoo: $(INSTALLED) ## write docs/zoo.md, the page of all presets, from presets/ and the results of this run
+	moclip preset --zoo > docs/zoo.md.new && mv docs/zoo.md.new docs/zoo.md
 
 lock: $(INSTALLED) ## pin every package anew, with its digests, for all platforms
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --generate-hashes \

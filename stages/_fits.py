@@ -25,14 +25,14 @@ from moclip.params.run import Seed, SeedsParams, Splits, repeat_seed
 from moclip.results.halves import Halves, write_halves
 from moclip.store.features import write_features
 from stages._entry import section, work_directory
-from stages._layout import predicted, repeat_directory, repeats_in, split_file
+from stages._layout import place_among, predicted, repeat_directory, repeats_in, split_file
 from stages._live import Live
 from stages._predictions import predictions, write_account, write_split
 from stages._streams import Sources, sources_of
 from stages.dvc.code import HEAD_SCRIPT, running_code
 
 VIDEOS_AT_ONCE = 64  # whose features are made in one pass
-WORTH_PROCESSES_S = 15.0  # of work; less is done sooner than processes have imported what they need
+WORTH_PROCESSES_S = 15.0  # of a processor's work; less is done sooner than processes have imported what they need
 PREDS, MODEL, FEATURES, CHOICE = "preds", "model", "features", "choice.json"
 
 
@@ -94,9 +94,10 @@ def fit_all(head: str, given: Given, kept: ExitStack) -> Path:
     others = [Fit(head, split, repeat) for repeat in range(1, repeats_of(head, given)) for split in splits]
     shelf = kept.enter_context(_shelf(head, given))
     work = Work(head, "training")
-    begun = time.perf_counter()
+    module_of(head)  # imported before the clock runs: it is no part of each training's time
+    begun = time.process_time()
     done = finish(first, str, partial(fit_one, given, kept), shelf, work)
-    expected = (time.perf_counter() - begun) / max(done.made, 1) * len(others)
+    expected = (time.process_time() - begun) / max(done.made, 1) * len(others)
     apart = expected > WORTH_PROCESSES_S and not _takes_the_machine(head)
     finish(others, str, partial(fit_one, given, None), shelf, work, jobs=min(cores(), len(others)) if apart else 1)
     return shelf
@@ -110,8 +111,7 @@ def repeats_of(head: str, given: Given) -> int:
 
 def place_of(fit: Fit, given: Given) -> tuple[int, int]:
     """Which of the head's trainings a fit is, from 1, and how many there are."""
-    splits: Sequence[int] = section("splits", Splits)
-    return fit.repeat * len(splits) + splits.index(fit.split) + 1, repeats_of(fit.head, given) * len(splits)
+    return place_among(section("splits", Splits), fit.split, fit.repeat, repeats_of(fit.head, given))
 
 
 def _takes_the_machine(head: str) -> bool:

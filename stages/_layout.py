@@ -1,6 +1,7 @@
 """File names by split: what one stage lays down in a directory, others find there by the same name."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,11 @@ def repeat_directory(directory: Path, repeat: int) -> Path:
 def repeats_in(directory: Path) -> int:
     """How many trainings left their files in a directory: the first one, and its repeats 1, 2, ... without a gap."""
     return next(number for number in itertools.count(1) if not repeat_directory(directory, number).is_dir())
+
+
+def place_among(splits: Sequence[int], split: int, repeat: int, repeats: int) -> tuple[int, int]:
+    """Which training this is, from 1, and how many there are, where each repeat goes through all splits."""
+    return repeat * len(splits) + splits.index(split) + 1, repeats * len(splits)
 
 
 def split_file(directory: Path, split: int, ending: str) -> Path:

@@ -4,7 +4,7 @@ A pretraining is kept apart from the training that takes it up: another training
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from moclip.training.checkpoint import checkpoint_in
 from moclip.training.device import Compute
 from moclip.training.history import write_history
 from stages._entry import section, work_directory
-from stages._layout import repeat_directory, split_file
+from stages._layout import place_among, repeat_directory, split_file
 from stages._live import Live, log_epoch
 from stages._predictions import predictions, write_account, write_split
 from stages.dvc.code import running_code
@@ -97,9 +97,7 @@ class Task:
     @property
     def place(self) -> tuple[int, int]:
         """Which of the stage's trainings this is, from 1, and how many there are."""
-        splits: Sequence[int] = section("splits", Splits)
-        number = self.repeat * len(splits) + splits.index(self.number) + 1
-        return number, section("seeds", SeedsParams).motion * len(splits)
+        return place_among(section("splits", Splits), self.number, self.repeat, section("seeds", SeedsParams).motion)
 
     def work(self) -> Path:
         """Directory of this training: no other may take its results, or go on with half of them."""

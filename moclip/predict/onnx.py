@@ -9,7 +9,6 @@ Axes: n video (dynamic), s segment, h and w grid rows and columns, d feature, k 
                   other files
 """
 
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moclip.base.errors import MoclipError, ParamsError, StoreError
+from moclip.base.errors import ParamsError, StoreError
 from moclip.base.outputs import write_manifest, writing_directory
 from moclip.heads.mlp import Head, concatenate
 from moclip.heads.train import Mlp
@@ -34,7 +33,6 @@ TOLERANCE = 1e-4
 """Largest absolute difference between PyTorch and ONNX Runtime, in units of the output, that is let through."""
 
 MOTION, HEAD, META = "motion.onnx", "head.onnx", "model.json"
-_EXTRA = ("onnx", "onnxruntime", "onnxscript")
 _BATCHES = (1, 3)  # other sizes than the one that was traced
 _TRACED = 2
 _UCF101_PX = (320, 240)
@@ -133,11 +131,9 @@ def check_extra() -> None:
     Raises:
         MoclipError: names the package and the extra.
     """
-    for name in _EXTRA:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise MoclipError(f"{name} is not installed; `pip install 'moclip[export]'` brings it") from error
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import onnxscript  # noqa: F401
 
 
 def field_shape(input_px: int | None, cell_px: int, segments: int) -> tuple[int, ...]:

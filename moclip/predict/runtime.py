@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from moclip.base.errors import MoclipError, StoreError
+from moclip.base.errors import StoreError
 from moclip.base.files import read_facts, sha256_bytes
 from moclip.base.parallel import cores
 from moclip.heads.fitted import Cost, Fitted
@@ -143,16 +143,10 @@ class Network:
 
 
 def library() -> Any:
-    """onnxruntime, by whoever needs it: it reports home unless it is told not to before it is loaded.
-
-    Raises:
-        MoclipError: it is not installed.
-    """
+    """onnxruntime, by whoever needs it: it reports home unless it is told not to before it is loaded."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MoclipError("onnxruntime is not installed; `pip install 'moclip[predict]'` brings it") from error
+    import onnxruntime
+
     return onnxruntime
 
 
@@ -265,14 +259,17 @@ def load_parts(files: ModelFiles, asked: str) -> Parts:
 def parts_of(files: ModelFiles, folder: Path, known: Networks, asked: str) -> Parts:
     """As `load_parts`, of a folder that was read."""
 
+    def of_texts(head: str) -> bool:
+        return HEADS[head].is_of_stream and MOTION not in HEADS[head].streams
+
     def load(head: str) -> Fitted:
-        if HEADS[head].is_of_stream and MOTION not in HEADS[head].streams:
+        if of_texts(head):
             return of_class_texts(files, head)
         network = Network.of(folder, part_of(head), known)
         return OnnxHead(network, tuple(given.name for given in network.session.get_inputs()))
 
     def is_there(head: str) -> bool:
-        if HEADS[head].is_of_stream and MOTION not in HEADS[head].streams:
+        if of_texts(head):
             return files.texts is not None
         return f"{part_of(head)}.onnx" in known.files
 

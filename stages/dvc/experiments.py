@@ -42,7 +42,10 @@ def find(name: str) -> Revision:
     if state := waiting.get(name):
         return Revision(name, None, state)
     known = ", ".join(sorted({*finished, *waiting})) or "none; `dvc exp run` makes one"
-    raise DataError(f"'{name}': no experiment and no Git revision; experiments: {known}")
+    older = ""
+    if _git_line("rev-parse", "--is-shallow-repository") == "true":
+        older = "; this clone holds the newest commits alone: `git fetch --unshallow` brings older ones"
+    raise DataError(f"'{name}': no experiment and no Git revision; experiments: {known}{older}")
 
 
 def finished_experiments() -> dict[str, str]:

@@ -1,6 +1,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,9 +61,25 @@ def test_refused_words_are_spelled(capsys: pytest.CaptureFixture[str]) -> None:
 def test_preset_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "--directory", str(ROOT / "presets")]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^demo +generated demo data", printed, re.MULTILINE)
-    starts = {re.match(r"\S+ +", line).end() for line in printed.splitlines()}  # type: ignore[union-attr]
-    assert len(starts) == 1, "one column for all purposes"
+    table, _, said = printed.partition("\n\n")
+    assert re.search(r"^demo +4 min +0\.3 GB +generated demo data", table, re.MULTILINE)
+    assert re.search(r"^ucf101 +not run here +14 GB +UCF101", table, re.MULTILINE)
+    assert re.search(r"^gpu +- +- +one CUDA GPU", table, re.MULTILINE)
+    starts = {re.match(r"(\S+ ?)+ {2,}", line).end() for line in table.splitlines()}  # type: ignore[union-attr]
+    assert len(starts) == 1, "one column for all times"
+    assert "They stack" in said
+
+
+def test_a_stack_of_presets_says_what_each_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    words = ["preset", "ucf101", "gpu", "related", "--directory", str(ROOT / "presets")]
+    assert main([*words, "--params", str(tmp_path / "params.yaml")]) == 0
+    base, gpu, related, last = capsys.readouterr().out.splitlines()
+    assert base.startswith("ucf101: overrides ")
+    assert base.endswith(" more")
+    assert gpu.startswith("gpu: overrides compute.device (auto -> cuda), ")
+    assert related == "related: overrides related (0 of them -> 1 of them), heads (8 of them -> 21 of them)"
+    assert f"{tmp_path / 'params.yaml'} now holds ucf101 + gpu + related" in last
 
 
 def documented_commands() -> list[list[str]]:

@@ -15,7 +15,7 @@ from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.splits import Member, check_disjoint, hold_out, write_split
 from moclip.data.ucf101 import group_of
 from moclip.heads.registry import check_params
-from moclip.params.presets import apply_preset
+from moclip.params.presets.apply import apply_presets
 from moclip.results.predictions import read_predictions
 from moclip.store.features import read_features
 from tests.support.imports import ROOT
@@ -66,7 +66,7 @@ def write_params(path: Path) -> None:
     (path / "features.yaml").write_text(
         preset + "seeds:\n  heads: 1\nsplits: [1]\nfusion:\n  hidden: 512\n  epochs: 20\n  lr: 0.001\n"
     )
-    apply_preset("features", path, path / "params.yaml", check_params)
+    apply_presets(["features"], path, path / "params.yaml", check_params)
     (path / "features.npz").symlink_to(FEATURES)
 
 

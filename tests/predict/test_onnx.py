@@ -1,6 +1,6 @@
 """ONNX files against PyTorch, by ONNX Runtime itself."""
 
-import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,7 @@ def test_difference_is_refused_and_nothing_written(
 
 
 def test_missing_extra_is_named(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", absent)
+    monkeypatch.delitem(sys.modules, "onnx")
+    monkeypatch.setattr(sys, "path", [])
     with pytest.raises(MoclipError, match=r"onnx is not installed; `pip install 'moclip\[export\]'`"):
         export(pipeline(trained), None, "fusion", tmp_path / "onnx")

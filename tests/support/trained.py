@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from moclip.cli.options.model import source_of
 from moclip.data.manifest import read_manifest
 from moclip.heads.registry import check_params
-from moclip.params.presets import apply_preset
+from moclip.params.presets.apply import apply_presets
 from moclip.predict.bundle import Pipeline
 from stages import _entry
 from tests.support.imports import ROOT
@@ -28,7 +28,7 @@ STAGES = (
 def build(root: Path) -> Path:
     """Run the stages up to the predictions of split 1 below `root`."""
     shutil.copy(ROOT / "params.yaml", root / "params.yaml")
-    apply_preset("micro", ROOT / "presets", root / "params.yaml", check_params)
+    apply_presets(["micro"], ROOT / "presets", root / "params.yaml", check_params)
     params = YAML(typ="safe", pure=True).load(root / "params.yaml")
     params["clip"]["prompts"] = str(ROOT / params["clip"]["prompts"])
     (root / "params.yaml").write_text(json.dumps(params | {"splits": [1]}))  # JSON is YAML

@@ -1,1 +1,1 @@
-"""What a reader of the first page alone needs: the opening of the report, and the report as one file."""
+"""What a reader of few pages needs: the opening of the report, the report as one file, and what each preset gives."""

@@ -27,6 +27,7 @@ from moclip.tracking.failures import pages
 from moclip.tracking.models.files import living_model
 from moclip.tracking.result import Result
 from moclip.tracking.view.notes import NOTE, OURS, note_tags, shortened
+from moclip.training.history import Epoch, kept_epoch
 
 _CHOOSERS = (f"{MAIN}.select", "motion_net.select")  # parameters that say on which part epochs are chosen
 CARD = "model_card.md"
@@ -89,9 +90,10 @@ def validation_score(result: Result, select: str) -> float | None:
 
 def _of_epoch_kept(top1: Sequence[float], loss: Sequence[float]) -> float:
     """Top-1 at the lowest loss, of equals the highest; of curves without a loss, as others may have, the highest."""
-    if len(loss) != len(top1) or any(map(math.isnan, loss)):
-        return max(top1, default=math.nan)
-    return max(zip([-value for value in loss], top1, strict=True), default=(0.0, math.nan))[1]
+    pairs = zip(loss, top1, strict=False)
+    history = [Epoch(number, math.nan, {"val_loss": a, "val_top1_pct": b}) for number, (a, b) in enumerate(pairs)]
+    kept = kept_epoch(history, "val") if len(loss) == len(top1) else None
+    return max(top1, default=math.nan) if kept is None else top1[kept]
 
 
 def enter(client: MlflowClient, entry: Entry) -> Standing:
