@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.attacks.bench import Bench, Payload
 from benchmarks.attacks.table import NEW, Attack, Outcome, answered, harmless, refused
-from tests.support.zips import GOOD, HOSTILE, below, info, make_zip, patched
+from tests.support.zips import GOOD, HOSTILE, below, info, make_zip, many, patched
 
 REFUSED = "refused by name; nothing is written"
 Read = Callable[[Path], object]
@@ -71,7 +71,7 @@ def _zips() -> Iterator[tuple[str, str, Callable[[Bench], bytes], str]]:
     yield "tries", "a name of escape sequences", lambda _: make_zip([("a/\x1b[31m.avi", b"x")]), "control characters"
     yield "tries", "a name that turns its direction", lambda _: make_zip([("a/\u202eiva.avi", b"x")]), "control"
     yield NEW, "members that overlap", lambda _: _overlapping(), "overlaps"
-    yield NEW, "1,000,000 members", lambda _: _many(1_000_000), "members"
+    yield NEW, "1,000,000 members", lambda _: many(1_000_000), "a directory of"
     yield NEW, "a pipe", lambda _: make_zip([(info("a/p.avi", stat.S_IFIFO | 0o666), b"")]), "is a link or a device"
     yield NEW, "a socket", lambda _: make_zip([(info("a/s.avi", stat.S_IFSOCK | 0o666), b"")]), "is a link or a device"
     yield NEW, "a name of 5,000 letters", lambda _: make_zip([(f"a/{'x' * 5000}.avi", b"x")]), "cannot be read|long"
@@ -85,16 +85,6 @@ def _overlapping() -> bytes:
     data = bytearray(make_zip(GOOD))
     struct.pack_into("<I", data, data.rindex(b"PK\x01\x02") + 42, 10)
     return bytes(data)
-
-
-def _many(count: int) -> bytes:
-    """A directory of so many members, all of no bytes."""
-    head = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
-    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
-    size, start = len(entry) * count, len(head)
-    end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
-    end += struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
-    return head + entry * count + end + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65535, 65535, size, start, 0)
 
 
 def _tar(bench: Bench) -> bytes:

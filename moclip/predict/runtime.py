@@ -143,11 +143,7 @@ class Network:
 
 
 def library() -> Any:
-    """onnxruntime, by whoever needs it: it reports home unless it is told not to before it is loaded.
-
-    Raises:
-        MoclipError: it is not installed.
-    """
+    """onnxruntime, by whoever needs it: it reports home unless it is told not to before it is loaded."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 

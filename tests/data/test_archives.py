@@ -10,7 +10,7 @@ import pytest
 from moclip.data.fetch import archives
 from moclip.data.fetch.archives import ArchiveError, Choose, extract, open_archive
 from tests.support.rar import rar, rar_member
-from tests.support.zips import GOOD, HOSTILE, Members, below, make_zip, patched
+from tests.support.zips import GOOD, HOSTILE, Members, below, make_zip, many, patched
 
 
 def everything(folder: Path) -> list[str]:
@@ -82,6 +82,12 @@ def test_member_that_claims_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
     refused(tmp_path, make_zip(GOOD), "2 members; more than 1 are refused")
+
+
+@pytest.mark.parametrize("comment", [b"", b"c" * 5000])
+def test_directory_of_members_without_end_is_refused_before_it_is_read(tmp_path: Path, comment: bytes) -> None:
+    data = many(400_000)[:-2] + struct.pack("<H", len(comment)) + comment
+    refused(tmp_path, data, r"a directory of 18800000 bytes; more than 16777216 are refused")
 
 
 def test_overlapping_members_are_refused(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def patched(data: bytes, offset: int, form: str, value: int) -> bytes:
     return bytes(changed)
 
 
+def many(count: int) -> bytes:
+    """A zip whose directory has so many members, all of them the same of no bytes."""
+    head = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
+    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    size, start = len(entry) * count, len(head)
+    end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+    end += struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
+    return head + entry * count + end + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65535, 65535, size, start, 0)
+
+
 HOSTILE: dict[str, tuple[Members, str]] = {
     "absolute": ([*GOOD, ("/tmp/evil.avi", b"x")], r"'/tmp/evil\.avi' has an absolute path"),
     "drive": ([("C:/evil.avi", b"x")], "'C:/evil.avi' has an absolute path"),

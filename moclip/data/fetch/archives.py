@@ -5,6 +5,7 @@ Names choose no place on this disk: the caller maps each member to its place bel
 hidden folder beside the target and move in when all of them are whole.
 """
 
+import os
 import re
 import stat
 import unicodedata
@@ -24,10 +25,13 @@ from moclip.base.progress import Progress
 from moclip.data.fetch.transfer import BLOCK_BYTES, RangeFile, require_space
 
 MAX_MEMBERS = 100_000
+MAX_DIRECTORY_BYTES = 16 << 20  # 160 bytes for each member, name included
 MAX_MEMBER_BYTES = 2 << 30
 MAX_TOTAL_BYTES = 200 << 30
 MAX_RATIO = 200  # of what comes out to what went in; videos hardly shrink, lists do by 20
 _SMALL_BYTES = 16 << 20  # so much may come out of any archive: a ratio says little of a small one
+_ENDS_BYTES = 22 + 20 + 56  # of a zip: its end, and before it those that large ones have
+_COMMENT_BYTES = 1 << 16
 _RAR_MAGIC = b"Rar!\x1a\x07"
 _NESTED = re.compile(r"\.(zip|rar|r\d\d|7z|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|cab|iso|jar)$", re.IGNORECASE)
 
@@ -214,6 +218,10 @@ class Zip:
         self.packed_bytes = packed_bytes
         self._file = file
         with _readable(name):
+            if (stated := _directory_bytes(file)) > MAX_DIRECTORY_BYTES:
+                raise ArchiveError(
+                    f"{name}: a directory of {stated} bytes; more than {MAX_DIRECTORY_BYTES} are refused"
+                )
             self._zip = zipfile.ZipFile(file)
 
     def entries(self) -> list[Entry]:
@@ -247,6 +255,18 @@ class Zip:
             if info.header_offset + info.compress_size > stop:
                 raise ArchiveError(f"{self.name}: member {info.orig_filename!r} overlaps the next one; refused")
         return {info.header_offset: (info.header_offset, stop) for info, stop in zip(infos, stops, strict=True)}
+
+
+def _directory_bytes(file: IO[bytes] | RangeFile) -> int:
+    """The size that a zip's end states of its directory, all of which the library reads; 0 where there is no end."""
+    for length in (_ENDS_BYTES, _ENDS_BYTES + _COMMENT_BYTES):
+        file.seek(max(0, file.seek(0, os.SEEK_END) - length))
+        ends = file.read(length)
+        if (end := ends.rfind(b"PK\x05\x06")) >= 0:
+            wide = ends.rfind(b"PK\x06\x06", 0, end)
+            stated = [ends[end + 12 : end + 16], ends[wide + 40 : wide + 48] if wide >= 0 else b""]
+            return max(int.from_bytes(one, "little") for one in stated if one != b"\xff" * 4)
+    return 0
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:
