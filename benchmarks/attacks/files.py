@@ -7,6 +7,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def attacks() -> Iterator[Attack]:
     """All of them."""
     for number, tried, content, words in _zips():
         yield Attack(number, f"zip: {tried}", REFUSED, _read(content, "a.zip", _unpack, words))
-    for tried, content in _plain_zips():
-        yield Attack("tries", f"zip: {tried}", "comes out as a plain file", _plain(content))
+    for tried, plain in _plain_zips():
+        yield Attack("tries", f"zip: {tried}", "comes out as a plain file", _plain(plain))
     for name in NAMES:
         must = "refused by line, or below the folder"
         yield Attack("L1", f"list: a class `{ascii(name)[1:-1][:40]}`", must, _listed(name))
@@ -64,7 +65,7 @@ def _unpack(path: Path) -> None:
 
 def _zips() -> Iterator[tuple[str, str, Callable[[Bench], bytes], str]]:
     for kind, (members, words) in HOSTILE.items():
-        yield "tries", kind, lambda _, members=members: make_zip(members), words
+        yield "tries", kind, _given(make_zip(members)), words
     yield "tries", "encrypted", lambda _: patched(make_zip(GOOD), 6, "<H", 1), "is encrypted"
     small = make_zip([("UCF-101/big.avi", bytes(3_000_000)), *GOOD])
     yield "tries", "a size that is a lie", lambda _: patched(small, 22, "<I", 100), "cannot be read|ends after"
@@ -79,6 +80,10 @@ def _zips() -> Iterator[tuple[str, str, Callable[[Bench], bytes], str]]:
     yield NEW, "a tar", _tar, "neither a zip nor a RAR"
     yield NEW, "a gzip bomb", lambda _: b"\x1f\x8b\x08\x00" + bytes(100), "neither a zip nor a RAR"
     yield NEW, "percent-encoded `..`", lambda _: make_zip([*GOOD, ("UCF-101/../%2e%2e/x.avi", b"x")]), "climbs"
+
+
+def _given(content: bytes) -> Callable[[Bench], bytes]:
+    return lambda _: content
 
 
 def _overlapping() -> bytes:
@@ -245,7 +250,7 @@ def _checkpoint(write: Callable[[Path, Bench], object]) -> Callable[[Bench], Out
         for name in ("weights.pt", "weights.safetensors"):
             write(bench.given / name, bench)
             path = bench.given / name
-            done = bench.call(lambda path=path: _fetch(path))
+            done = bench.call(partial(_fetch, path))
             outcomes.append(refused(done, "cannot be read|never run|not opened|no checkpoint|no tensor|do not"))
         return next((one for one in outcomes if one.verdict != "held"), outcomes[0])
 

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.attacks.bench import SECRET, Bench
@@ -73,17 +74,15 @@ def attacks() -> Iterator[Attack]:
     must = "400, one short message that tells no file, path or code of the server"
     for number, path in PATHS:
         tried = f"server: `path` is `{ascii(path)[1:-1][:40]}`"
-        yield Attack(number, tried, must, lambda bench, path=path: running.path(bench, path))
+        yield Attack(number, tried, must, partial(running.path, path=path))
     for number, tried, kind, body in BODIES:
         yield Attack(
             number, f"server: {tried}", "4xx within 2 GB, one short message",
-            lambda bench, kind=kind, body=body: running.body(bench, kind, body),
+            partial(running.body, kind=kind, body=body),
         )  # fmt: skip
     for host in HOSTS:
         tried = f"server: `Host: {host}`"
-        yield Attack(
-            "M1" if host == "evil.example" else NEW, tried, "refused", lambda b, host=host: running.host(b, host)
-        )
+        yield Attack("M1" if host == "evil.example" else NEW, tried, "refused", partial(running.host, host=host))
     yield Attack("M1", "server: three stsz tracks by base64", "400 within 500 MB more", running.bomb)
     yield Attack("tries", "server: preflight of another site", "no leave is given", running.preflight)
     yield Attack("M1", "server: a right request after all these", "answered; then it is ended", running.last)

@@ -84,7 +84,7 @@ def _swap(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(content)
 
 
-def _nested(path: Path, _: Bench) -> None:
+def _nested(path: Path, bench: Bench) -> None:
     content = b""
     for _ in range(20_000):
         content = struct.pack(">I", len(content) + 8) + b"moov" + content
