@@ -19,6 +19,7 @@ from tests.support.trained import build, pipeline
 # Those first whose commands load little: forks begin with what was loaded, and costs are what comes on top.
 LIGHT = {"videos": videos.attacks, "files": files.attacks, "graphs": graphs.attacks}
 HEAVY = {
+    "checkpoints": files.checkpoints,
     "bundles": bundles.attacks,
     "web": web.attacks,
     "words": words.attacks,

@@ -32,13 +32,17 @@ def attacks() -> Iterator[Attack]:
         yield Attack("L1", f"list: a class `{ascii(name)[1:-1][:40]}`", must, _listed(name))
     for tried, content, words in _features():
         yield Attack(*_told(tried), "refused; no code", _read(content, "f.npz", _precomputed, words))
-    for tried, write in CHECKPOINTS.items():
-        yield Attack("tries", f"clip.checkpoint: {tried}", "refused; no code", _checkpoint(write))
     for number, tried, text in PARAMS:
         yield Attack(number, f"params.yaml: {tried}", "refused by name, soon", _read_params(text))
     for word in ("../../outside/x", "/etc/passwd", "..", "a\0b", "\x1b[31m", "-x"):
         tried = f"moclip preset `{ascii(word)[1:-1]}`"
         yield Attack(NEW, tried, "refused; no other file is read", _preset(word))
+
+
+def checkpoints() -> Iterator[Attack]:
+    """Those that need PyTorch."""
+    for tried, write in CHECKPOINTS.items():
+        yield Attack("tries", f"clip.checkpoint: {tried}", "refused; no code", _checkpoint(write))
 
 
 def _told(tried: str) -> tuple[str, str]:

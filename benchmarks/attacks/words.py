@@ -124,7 +124,7 @@ def _page(text: str) -> Callable[[Bench], Outcome]:
 
         for form in (cell, code, literal):
             told = form(text)
-            plain = told if form is not code else ""
+            plain = told.replace("\\<", "&lt;") if form is not code else ""
             if _Tags(plain).found or "\n" in told or "|" in told.replace("\\|", ""):
                 return says(False, f"{form.__name__} leaves {told!r}")
         return says(True, "escaped in cells, code and plain text")

@@ -20,7 +20,12 @@ def _open(url: str) -> str:
             "names a user or a password, and parameters are recorded; write them into ~/.netrc (an @ of a path is %40)"
         )
     options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-    if urlsplit(url).fragment or not set(options) <= _OPENLY or any(len(value) > 5 for value in options.values()):
+    if (
+        urlsplit(url).fragment
+        or ";" in url
+        or not set(options) <= _OPENLY
+        or any(len(value) > 5 for value in options.values())
+    ):
         raise ValueError(
             f"has options other than {', '.join(sorted(_OPENLY))}, which may be secret, and parameters are recorded; "
             "fetch the file yourself, and name it in data.archive or put it into data.root"

@@ -169,6 +169,12 @@ REFUSALS = [
     ("data.clips_per_class", 0, r"parameter 'data\.clips_per_class': .*greater than or equal to 1 \(value 0\)"),
     ("data.url", "ftp://host/a.zip", r"parameter 'data\.url': String should match pattern"),
     ("data.lists_url", "https://me:S3/cret@host/l.zip", r"parameter 'data\.lists_url': .*names a user or a password"),
+    (
+        "data.lists_url",
+        "https://me%3AS3cret%40host/l.zip",
+        r"parameter 'data\.lists_url': .*names a user or a password",
+    ),
+    ("data.lists_url", "https://host/l.zip;token=S3cret", r"parameter 'data\.lists_url': .*has options other than"),
     # keys that must agree
     ("data.archive", "thumos", r"parameter 'data': .*archive goes with source: ucf101"),
     ("data.url", "https://host/a.zip", r"parameter 'data': .*url is a mirror of archive: official or thumos"),

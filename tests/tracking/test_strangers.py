@@ -16,7 +16,7 @@ from moclip.base.errors import StoreError
 from moclip.predict.bundle import open_model, write_bundle
 from moclip.tracking.models.fetch import fetch_model
 from moclip.tracking.pending import deliver, keep
-from moclip.tracking.store import store_at
+from moclip.tracking.store import ServerError, store_at
 from tests.support.liar import GOOD, Liar, lying
 from tests.support.tracking import free_port, until
 from tests.support.trained import pipeline
@@ -50,6 +50,14 @@ def test_honest_server_is_believed_and_kept_apart_from_others(liar: Any, trained
     assert fetch(liar, tmp_path) == bundle
     with pytest.raises(Exception, match=r"MLflow"):
         fetch_model("models:/m-1", "http://127.0.0.1:9", tmp_path / "here/cache")
+
+
+def test_database_that_is_down_is_told_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(
+        ServerError, match=r"MLflow at postgresql://127\.0\.0\.1:9/db failed .*bring the store back"
+    ) as told:
+        fetch_model("models:/x@best", f"postgresql://u:{SECRET}@127.0.0.1:9/db", tmp_path)
+    assert SECRET not in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["../x", "/abs", "..", ".", "", "a/b", "a\\b", "x" * 65, "m\x1b[31m", "ü"])

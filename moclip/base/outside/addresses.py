@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 # What stands before an `@` of an address, however many of them a password has; a path may hold one too.
-_USER = re.compile(r"(?<![/])//(?!/)[^\s]*@")
-_OPTIONS = re.compile(r"(\w://[^\s?'\"]*)[?#][^\s'\")>]+")
+_USER = re.compile(r"(?<![/])//(?!/)(?:[^\s]*@|[^\s/?#]*%40)")
+_OPTIONS = re.compile(r"(\w://[^\s?'\"]*?)(?:[?#]|;(?=\w+=))[^\s'\")>]+")
+_MARK = re.compile(r"[?#]|;(?=\w+=)")  # behind which options stand
 _SECRET = re.compile(
     r"(?i)(?P<name>\b['\"]?[\w-]*(?:password|passwd|pwd|token|secret|signature|api_?key)['\"]?)(?P<sign>\s*[=:]\s*|%3d)"
     r"(?P<value>'[^']*'|\"[^\"]*\"|\{[^}]*\}|[^&;,\s'\"]+)"
@@ -42,14 +43,15 @@ def shown_address(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     if not mark:
         return without_secrets(address)
-    place, options, _ = rest.rpartition("@")[2].partition("?")
-    place, fragment, _ = place.partition("#")
-    return f"{scheme}://{place}{'?***' if options or fragment else ''}"
+    place, *options = _MARK.split(rest.rpartition("@")[2], maxsplit=1)
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rpartition('%40')[2]}{slash}{path}{'?***' if options else ''}"
 
 
 def has_secrets(address: str) -> bool:
     """Whether an address may name a user or a password: a password may hold slashes, so a path must write `%40`."""
-    return "@" in address.partition("://")[2]
+    rest = address.partition("://")[2]
+    return "@" in rest or "%40" in rest.partition("/")[0]
 
 
 def _secrets(address: str) -> Iterator[str]:

@@ -49,8 +49,8 @@ def fetch_model(uri: str, tracking_uri: str, cache: Path) -> Path:
             its place what would lead to other files of this machine.
         ServerError: the store is down or refuses.
     """
-    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     with _told(uri, tracking_uri):
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)  # a database is asked at once
         model = client.get_logged_model(_checked(uri, _model_id(client, uri)))
         folder = _folder(client, uri, model, cache)
         if not (folder / "MLmodel").is_file():

@@ -23,6 +23,8 @@ FORMS = (
     f"https://u:{SECRET}%40x@h:8443/x?y#z",
     f"https://h/x?X-Amz-Signature={SECRET}",
     f"https://h/x#{SECRET}",
+    f"https://u%3A{SECRET}%40h:8443/x",
+    f"https://h/x.zip;token={SECRET}",
 )
 
 
@@ -59,7 +61,9 @@ def test_user_alone_is_no_word_to_take_out() -> None:
     assert without_secrets("moclip runs", "postgresql://moclip@h/db") == "moclip runs"
 
 
-@pytest.mark.parametrize("address", ["https://u@h/x", "https://u:a/b@h/x", "https://u:1/b@h/x", "https://u:a?b#c@h/x"])
+@pytest.mark.parametrize(
+    "address", ["https://u@h/x", "https://u:a/b@h/x", "https://u:1/b@h/x", "https://u:a?b#c@h/x", "https://u%3Aa%40h/x"]
+)
 def test_an_address_with_a_password_is_known_by_its_sign_wherever_that_stands(address: str) -> None:
     assert has_secrets(address)
     assert not has_secrets("https://h:80/x%40y?raw=1")
