@@ -242,7 +242,7 @@ def _training_state(bench: Bench) -> Outcome:
     for number, content in enumerate((pickle.dumps(Payload(bench.mark)), b"junk")):
         path = bench.work / f"state{number}.pt"
         path.write_bytes(content)
-        done = bench.call(lambda path=path: Checkpoint(path).load())
+        done = bench.call(Checkpoint(path).load)
         if (found := answered(done)).verdict != "held":
             return found
     return found

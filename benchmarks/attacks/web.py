@@ -42,9 +42,9 @@ def attacks() -> Iterator[Attack]:
     for name in ("../x", "/abs", "..", "a/../../x", "%2e%2e/x", "..\\x", "a\0b", "\x1b[31m"):
         tried = f"models:/ whose listing names `{ascii(name)[1:-1]}`"
         yield Attack("tries" if name == "../x" else NEW, tried, "refused, or below the cache", _list_names(name))
-    for name in ("/etc/passwd", "../report.md", "..", "", "a/b", 7, "artifacts\\x"):
-        tried = f"outbox: a waiting result whose artifact is `{name}`"
-        yield Attack("M2", tried, "not uploaded", _waiting(name))
+    for artifact in ("/etc/passwd", "../report.md", "..", "", "a/b", 7, "artifacts\\x"):
+        tried = f"outbox: a waiting result whose artifact is `{artifact}`"
+        yield Attack("M2", tried, "not uploaded", _waiting(artifact))
     for number, tried, file in HUB_FILES:
         yield Attack(number, f"hf:// whose manifest lists `{tried}`", "refused; it is not asked for", _on_hub(file))
     yield Attack(NEW, "hf:// whose file states 10^18 bytes", "refused; it is not fetched", _vast_on_hub)
@@ -216,7 +216,7 @@ def _store(address: str) -> Callable[[Bench], Outcome]:
     return do
 
 
-SAID: tuple[tuple[str, str, dict[str, object]], ...] = (
+SAID: tuple[tuple[str, str, dict[str, str]], ...] = (
     *(("M2", f"its id is `{one[:12]}`", {"model_id": one}) for one in ("../unrecorded", "../../numpy", "/abs", "..")),
     *((NEW, f"its id is `{one!a:.12}`", {"model_id": one}) for one in ("a\\b", "m\x1b[31m", "%2e%2e", "x" * 300, ".")),
     *(
@@ -231,7 +231,7 @@ def _from_server(bench: Bench, liar: type[Liar]) -> Done:
     return bench.moclip("predict", bench.film, "--model", "models:/m-1", env=env)
 
 
-def _lied(said: dict[str, object]) -> Callable[[Bench], Outcome]:
+def _lied(said: dict[str, str]) -> Callable[[Bench], Outcome]:
     def do(bench: Bench) -> Outcome:
         (bench.given / "MLmodel").write_text(GOOD)
         with lying(bench.given) as liar:
@@ -285,9 +285,12 @@ def _waiting(name: object) -> Callable[[Bench], Outcome]:
         facts = read_json(place / "result.json")
         (place / "result.json").write_text(json.dumps(facts | {"artifacts": [name]}))
         taken = bench.given / "taken"
-        done = bench.call(
-            lambda: _logged(lambda: deliver(bench.work / "pending", store, lambda kept: bool(taken.mkdir())))
-        )
+
+        def take(_: object) -> bool:
+            taken.mkdir()
+            return True
+
+        done = bench.call(lambda: _logged(lambda: deliver(bench.work / "pending", store, take)))
         if taken.exists():
             return Outcome("it was taken for upload", "failed")
         return answered(done, words="no plain name|is a link or no file|cannot be")

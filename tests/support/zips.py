@@ -6,8 +6,8 @@ import struct
 import zipfile
 from pathlib import PurePosixPath
 
-GOOD = [("UCF-101/YoYo/a.avi", b"first" * 1000), ("UCF-101/YoYo/b.avi", b"second" * 2000)]
 Members = list[tuple[str | zipfile.ZipInfo, bytes]]
+GOOD: Members = [("UCF-101/YoYo/a.avi", b"first" * 1000), ("UCF-101/YoYo/b.avi", b"second" * 2000)]
 
 
 def below(name: str) -> PurePosixPath | None:
