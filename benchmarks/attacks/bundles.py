@@ -223,7 +223,7 @@ def _sizes() -> Iterator[tuple[str, str, Spoil, str]]:
                 ("tries" if "TB" in tried or "2^62" in tried else NEW),
                 f"`{name}`: {tried}",
                 _header(name, head),
-                "safetensors|text features",
+                "safetensors|text features|AAAA|do not fit",
             )
     yield NEW, "`bundle.json` of 8 GB in a file with a hole", _hole("bundle.json"), "bundle.json.*MiB"
     yield (

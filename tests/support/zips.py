@@ -4,11 +4,10 @@ import io
 import stat
 import struct
 import zipfile
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-GOOD = [("UCF-101/YoYo/a.avi", b"first" * 1000), ("UCF-101/YoYo/b.avi", b"second" * 2000)]
-Members = Sequence[tuple[str | zipfile.ZipInfo, bytes]]
+Members = list[tuple[str | zipfile.ZipInfo, bytes]]
+GOOD: Members = [("UCF-101/YoYo/a.avi", b"first" * 1000), ("UCF-101/YoYo/b.avi", b"second" * 2000)]
 
 
 def below(name: str) -> PurePosixPath | None:
