@@ -34,7 +34,7 @@ export MOCLIP_VERBOSE := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup state repro test sweep lint types audit ui pictures zoo lock clean
+.PHONY: help setup state repro test sweep lint types audit ui pictures zoo docs lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/; s/\$$\(PORT\)/$(PORT)/' | expand -t 10
@@ -102,6 +102,14 @@ pictures: $(INSTALLED) ## take the README's pictures of MLflow's pages, of the r
 
 zoo: $(INSTALLED) ## write docs/zoo.md, the page of all presets, from presets/ and the results of this run
 	moclip preset --zoo > docs/zoo.md.new && mv docs/zoo.md.new docs/zoo.md
+
+# The site has an environment of its own: what builds it has no part in any result.
+DOCS := .work/docs/venv
+docs: ## build the docs site into .work/docs/site; a link that leads nowhere is an error
+	@[ -f $(DOCS)/.installed ] && [ ! pyproject.toml -nt $(DOCS)/.installed ] || { $(PYTHON) -m venv --clear $(DOCS) && \
+	  $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' && touch $(DOCS)/.installed; }
+	$(DOCS)/bin/python -m tools.pages .work/docs/pages
+	$(DOCS)/bin/mkdocs build --strict --quiet --config-file mkdocs.yml
 
 lock: $(INSTALLED) ## pin every package anew, with its digests, for all platforms
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --generate-hashes \

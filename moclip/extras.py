@@ -13,6 +13,7 @@ EXTRAS = {
         *("torch", "torchvision", "open_clip", "timm", "pandas", "rarfile", "requests", "sklearn", "scipy"),
         *("threadpoolctl", "urllib3"),
     ),
+    "tokenizers": ("transformers",),
     "track": ("mlflow", "sqlalchemy", "fastapi"),
     "pipeline": ("dvc", "jinja2", "markdown_it", "matplotlib"),
     "export": ("onnx", "onnxscript"),

@@ -3,6 +3,7 @@
 A pretraining is kept apart from the training that takes it up: another training of the same network finds it there.
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from moclip.base.files import atomic_path, fingerprint, sha256_file, write_json
 from moclip.base.progress import one_of
@@ -31,9 +31,11 @@ from moclip.params.motion_net import MotionNetParams, MotionPretrainParams, as_v
 from moclip.params.run import Seed as SeedNumber
 from moclip.params.run import SeedsParams, Splits, repeat_seed
 from moclip.store.features import Features, write_features
-from moclip.training.checkpoint import checkpoint_in
+from moclip.training.checkpoint import Checkpoint, checkpoint_in
 from moclip.training.device import Compute
 from moclip.training.history import write_history
+from moclip.training.ranks import ALONE, Ranks
+from stages import _ranks
 from stages._entry import section, work_directory
 from stages._layout import place_among, repeat_directory, split_file
 from stages._live import Live, log_epoch
@@ -99,6 +101,12 @@ class Task:
         """Which of the stage's trainings this is, from 1, and how many there are."""
         return place_among(section("splits", Splits), self.number, self.repeat, section("seeds", SeedsParams).motion)
 
+    def words(self) -> list[str]:
+        """The task as arguments of `stages.commands.rank`."""
+        names = {"head": self.head, "number": self.number, "classes": self.classes, "split": self.split}
+        options = {**names, "motion": self.motion, "repeat": self.repeat}
+        return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
     def work(self) -> Path:
         """Directory of this training: no other may take its results, or go on with half of them."""
         sampler = self.sampler(MotionStore.open(self.motion))
@@ -128,35 +136,49 @@ class Task:
 
 def train(task: Task) -> None:
     """Train one split, unless it is done, and keep all that it gives."""
-    work, split = task.work(), read_split(task.split, task.classes)
-    sampler = task.sampler(MotionStore.open(task.motion))
+    work, ranks = task.work(), _ranks.asked()
     with one_of("training", *task.place), checkpoint_in(work) as checkpoint:
         if finished(work).is_dir():
             return
-        learnt = before(task, sampler, split)
-        live = log_epoch if task.repeat else Live(task.head, task.number, sampler.params.epochs, task.classes)
-        fitted = motion_only.fit(sampler, split, task.seed, live, checkpoint, network=task.network, learnt=learnt)
-        features, logits = motion_only.describe(fitted, sampler, split, task.seed)
-        with atomic_path(finished(work)) as folder:
-            keep(folder, task, fitted, features, logits, split)
-            if learnt is not None:
-                own = split_file(folder / "model", task.number, "")
-                shutil.copyfile(finished(task.work_before()) / HISTORY, own / HISTORY)
+        before(task)
+        if ranks is None:
+            train_as(task, checkpoint)
+        else:
+            _ranks.launch(ranks, task.params.batch_parts, [*task.words(), "--stage", str(os.getpid())], str(task))
 
 
-def before(task: Task, sampler: FieldSampler, split: Split) -> dict[str, Tensor] | None:
-    """What the network learns without labels, unless that is done; None where nothing comes before."""
+def train_as(task: Task, checkpoint: Checkpoint, ranks: Ranks = ALONE) -> None:
+    """Train what `before` was done for, as one of some ranks; the one that leads keeps what it gives."""
+    sampler, split = task.sampler(MotionStore.open(task.motion)), read_split(task.split, task.classes)
+    learnt = None if task.network.pretraining is None else load_file(finished(task.work_before()) / LEARNT)
+    is_shown = ranks.leads and not task.repeat
+    live = Live(task.head, task.number, sampler.params.epochs, task.classes) if is_shown else log_epoch
+    fitted = motion_only.fit(
+        sampler, split, task.seed, live, checkpoint, network=task.network, learnt=learnt, ranks=ranks
+    )
+    if not ranks.leads:
+        return
+    features, logits = motion_only.describe(fitted, sampler, split, task.seed)
+    with atomic_path(finished(task.work())) as folder:
+        keep(folder, task, fitted, features, logits, split)
+        if learnt is not None:
+            own = split_file(folder / "model", task.number, "")
+            shutil.copyfile(finished(task.work_before()) / HISTORY, own / HISTORY)
+
+
+def before(task: Task) -> None:
+    """Let the network learn what it learns without labels, unless that is done, or nothing comes before."""
     if task.network.pretraining is None:
-        return None
+        return
     work = task.work_before()
     with checkpoint_in(work) as checkpoint:
         if not finished(work).is_dir():
+            sampler, split = task.sampler(MotionStore.open(task.motion)), read_split(task.split, task.classes)
             learnt, history = motion_only.learn_without_labels(sampler, split, task.network, task.seed, checkpoint)
             with atomic_path(finished(work)) as folder:
                 folder.mkdir()
                 save_file({name: value.contiguous() for name, value in learnt.items()}, folder / LEARNT)
                 write_history(folder / HISTORY, history)
-        return load_file(finished(work) / LEARNT)
 
 
 def finished(work: Path) -> Path:

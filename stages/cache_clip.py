@@ -9,13 +9,13 @@ import numpy as np
 from moclip.base.files import fingerprint, read_json, sha256_file, write_json
 from moclip.clip.cache import image_features
 from moclip.clip.cost import clip_cost
-from moclip.clip.encoder import META, load_encoder
+from moclip.clip.encoder import CONFIG, META, load_encoder
 from moclip.clip.precomputed import load_precomputed
 from moclip.clip.prompts import Prompts, check_apart, check_classes, check_lengths, read_prompts
 from moclip.data.manifest import Video, read_classes, read_manifest
 from moclip.motion.maps import boundary_energy, moving_box, peak_frames
 from moclip.motion.store import MotionStore
-from moclip.params.clip import ClipParams
+from moclip.params.clip import HUB, ClipParams
 from moclip.params.compute import ComputeParams
 from moclip.params.data import DataParams
 from moclip.params.run import Seed
@@ -39,7 +39,8 @@ def main() -> None:
         images, texts, logit_scale = select(args.manifest, args.model, names)
     write_features(args.images, images.ids.tolist(), images.values)
     write_features(args.texts, classes[: len(texts)], texts)
-    cost = clip_cost(clip.model)
+    is_of_hub = clip.model.startswith(HUB) and clip.precomputed is None
+    cost = clip_cost(clip.model, read_json(args.model / CONFIG)["model_cfg"] if is_of_hub else None)
     facts = {"parameters": cost and cost.parameters, "frame_macs": cost and cost.frame_macs}
     crop = {} if clip.crop == "centre" else {"crop": clip.crop}
     beside = {} if clip.attention == "alone" else {"neighbours": clip.edges}

@@ -28,7 +28,7 @@ def main() -> None:
     else:
         checkpoint = None if clip.checkpoint is None else repository() / clip.checkpoint
         found = fetch(clip.model, clip.pretrained, checkpoint)
-        weights = clip.pretrained or "checkpoint"
+        weights = clip.pretrained or found.source.get("revision", "checkpoint")
         facts = {"model": clip.model, "weights": weights, **found.source, **patch(found.model, clip)}
         save_encoder(args.out, found.model, found.config, facts)
 

@@ -7,6 +7,7 @@ from moclip.params.run import SeedsParams, Splits
 from stages._entry import arguments, run, section
 from stages._layout import split_file
 from stages._motion_split import Task, publish, train
+from stages._ranks import asked
 from stages._side_by_side import side_by_side
 
 
@@ -17,9 +18,9 @@ def main() -> None:
         for repeat in range(section("seeds", SeedsParams).motion)
         for split in section("splits", Splits)
     ]
-    # The large network needs the memory, or the accelerator, for itself; native kernels take all cores.
+    # The large network needs the memory, or the accelerator, for itself; native kernels, and ranks, take all cores.
     is_large = section("motion_net", MotionNetParams).arch == "efficientnet_b0"
-    alone = is_large or section("compute", ComputeParams).kernels == "native"
+    alone = is_large or section("compute", ComputeParams).kernels == "native" or asked() is not None
     side_by_side(train, tasks, 1 if alone else min(cores(), len(tasks)))
     for task in tasks:
         publish(task, args.model, args.features, args.preds)

@@ -451,7 +451,8 @@ def _clip(places: Places) -> Finding:
     from moclip.base.hub import cached_repositories
 
     cached = f"the pipeline takes it from the hub, whose cache has {', '.join(cached_repositories()) or 'nothing'}"
-    return Finding("CLIP", "todo", f"{clip['model']} ({clip['pretrained']}), not there yet; {cached}")
+    weights = f" ({clip['pretrained']})" if clip["pretrained"] else ""
+    return Finding("CLIP", "todo", f"{clip['model']}{weights}, not there yet; {cached}")
 
 
 def _heads(places: Places) -> Finding:

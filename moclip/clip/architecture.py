@@ -12,6 +12,7 @@ import open_clip
 from pydantic import Field, TypeAdapter, ValidationError
 
 from moclip.base.errors import StoreError
+from moclip.params.clip import HUB
 from moclip.params.section import Section
 
 Size = Annotated[int, Field(ge=1, le=16_384)]
@@ -91,13 +92,18 @@ class Pictures(Section):
     fill_color: int = Field(default=0, ge=0, le=255)
 
 
-def check_config(path: Path, config: Any, model: Any) -> bool:
-    """Refuse what is neither open_clip's own nor of the allowed sizes and switches; true for open_clip's own.
+def check_config(path: Path, config: Any, model: Any) -> str | None:
+    """Refuse what is neither open_clip's own nor of the allowed sizes and switches.
 
     Args:
         path: File of the configuration, for the message.
         config: Its content.
-        model: Name in open_clip's table that the weights are said to be of.
+        model: Name in open_clip's table that the weights are said to be of; a repository of the hub (`hf-hub:`) may
+            be of any in the table.
+
+    Returns:
+        The name in open_clip's table whose configuration this is to the word; None where sizes and switches alone
+        allow it, and its tokenizer is CLIP's own.
 
     Raises:
         StoreError: names the file and each key that is not allowed.
@@ -105,16 +111,23 @@ def check_config(path: Path, config: Any, model: Any) -> bool:
     if not isinstance(config, dict) or not {"model_cfg", "preprocess_cfg"} >= config.keys() >= {"model_cfg"}:
         raise StoreError(f"{path}: must hold model_cfg and preprocess_cfg and nothing else; {_REMEDY}")
     _check(path, "preprocess_cfg", Pictures, config.get("preprocess_cfg", {}))
-    known = open_clip.get_model_config(model) if isinstance(model, str) else None
-    if known is not None and config["model_cfg"] == known:
+    if known := _in_table(config["model_cfg"], model):
         if name := config["model_cfg"]["text_cfg"].get("hf_model_name"):
             raise StoreError(
                 f"{path}: key 'model_cfg.text_cfg.hf_model_name': the text tower {name!r} is built from files of a "
                 "hub; choose a CLIP whose text tower is open_clip's own"
             )
-        return True
+        return known
     _check(path, "model_cfg", Model, config["model_cfg"])
-    return False
+    return None
+
+
+def _in_table(model_config: Any, model: Any) -> str | None:
+    """The name whose configuration in open_clip's table this is: the model's own, or for one of the hub any."""
+    if not isinstance(model, str):
+        return None
+    names = open_clip.list_models() if model.startswith(HUB) else [model]
+    return next((name for name in names if open_clip.get_model_config(name) == model_config), None)
 
 
 _REMEDY = "a configuration may name neither code nor files; take the model from who made it, or run `dvc repro`"

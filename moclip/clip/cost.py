@@ -1,6 +1,8 @@
 """What CLIP's image encoder costs, counted on PyTorch's meta device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -18,9 +20,14 @@ class ClipCost:
     frame_macs: int
 
 
-def clip_cost(model: str) -> ClipCost | None:
-    """Cost of a CLIP by its name, `demo` included; None where nobody knows how that model is built."""
-    config = DEMO_CLIP["model_cfg"] if model == "demo" else known_config(model)
+def clip_cost(model: str, config: Mapping[str, Any] | None = None) -> ClipCost | None:
+    """Cost of a CLIP by its name, `demo` included; None where nobody knows how that model is built.
+
+    Args:
+        model: The name.
+        config: Of a model that is in no table, in open_clip's form.
+    """
+    config = config or (DEMO_CLIP["model_cfg"] if model == "demo" else known_config(model))
     if config is None:
         return None
     size = config["vision_cfg"]["image_size"]

@@ -185,12 +185,12 @@ def load_encoder(directory: Path, compute: Compute = ON_CPU) -> Encoder:
         if not path.is_file() or sha256_file(path) != meta.get(key):
             raise StoreError(f"{path}: not the file that {META} describes; run the stage clip_model again")
     config = read_json(directory / CONFIG, MAX_FACTS_MIB)
-    is_known = check_config(directory / CONFIG, config, meta.get("model"))
-    if not is_known:
+    known = check_config(directory / CONFIG, config, meta.get("model"))
+    if known is None:
         _check_shapes(directory / WEIGHTS, config["model_cfg"])
     with _NoDraws():
         model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{directory.resolve()}")
-    tokenize = Tokenizer(meta["model"] if is_known else None, config["model_cfg"]["text_cfg"].get("context_length"))
+    tokenize = Tokenizer(known, config["model_cfg"]["text_cfg"].get("context_length"))
     logit_scale = float(model.logit_scale.detach().exp())
     return Encoder(Frozen(compute.place(model)), preprocess, tokenize, logit_scale, compute, directory.resolve())
 
@@ -217,9 +217,10 @@ class Tokenizer:
 
     @cached_property
     def own(self) -> Any:
-        """open_clip's tokenizer."""
+        """open_clip's tokenizer; one that lies on a hub is read as tables, and no code of its repository runs."""
         if self.model:
-            return open_clip.get_tokenizer(self.model)
+            is_of_hub = "hf_tokenizer_name" in open_clip.get_model_config(self.model)["text_cfg"]
+            return open_clip.get_tokenizer(self.model, **({"trust_remote_code": False} if is_of_hub else {}))
         return open_clip.SimpleTokenizer(context_length=self.length)
 
     def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:

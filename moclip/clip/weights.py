@@ -17,9 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from moclip.base.errors import DataError, ParamsError
-from moclip.base.files import read_json, sha256_file
+from moclip.base.files import MAX_FACTS_MIB, read_json, sha256_file, write_json
 from moclip.base.hub import hub_file
+from moclip.clip.architecture import check_config
 from moclip.clip.encoder import CONFIG
+from moclip.params.clip import HUB
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +45,16 @@ class Published:
 
 
 def fetch(name: str, pretrained: str | None, checkpoint: Path | None) -> Published:
-    """A published model by open_clip's name, with weights by tag or from a local file.
+    """A published model: by open_clip's name, with weights by tag or from a local file, or by its repository on a hub.
 
     Raises:
         ParamsError: no such model, tag or file; weights and activation that do not belong together; weights that
-            do not fit the model; a file that holds more than tensors.
+            do not fit the model; a file that holds more than tensors; a tokenizer that needs what is not installed.
         DataError: the weights are not on this machine and cannot be fetched.
-        StoreError: the hub's file arrived damaged.
+        StoreError: the hub's file arrived damaged, or its configuration is not allowed.
     """
+    if name.startswith(HUB):
+        return _of_hub(name)
     model_config = _model_config(name)
     if checkpoint is None:
         path, facts = _by_tag(name, str(pretrained), model_config)
@@ -59,21 +63,19 @@ def fetch(name: str, pretrained: str | None, checkpoint: Path | None) -> Publish
         path = checkpoint
         facts, checked = _by_file(name, checkpoint, model_config)
     model = _load(name, path, facts)
-    preprocess = {key: value for key, value in open_clip.get_model_preprocess_cfg(model).items() if value is not None}
-    source = {
-        "file": path.name,
-        "file_sha256": sha256_file(path),
-        "quick_gelu": bool(model_config.get("quick_gelu", False)),
-        "quick_gelu_checked_by": checked,
-    }
-    return Published(model, {"model_cfg": model_config, "preprocess_cfg": preprocess}, source)
+    return _published(model, model_config, path, checked, {})
 
 
 def _model_config(name: str) -> dict[str, Any]:
     if name not in open_clip.list_models():
         raise ParamsError(f"parameter 'clip.model': open_clip knows no {name!r}; see open_clip.list_models()")
     config: dict[str, Any] = open_clip.get_model_config(name)
-    text = config["text_cfg"]
+    _check_texts(name, config["text_cfg"])
+    return config
+
+
+def _check_texts(name: str, text: Mapping[str, Any]) -> None:
+    """Refuse a text tower of another package, and a tokenizer of one that is not installed."""
     if tower := text.get("hf_model_name"):
         raise ParamsError(
             f"parameter 'clip.model': the text tower {tower!r} of {name} is built from files of a hub by the package "
@@ -83,9 +85,45 @@ def _model_config(name: str) -> dict[str, Any]:
     if tokenizer and not find_spec("transformers"):
         raise ParamsError(
             f"parameter 'clip.model': {name} reads text with the tokenizer {tokenizer!r} of the package transformers, "
-            "which is not installed; install it, or choose a model with CLIP's own tokenizer"
+            "which is not installed; `pip install 'moclip[tokenizers]'` brings it, or choose a model with CLIP's own "
+            "tokenizer"
         )
-    return config
+
+
+def _of_hub(name: str) -> Published:
+    """A repository with open_clip's configuration and weights. Both are read as data, and by their allow-lists."""
+    repository = name.removeprefix(HUB)
+    try:
+        file = hub_file(repository, [CONFIG], most_bytes=MAX_FACTS_MIB << 20)
+        config = read_json(file, MAX_FACTS_MIB)
+        check_config(file, config, name)
+        _check_texts(name, config["model_cfg"]["text_cfg"])
+        path = hub_file(repository, [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME])
+    except DataError as error:
+        raise DataError(
+            f"CLIP {name}: not on this machine: {error}, by `hf download {repository}`, and bring its "
+            "cache (HF_HOME) here"
+        ) from error
+    with TemporaryDirectory() as scratch:
+        write_json(Path(scratch) / CONFIG, config)
+        (Path(scratch) / path.name).symlink_to(path.resolve())
+        model = _load(name, path, {}, Path(scratch))
+    facts = {"repository": repository, "revision": path.parent.name}
+    return _published(model, config["model_cfg"], path, f"{CONFIG} of the repository", facts)
+
+
+def _published(
+    model: nn.Module, model_config: dict[str, Any], path: Path, checked: str | None, facts: Mapping[str, Any]
+) -> Published:
+    preprocess = {key: value for key, value in open_clip.get_model_preprocess_cfg(model).items() if value is not None}
+    source = {
+        "file": path.name,
+        "file_sha256": sha256_file(path),
+        "quick_gelu": bool(model_config.get("quick_gelu", False)),
+        "quick_gelu_checked_by": checked,
+        **facts,
+    }
+    return Published(model, {"model_cfg": model_config, "preprocess_cfg": preprocess}, source)
 
 
 def _by_tag(name: str, tag: str, model_config: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
@@ -145,15 +183,16 @@ def _check_activation(name: str, weights: str, facts: Mapping[str, Any], model_c
         )
 
 
-def _load(name: str, path: Path, preprocess: Mapping[str, Any]) -> nn.Module:
+def _load(name: str, path: Path, preprocess: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
+    """A model with the weights of `path`: by open_clip's name, or as a folder with its configuration and weights."""
     with TemporaryDirectory() as scratch:
         if _is_torchscript(path):
             path = _unpacked(path, Path(scratch))
         state = _read_state(path)
         try:
             model: nn.Module = open_clip.create_model(
-                name,
-                pretrained=str(path),
+                f"local-dir:{folder}" if folder else name,
+                pretrained=None if folder else str(path),
                 require_pretrained=True,
                 weights_only=True,
                 force_preprocess_cfg=dict(preprocess),

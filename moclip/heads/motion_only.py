@@ -32,6 +32,7 @@ from moclip.store.features import Features
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.flops import multiply_adds, trainable_parameters
 from moclip.training.history import Epoch
+from moclip.training.ranks import ALONE, Ranks
 from moclip.training.weights import load_model, save_model
 
 
@@ -135,6 +136,7 @@ def fit(
     *,
     network: Network = PLAIN,
     learnt: Mapping[str, Tensor] | None = None,
+    ranks: Ranks = ALONE,
 ) -> MotionOnly:
     """Train the network on a split.
 
@@ -146,6 +148,7 @@ def fit(
         checkpoint: As for `moclip.training.loop.fit`.
         network: What it is, and what came before.
         learnt: What `learn_without_labels` gave, where the network has a pretraining.
+        ranks: As for `moclip.motion.train.train_motion_net`.
 
     Raises:
         DataError: the train part is empty, or as `moclip.training.loop.fit`.
@@ -154,7 +157,16 @@ def fit(
     assert (learnt is None) == (network.pretraining is None), "a pretraining is done before, and taken up here"
     train, val, test = (split.part(part) for part in PARTS)
     net, history = train_motion_net(
-        sampler, train, val, seed, on_epoch, test=test, checkpoint=checkpoint, vit=network.vit, learnt=learnt
+        sampler,
+        train,
+        val,
+        seed,
+        on_epoch,
+        test=test,
+        checkpoint=checkpoint,
+        vit=network.vit,
+        learnt=learnt,
+        ranks=ranks,
     )
     made_for = MotionInput(motion=sampler.motion, motion_net=sampler.params, seed=seed[0], split=seed[2])
     facts = network.pretraining.facts() if network.pretraining else None

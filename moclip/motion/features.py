@@ -15,17 +15,25 @@ from moclip.data.splits import Split
 from moclip.motion.net import MotionNet, features_and_logits
 from moclip.motion.sampler import FieldSampler
 from moclip.training.loop import Logits
+from moclip.training.ranks import ALONE, Ranks
 
 SEED_NAME = "motion"  # of the random streams that belong to this network
 CELLS_PER_PASS = 1 << 23  # 167 fields of 224 x 224, for which EfficientNet-B0 holds 2 GB
 
 
-def evaluation(net: MotionNet, sampler: FieldSampler, part: Split) -> Logits:
-    """A function that gives logits (n, k) and labels of a part; segment centres never change, so it reads them once."""
-    fields = sampler.read(part.ids, sampler.params.eval_segments)
+def evaluation(net: MotionNet, sampler: FieldSampler, part: Split, ranks: Ranks = ALONE) -> Logits:
+    """A function that gives logits (n, k) and labels of a part; segment centres never change, so it reads them once.
+
+    Ranks share the passes; each pass has the bytes that it has alone.
+    """
+    passes = [part.ids[chosen] for chosen in _passes(sampler, part.ids)]
+    fields = {number: sampler.read(passes[number], sampler.params.eval_segments) for number in ranks.mine(len(passes))}
 
     def logits() -> tuple[Tensor, Tensor]:
-        found = [_described(net, sampler, sampler.whole(part.ids[i], fields[i]))[1] for i in _passes(sampler, part.ids)]
+        found = [torch.empty(len(ids), net.classifier.out_features) for ids in passes]
+        for number, own in fields.items():
+            found[number] = _described(net, sampler, sampler.whole(passes[number], own))[1]
+        ranks.share(found)
         return torch.cat(found), torch.from_numpy(part.labels)
 
     return logits

@@ -4,8 +4,11 @@ Axes: n video, s segment, h and w grid rows and columns, k class.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,12 +17,14 @@ from moclip.base.random import make_deterministic, stream, torch_stream
 from moclip.data.splits import Split
 from moclip.motion.features import evaluation
 from moclip.motion.net import MotionNet
-from moclip.motion.sampler import FieldSampler
+from moclip.motion.sampler import Draws, FieldSampler
 from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion_net import MotionNetParams
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.history import Epoch
-from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, held_out, shuffled
+from moclip.training.loop import Batch, ScaledParameters, Schedule, batch_count, fit, held_out, of_whole, shuffled
+from moclip.training.parts import Part, Parts, cut
+from moclip.training.ranks import ALONE, Ranks
 
 
 def train_motion_net(
@@ -33,8 +38,11 @@ def train_motion_net(
     checkpoint: Checkpoint | None = None,
     vit: MotionVitParams | None = None,
     learnt: Mapping[str, Tensor] | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[MotionNet, list[Epoch]]:
     """Train with random frames and augmentation; validate on segment centres.
+
+    With `batch_parts`, each part of a batch draws by itself, so that a rank reads no other's videos.
 
     Args:
         sampler: Fields of the videos, with the parameters of network and training and the device.
@@ -46,6 +54,7 @@ def train_motion_net(
         checkpoint: As for `moclip.training.loop.fit`.
         vit: Shape of the network of `arch: vit`.
         learnt: What a pretraining gave, `MotionNet.learnt`; the classifier starts as without.
+        ranks: Which of several processes this is; `batch_parts` is what they share, so they are no more than it.
 
     Raises:
         DataError: the train part is empty, ImageNet weights cannot be had, or as `moclip.training.loop.fit`.
@@ -61,23 +70,18 @@ def train_motion_net(
         net.begin_from(learnt)
     if params.train == "classifier":
         net.train_classifier_alone()
-    labels = torch.from_numpy(train.labels)
-
-    def batches(epoch: int) -> Iterator[Batch]:
-        rng, generator = stream(*seed, epoch), torch_stream(*seed, epoch)
-        for chosen in shuffled(len(train.ids), params.batch_videos, generator):
-            fields = sampler.augmented([train.ids[i] for i in chosen], params.segments, rng, generator)
-            yield fields, compute.tensor(labels[chosen])
-
+    batches = _Batches(sampler, train, seed)
     history = fit(
         net,
-        batches,
+        batches.whole if params.batch_parts == 1 else batches.in_parts,
         batch_count(len(train.ids), params.batch_videos),
         _schedule(params),
+        gradients=of_whole if params.batch_parts == 1 else Parts(ranks),
+        ranks=ranks,
         validate=held_out(
             params.select,
-            evaluation(net, sampler, val) if val.ids else None,
-            evaluation(net, sampler, test) if test and test.ids and params.select == "test" else None,
+            evaluation(net, sampler, val, ranks) if val.ids else None,
+            evaluation(net, sampler, test, ranks) if test and test.ids and params.select == "test" else None,
         ),
         on_epoch=on_epoch,
         parameters=_scaled(net, params),
@@ -86,6 +90,37 @@ def train_motion_net(
         title=f"train {seed[1]} split {seed[2]}",
     )
     return net, history
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Batches of the train part, epoch by epoch: whole, or in parts."""
+
+    sampler: FieldSampler
+    train: Split
+    seed: Draws
+
+    def whole(self, epoch: int) -> Iterator[Batch]:
+        rng, generator = stream(*self.seed, epoch), torch_stream(*self.seed, epoch)
+        for chosen in self._shuffled(generator):
+            yield self._read(chosen, rng, generator)
+
+    def in_parts(self, epoch: int) -> Iterator[list[Part]]:
+        for number, chosen in enumerate(self._shuffled(torch_stream(*self.seed, epoch))):
+            own = cut(chosen, self.sampler.params.batch_parts)
+            yield [Part(len(one), partial(self._part, one, (epoch, number, i))) for i, one in enumerate(own)]
+
+    def _part(self, chosen: Tensor, place: tuple[int, int, int]) -> Batch:
+        return self._read(chosen, stream(*self.seed, *place), torch_stream(*self.seed, *place))
+
+    def _shuffled(self, generator: torch.Generator) -> list[Tensor]:
+        return shuffled(len(self.train.ids), self.sampler.params.batch_videos, generator)
+
+    def _read(self, chosen: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Batch:
+        """Fields (n, s, 2, h, w) and labels (n,) of the train part's videos of these numbers (n,)."""
+        ids = [self.train.ids[i] for i in chosen]
+        fields = self.sampler.augmented(ids, self.sampler.params.segments, rng, generator)
+        return fields, self.sampler.compute.tensor(torch.from_numpy(self.train.labels)[chosen])
 
 
 def network_of(params: MotionNetParams, classes: int, vit: MotionVitParams | None = None) -> MotionNet:

@@ -1,16 +1,20 @@
 """Parameters of the frozen CLIP model."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from moclip.params.section import PathText, Section
 
+HUB = "hf-hub:"
+"""Begins a model that is a repository of the hub with open_clip's files, as open_clip itself writes it."""
+
 
 class ClipParams(Section):
     """Section `clip`: which weights, which prompts, which frame."""
 
-    model: str = Field(min_length=1, description="`demo`, or a model name of open_clip.")
+    model: str = Field(min_length=1, description="`demo`, a model name of open_clip, or `hf-hub:ORG/NAME`.")
     pretrained: str | None = Field(description="open_clip's tag of the weights.")
     checkpoint: PathText | None = Field(description="Local weights instead of a tag.")
     precomputed: PathText | None = Field(description="Features by video id, instead of any weights.")
@@ -45,10 +49,19 @@ class ClipParams(Section):
     @model_validator(mode="after")
     def _one_source(self) -> "ClipParams":
         given = 3 - [self.pretrained, self.checkpoint, self.precomputed].count(None)
+        if self.model.startswith(HUB):
+            return self._of_hub()
         if self.model == "demo" and given != 0:
             raise ValueError("model demo is trained here: pretrained, checkpoint and precomputed must be null")
         if self.model != "demo" and given != 1:
             raise ValueError("name the weights either by pretrained or by checkpoint, or the features by precomputed")
+        return self
+
+    def _of_hub(self) -> "ClipParams":
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.model.removeprefix(HUB)):
+            raise ValueError(f"model {self.model} names no repository; write hf-hub:ORG/NAME")
+        if self.pretrained is not None or self.checkpoint is not None:
+            raise ValueError("a model of the hub brings its own weights: pretrained and checkpoint must be null")
         return self
 
     @model_validator(mode="after")

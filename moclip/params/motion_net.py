@@ -29,6 +29,7 @@ class MotionNetParams(Section):
     mirrored_crops: Literal["both", "coin"]
     epochs: int = Field(ge=1, le=10_000)
     batch_videos: int = Field(ge=1, le=4096)
+    batch_parts: int = Field(ge=1, le=64, description="Parts of a batch that go through the network apart.")
     optimizer: Literal["adamw", "adam"]
     lr: float = Field(gt=0, le=10)
     eps: float = Field(gt=0, le=1)
@@ -68,6 +69,15 @@ class MotionNetParams(Section):
             raise ValueError("mirrored_crops: coin needs eval_crops: 10; one crop has no mirrored half")
         return self
 
+    @model_validator(mode="after")
+    def _parts_have_statistics(self) -> Self:
+        if self.batch_parts > 1 and self.batch_videos < 2 * self.batch_parts:
+            raise ValueError(
+                f"batch_parts: {self.batch_parts} needs batch_videos of {2 * self.batch_parts} or more, two in a part: "
+                "batch statistics of one video are undefined"
+            )
+        return self
+
 
 class MotionPretrainParams(Section):
     """Section `motion_pretrain`: what the motion network learns from vectors before it sees a label."""
@@ -93,7 +103,8 @@ def as_vit(params: MotionNetParams, vit: MotionVitParams) -> MotionNetParams:
     return validated("motion_net", MotionNetParams, values)
 
 
-_THEN = {"motion": {"distance": "as_coded"}, "motion_net": {"train": "all"}}
+_UNSAID: dict[str, Any] = {"train": "all", "batch_parts": 1}
+_THEN: dict[str, dict[str, Any]] = {"motion": {"distance": "as_coded"}, "motion_net": _UNSAID}
 """What a parameter was, by section, before it had its name."""
 
 
@@ -108,15 +119,16 @@ class MotionInput(Section):
     @model_validator(mode="before")
     @classmethod
     def _of_before(cls, values: Any) -> Any:
-        """Networks that were saved before layers could be left untrained trained all, and read vectors as coded."""
+        """Networks that were saved before layers could be left untrained trained all, and read vectors as coded; their
+        batches were whole.
+        """
         if not isinstance(values, Mapping):
             return values
         known = {name: {**then, **own} for name, then in _THEN.items() if isinstance(own := values.get(name), Mapping)}
         return {**values, **known}
 
     def saved(self) -> dict[str, Any]:
-        """Plain values for a file; that all layers were trained goes unsaid."""
+        """Plain values for a file; that all layers were trained, by whole batches, goes unsaid."""
         values = self.model_dump()
-        if values["motion_net"]["train"] == "all":
-            del values["motion_net"]["train"]
+        values["motion_net"] = dict(item for item in values["motion_net"].items() if item not in _UNSAID.items())
         return values

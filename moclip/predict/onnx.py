@@ -132,8 +132,9 @@ def check_extra() -> None:
         MoclipError: names the package and the extra.
     """
     import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
     import onnxscript  # noqa: F401
+
+    library()
 
 
 def field_shape(input_px: int | None, cell_px: int, segments: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -18,7 +18,7 @@ from moclip.base.work import alone_in
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 30.0  # an epoch that ends sooner after the last state is not worth writing
-_FORMAT = 1
+_FILE, _FORMAT = "state.pt", 1
 
 
 class Checkpoint:
@@ -27,6 +27,11 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._saved_at = time.monotonic()
+
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """The checkpoint in a directory that another process holds for this one, as `checkpoint_in` does."""
+        return cls(directory / _FILE)
 
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last; None where there is none, or none that can be used."""
@@ -57,7 +62,6 @@ def checkpoint_in(directory: Path) -> Iterator[Checkpoint]:
 
     Two processes that train the same take turns.
     """
-    path = directory / "state.pt"
     with alone_in(directory, "trains the same"):
-        yield Checkpoint(path)
-        remove(path)
+        yield (checkpoint := Checkpoint.of(directory))
+        remove(checkpoint.path)

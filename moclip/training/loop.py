@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from moclip.base.progress import Progress
 from moclip.training.checkpoint import Checkpoint
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.history import Epoch
+from moclip.training.ranks import ALONE, Ranks
 
 Batch = tuple[Tensor, ...]
 """Tensors of one step; the length of the last one counts in the epoch's mean loss."""
@@ -24,6 +26,10 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 Logits = Callable[[], tuple[Tensor, Tensor]]
 """Gives logits (n, k) and labels (n,) of held-out videos."""
 Validate = Callable[[], Mapping[str, float]]
+Backward = Callable[[Batch, float], Tensor]
+"""Adds the gradients of a batch's mean loss, times a share, to the parameters'; gives that loss without the share."""
+Gradients = Callable[[nn.Module, Any, Backward], tuple[Tensor, int]]
+"""Leaves a step's gradients in the parameters; gives its mean loss, a scalar, and how many videos it saw."""
 ScaledParameters = tuple[list[nn.Parameter], float]
 LR_DROP = 0.1
 log = logging.getLogger(__name__)
@@ -105,13 +111,20 @@ def _accuracy(part: str, logits_of: Logits) -> dict[str, float]:
     return {f"{part}_loss": functional.cross_entropy(logits, labels).item(), f"{part}_top1_pct": 100 * hits}
 
 
+def of_whole(model: nn.Module, batch: Batch, backward: Backward) -> tuple[Tensor, int]:
+    """Gradients of a batch in one pass."""
+    return backward(batch, 1.0), len(batch[-1])
+
+
 def fit(
     model: nn.Module,
-    batches: Callable[[int], Iterable[Batch]],
+    batches: Callable[[int], Iterable[Any]],
     steps_per_epoch: int,
     schedule: Schedule,
     *,
     loss: Loss = classification_loss,
+    gradients: Gradients = of_whole,
+    ranks: Ranks = ALONE,
     validate: Validate | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     after_step: Callable[[], None] = lambda: None,
@@ -124,18 +137,22 @@ def fit(
 
     Args:
         model: What is trained.
-        batches: The batches of one epoch, given the epoch's number, which counts from 0. To be repeatable after a kill,
-            they follow from that number alone.
+        batches: The batches of one epoch, given the epoch's number, which counts from 0, in the form that `gradients`
+            takes. To be repeatable after a kill, they follow from that number alone.
         steps_per_epoch: How many batches an epoch has; the learning rate follows steps.
         schedule: Optimizer, learning rate, and which epoch is kept.
         loss: Mean loss of a batch, a scalar.
+        gradients: How a batch becomes gradients: in one pass, or `moclip.training.parts.Parts`.
+        ranks: Which of several processes this is, that all train the same; only the one that leads shows progress,
+            calls `on_epoch`, and keeps the state.
         validate: Figures by name after each epoch, computed in evaluation mode; `held_out` makes one. Those that
             `schedule.select` names must be among them.
         on_epoch: Called after each epoch that is trained; not again for those of an earlier process.
         after_step: Called after each step of the optimizer, for bounds on parameters.
         parameters: Parameters with the share of the learning rate that each list gets; None is all of them with 1.
         compute: Arithmetic of the passes; model and batches are on its device already.
-        checkpoint: Where the state is kept for a next process, and taken from. It must belong to this training.
+        checkpoint: Where the state is kept for a next process, and taken from. It must belong to this training, and be
+            given to all ranks or to none.
         title: What the progress bar calls it.
 
     Raises:
@@ -143,14 +160,16 @@ def fit(
     """
     parameters = parameters or [(list(model.parameters()), 1.0)]
     optimizer = _optimizer(parameters, schedule)
-    step = _Step(optimizer, _learning_rates(optimizer, schedule, steps_per_epoch), compute, loss, schedule, after_step)
+    rates = _learning_rates(optimizer, schedule, steps_per_epoch)
+    step = _Step(optimizer, rates, compute, loss, gradients, schedule, after_step)
     averaged = None if schedule.average_from is None else AveragedModel(model, use_buffers=True)
     so_far = _SoFar()
     state = _State(so_far, {"model": model, **step.state(), **({"averaged": averaged} if averaged else {})}, compute)
-    if checkpoint:
-        state.restore(checkpoint)
-    done = len(so_far.history) * steps_per_epoch
-    with Progress(total=schedule.epochs * steps_per_epoch, initial=done, desc=title, unit="step") as bar:
+    if checkpoint and (saved := ranks.told(checkpoint.load() if ranks.leads else None)):
+        state.restore(saved)
+        log.info("goes on after epoch %d, from %s", len(so_far.history) - 1, checkpoint.path)
+    total, done = (epochs * steps_per_epoch for epochs in (schedule.epochs, len(so_far.history)))
+    with Progress(total=total, initial=done, desc=title, unit="step", disable=not ranks.leads) as bar:
         for number in range(len(so_far.history), schedule.epochs):
             lr = (
                 float(step.rates.get_last_lr()[0]) / parameters[0][1]
@@ -161,9 +180,10 @@ def fit(
             so_far.add(epoch, _score(schedule.select, epoch), model)
             if averaged and number >= (schedule.average_from or 0):
                 averaged.update_parameters(model)
-            on_epoch(epoch)
-            if checkpoint:
-                checkpoint.save_if_due(state.capture)
+            if ranks.leads:
+                on_epoch(epoch)
+                if checkpoint:
+                    checkpoint.save_if_due(state.capture)
     if kept := averaged.module.state_dict() if averaged else so_far.kept:
         model.load_state_dict(kept)
     model.eval()
@@ -236,6 +256,7 @@ class _Step:
     rates: torch.optim.lr_scheduler.LRScheduler
     compute: Compute
     loss: Loss
+    gradients: Gradients
     schedule: Schedule
     after: Callable[[], None]
     scaler: torch.amp.GradScaler = field(init=False)
@@ -247,11 +268,9 @@ class _Step:
         """What a checkpoint keeps of it."""
         return {"optimizer": self.optimizer, "rates": self.rates, "scaler": self.scaler}
 
-    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        with self.compute.autocast():
-            loss = self.loss(model, batch)
+    def __call__(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        loss, videos = self.gradients(model, batch, partial(self._backward, model))
         if self.schedule.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), self.schedule.clip_norm)
@@ -259,6 +278,12 @@ class _Step:
         self.scaler.update()
         self.rates.step()
         self.after()
+        return loss, videos
+
+    def _backward(self, model: nn.Module, batch: Batch, share: float) -> Tensor:
+        with self.compute.autocast():
+            loss = self.loss(model, batch)
+        self.scaler.scale(loss * share).backward()
         return loss.detach()
 
 
@@ -293,24 +318,21 @@ class _State:
             "kept": self.so_far.kept,
         }
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        saved = checkpoint.load()
-        if saved is None:
-            return
+    def restore(self, saved: Mapping[str, Any]) -> None:
         for name, part in self.parts.items():
             part.load_state_dict(saved[name])
         self.compute.set_random_state(saved["random"])
         self.so_far.history = [Epoch(*values) for values in saved["history"]]
         self.so_far.best, self.so_far.kept = saved["best"], saved["kept"]
-        log.info("goes on after epoch %d, from %s", len(self.so_far.history) - 1, checkpoint.path)
 
 
-def _train_epoch(model: nn.Module, batches: Iterable[Batch], step: _Step, bar: Progress) -> float:
+def _train_epoch(model: nn.Module, batches: Iterable[Any], step: _Step, bar: Progress) -> float:
     model.train()
     total, count = torch.zeros((), dtype=torch.float64, device=step.compute.device), 0
     for batch in batches:
+        loss, videos = step(model, batch)
         # Summed where the network runs: asking a GPU for each loss would make it wait.
-        total, count = total + step(model, batch).double() * len(batch[-1]), count + len(batch[-1])
+        total, count = total + loss.double() * videos, count + videos
         bar.update()
     mean = total.item() / count
     if not math.isfinite(mean):

@@ -28,6 +28,7 @@ NO_NUMBER = frozenset(
         *(
             "stages._live",
             "stages._cluster",
+            "stages._ranks",
             "moclip.cluster.address",
             "moclip.cluster.driver",
             "moclip.cluster.node",

@@ -1,7 +1,7 @@
 """What CLIP sees of a video's frames, each apart, in a store of blocks."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from moclip.base.errors import DataError, ParamsError, StoreError
 from moclip.clip import frames as module
-from moclip.clip.encoder import Encoder, load_encoder, save_encoder
+from moclip.clip.encoder import Encoder
 from moclip.clip.frames import Array, cache_frames, frame_values, made_by
-from moclip.clip.tiny import CONFIG
 from moclip.clip.tokens import pooled, residual, spatial_tokens
 from moclip.clip.top import ClipTop
 from moclip.data.manifest import Video
@@ -28,7 +27,8 @@ from moclip.store.blocks import BlockStore
 from moclip.training.frozen import Frozen
 from moclip.video.decode import read_frames
 from moclip.video.frames import segment_points
-from tests.support.towers import resnet, vit
+from tests.support.towers import resnet, resnet_encoder, vit
+from tests.support.trees import content
 
 PARAMS: dict[str, Any] = {
     "rule": "uniform:3",
@@ -49,9 +49,7 @@ def params(**changes: Any) -> FramesParams:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    path = tmp_path_factory.mktemp("clip") / "model"
-    save_encoder(path, resnet(), CONFIG, {})
-    return load_encoder(path)
+    return resnet_encoder(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +77,6 @@ def cache(encoder: Encoder, demo_folder: Path, tmp_path: Path) -> Any:
         return out
 
     return make
-
-
-def content(root: Path) -> Mapping[str, bytes]:
-    return {file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
 def pictures(video: Video, root: Path, count: int = 3) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """Weights by tag from a hub on loopback, by file, or features in their place: three ways in, one set of features."""
 
 import hashlib
+import json
 import pickle
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from torch import nn
 
 from moclip.base.errors import ParamsError
 from moclip.base.files import read_json, sha256_file, write_json
+from moclip.clip.cost import clip_cost
 from moclip.clip.encoder import META, load_encoder
 from moclip.clip.tiny import CONFIG
 from moclip.clip.weights import _published_digests, fetch
@@ -26,7 +28,7 @@ from moclip.data.measure import measure
 from moclip.data.ucf101 import find_ucf101
 from moclip.store.features import read_features
 from stages import _entry, cache_clip, clip_model
-from tests.support.hub_server import hub_environment, serving
+from tests.support.hub_server import COMMIT, hub_environment, serving
 from tests.support.imports import ROOT
 
 NAME, TAG, REPOSITORY = "Tiny-Test", "tiny_tag", "someone/tiny"
@@ -161,6 +163,79 @@ def test_tag_file_and_precomputed_features_come_to_the_same(workplace, demo_fold
     assert {**facts, "logit_scale": by_tag_facts["logit_scale"]} == by_tag_facts, "the same network, at the same cost"
 
 
+def repository(name: str, config: dict[str, Any], content: bytes) -> dict[str, bytes]:
+    """The files of a model on the hub, as open_clip writes them."""
+    facts = json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS}).encode()
+    return {f"{name}/open_clip_config.json": facts, f"{name}/open_clip_model.safetensors": content}
+
+
+def test_a_repository_of_the_hub_gives_the_model_that_its_files_give(workplace, monkeypatch):
+    content = save(tiny().state_dict())
+    set_clip("videos", model=f"hf-hub:{REPOSITORY}")
+    with serving(repository(REPOSITORY, QUICK, content)) as hub:
+        done = by_tag(hub.url, workplace, "models/hub")
+    assert done.returncode == 0, done.stderr
+    meta = read_json(Path("models/hub") / META)
+    assert (meta["model"], meta["weights"], meta["revision"]) == (f"hf-hub:{REPOSITORY}", COMMIT, COMMIT)
+    assert meta["file_sha256"] == hashlib.sha256(content).hexdigest()
+    Path("weights.safetensors").write_bytes(content)
+    write_json(Path("open_clip_config.json"), {"model_cfg": QUICK, "preprocess_cfg": PREPROCESS})
+    set_clip("videos", checkpoint="weights.safetensors")
+    stage(monkeypatch, clip_model, out="models/file")
+    frames = list(np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8))
+    hub_encoder, file_encoder = (load_encoder(Path("models") / way) for way in ("hub", "file"))
+    np.testing.assert_array_equal(hub_encoder.images(frames), file_encoder.images(frames), strict=True)
+    np.testing.assert_array_equal(hub_encoder.texts(["a ball"]), file_encoder.texts(["a ball"]), strict=True)
+    cost = clip_cost(meta["model"], read_json(Path("models/hub/open_clip_config.json"))["model_cfg"])
+    assert cost is not None
+    assert cost.parameters == sum(p.numel() for p in tiny().visual.parameters())
+
+
+FETCHES = """
+import sys; from pathlib import Path; from tests.clip.test_weights import register
+sys.modules["transformers"] = None
+register(Path(sys.argv[1]))
+from moclip.base.errors import MoclipError; from moclip.clip.weights import fetch
+for name in sys.argv[2:]:
+    try:
+        fetch(f"hf-hub:{name}", None, None)
+    except MoclipError as error:
+        print(" ".join(str(error).split()))
+"""
+
+
+def test_what_a_repository_of_the_hub_may_not_say_is_refused_by_name(workplace):
+    """A stranger's tokenizer or picture tower, a tokenizer of a package that is not installed, and other weights."""
+    content, text, vision = save(tiny().state_dict()), QUICK["text_cfg"], QUICK["vision_cfg"]
+    siglip = open_clip.get_model_config("ViT-B-16-SigLIP")
+    files = {
+        **repository("a/words", QUICK | {"text_cfg": text | {"hf_tokenizer_name": "a/words"}}, content),
+        **repository("a/tower", QUICK | {"vision_cfg": vision | {"timm_model_name": "hf-hub:a/code"}}, content),
+        **repository("a/siglip", siglip, content),
+        **repository("a/wider", QUICK | {"text_cfg": text | {"width": 2 * text["width"]}}, content),
+        "a/empty/README.md": b"nothing",
+    }
+    env = {"PYTHONPATH": str(ROOT)}
+    names = ["a/words", "a/tower", "a/siglip", "a/wider", "a/empty"]
+    with serving(files) as hub:
+        words = [sys.executable, "-c", FETCHES, str(workplace / "configs"), *names]
+        done = subprocess.run(
+            words, env=hub_environment(hub.url, workplace / "hf") | env, capture_output=True, text=True, check=True
+        )
+    own, tower, siglip_told, wider, empty = done.stdout.splitlines()
+    assert "key 'model_cfg.text_cfg.hf_tokenizer_name': not allowed" in own
+    assert "key 'model_cfg.vision_cfg.timm_model_name': not allowed" in tower
+    assert (
+        "reads text with the tokenizer 'timm/ViT-B-16-SigLIP' of the package transformers, which is not" in siglip_told
+    )
+    assert "pip install 'moclip[tokenizers]'" in siglip_told
+    assert "CLIP hf-hub:a/wider: the weights in open_clip_model.safetensors are of another model" in wider
+    assert "CLIP hf-hub:a/empty: not on this machine: open_clip_config.json of the hub's repository a/empty" in empty
+    asked = [line for line in hub.requests if "a/words" in line or "a/tower" in line or "a/siglip" in line]
+    assert not any("safetensors" in line for line in asked), "weights are not fetched for what is refused"
+    assert not any("a/code" in line for line in hub.requests)
+
+
 def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(workplace):
     set_clip("videos", pretrained=TAG)
     done = by_tag("http://127.0.0.1:9", workplace, "models/clip")
@@ -176,7 +251,6 @@ def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(w
     ("name", "tag", "message"),
     [
         ("ViT-Z-99", "openai", r"'clip\.model': open_clip knows no 'ViT-Z-99'"),
-        ("hf-hub:someone/tiny", "openai", r"'clip\.model': open_clip knows no 'hf-hub"),
         ("ViT-B-16-SigLIP", "webli", r"'clip\.model': ViT-B-16-SigLIP reads text with the tokenizer .*transformers"),
         ("ViT-B-32-quickgelu", "opnai", r"ViT-B-32-quickgelu has no weights 'opnai'; it has .*openai"),
         ("ViT-B-32", "openai", r"trained with QuickGELU and the model is built without it.*ending in -quickgelu"),
@@ -185,6 +259,7 @@ def test_without_a_network_the_stage_says_what_to_fetch_where_and_how_to_go_on(w
 )
 def test_names_that_do_not_belong_together_are_refused_before_any_network(monkeypatch, name, tag, message):
     monkeypatch.setattr("moclip.clip.weights.hub_file", lambda *a: pytest.fail("went on to the network"))
+    monkeypatch.setitem(sys.modules, "transformers", None)  # not installed, as Python has it
     with pytest.raises(ParamsError, match=message):
         fetch(name, tag, None)
 
@@ -366,3 +441,79 @@ def test_stage_lets_frames_see_each_other(workplace, demo_folder, monkeypatch):
         assert np.abs(one - other).max() > 1e-5
     assert read_json(Path("zeros/encoder.json"))["neighbours"] == "zeros"
     assert "neighbours" not in read_json(Path("alone/encoder.json"))
+
+
+WORDS = """
+import sys; from pathlib import Path; from tests.clip.test_weights import TEXTS, register_siglip
+register_siglip(Path(sys.argv[1]))
+from moclip.clip.encoder import load_encoder, save_encoder; from moclip.clip.weights import fetch
+found = fetch("hf-hub:someone/siglip", None, None)
+save_encoder(Path("models/siglip"), found.model, found.config, {"model": "hf-hub:someone/siglip"})
+print(load_encoder(Path("models/siglip")).tokenize(TEXTS).tolist())
+"""
+TEXTS = ["A ball, thrown!", "a person"]
+SIGLIP = CONFIG["model_cfg"] | {
+    "custom_text": True,
+    "text_cfg": CONFIG["model_cfg"]["text_cfg"]
+    | {
+        "context_length": 6,
+        "vocab_size": 8,
+        "hf_tokenizer_name": "someone/words",
+        "tokenizer_kwargs": {"clean": "canonicalize"},
+        "pool_type": "last",
+        "no_causal_mask": True,
+    },
+}
+VOCABULARY = {"<unk>": 0, "<pad>": 1, "a": 2, "ball": 3, "person": 4, "thrown": 5}
+
+
+def register_siglip(directory: Path) -> None:
+    write_json(directory / "Tiny-SigLIP.json", SIGLIP)
+    open_clip.add_model_config(directory / "Tiny-SigLIP.json")
+
+
+def tokenizer_files(name: str) -> dict[str, bytes]:
+    """A tokenizer as tables, with code beside it that must not run."""
+    model = {"type": "WordLevel", "vocab": VOCABULARY, "unk_token": "<unk>"}
+    added = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    tables = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": i, "content": word, **added} for word, i in VOCABULARY.items() if word[0] == "<"],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": None,
+        "decoder": None,
+        "model": model,
+    }
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "auto_map": {"AutoTokenizer": [None, "code.Tokenizer"]},
+    }
+    return {
+        f"{name}/tokenizer.json": json.dumps(tables).encode(),
+        f"{name}/tokenizer_config.json": json.dumps(settings).encode(),
+        f"{name}/code.py": b"raise AssertionError('code of a repository ran')",
+    }
+
+
+def test_another_tokenizer_comes_by_its_name_in_open_clips_table_and_as_tables(tmp_path):
+    pytest.importorskip("transformers", reason="extra tokenizers")
+    torch.manual_seed(0)
+    model = open_clip.CustomTextCLIP(
+        SIGLIP["embed_dim"],
+        open_clip.CLIPVisionCfg(**SIGLIP["vision_cfg"]),
+        open_clip.CLIPTextCfg(**SIGLIP["text_cfg"]),
+    )
+    files = repository("someone/siglip", SIGLIP, save(model.state_dict())) | tokenizer_files("someone/words")
+    (tmp_path / "configs").mkdir()
+    with serving(files) as hub:
+        env = hub_environment(hub.url, tmp_path / "hf", PYTHONPATH=str(ROOT))
+        words = [sys.executable, "-c", WORDS, str(tmp_path / "configs")]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[[2, 3, 5, 1, 1, 1], [2, 4, 1, 1, 1, 1]]\n"
+    assert not any("code.py" in line for line in hub.requests)

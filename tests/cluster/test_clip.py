@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from moclip.clip import cache
-from moclip.clip.encoder import Encoder, load_encoder, save_encoder
+from moclip.clip.encoder import Encoder
 from moclip.clip.frames import cache_frames
-from moclip.clip.tiny import CONFIG
 from moclip.cluster.driver import Cluster, connected
 from moclip.cluster.node import NodeError
 from moclip.data.manifest import Video
@@ -19,7 +18,8 @@ from moclip.data.ucf101 import find_ucf101
 from moclip.params.frames import FramesParams
 from moclip.training.device import Compute
 from tests.support.nodes import Nodes
-from tests.support.towers import resnet
+from tests.support.towers import resnet_encoder
+from tests.support.trees import content
 
 FRAMES = FramesParams(rule="uniform:3", grid=1, path="value", cut=2, select="uniform", keep=None, order="time")
 
@@ -34,18 +34,12 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    path = tmp_path_factory.mktemp("clip") / "model"
-    save_encoder(path, resnet(), CONFIG, {})
-    return load_encoder(path)
+    return resnet_encoder(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
 def videos(demo_folder: Path) -> list[Video]:
     return measure(list(find_ucf101(demo_folder, "demo").clips.values())[::5], demo_folder, jobs=1)
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 def test_features_and_frames_are_those_of_one_machine(nodes, encoder, videos, demo_folder, tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ from moclip.store.blocks import read_block
 from moclip.video.bounded.limits import DEFAULTS, using
 from tests.support.imports import ROOT
 from tests.support.nodes import Nodes
+from tests.support.trees import content
 
 BLOCK = 4
 OPTIONS = MotionOptions()
@@ -56,10 +57,6 @@ with connected(address) as nodes:
 
 def videos_in(folder: Path) -> list[VideoFile]:
     return [VideoFile(path.stem, path, sha256_file(path)) for path in sorted(folder.rglob("*.avi"))]
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 @pytest.fixture(autouse=True)

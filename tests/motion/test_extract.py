@@ -18,6 +18,7 @@ from moclip.motion.store import MotionStore
 from moclip.video import decode as video
 from tests.support.clips import encode, scrolling
 from tests.support.terminal import on_terminal
+from tests.support.trees import content
 
 CLIPS = 12
 RUN = """
@@ -44,10 +45,6 @@ def undisturbed(videos, tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
     extract(videos, folder / "store", folder / "work", MotionOptions(), jobs=1)
     return content(folder / "store")
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def grids(work: Path) -> list[Path]:

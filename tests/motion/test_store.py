@@ -13,6 +13,7 @@ from moclip.base.files import fingerprint, sha256_file, write_json
 from moclip.motion.grid import MotionGrid, grid_shape
 from moclip.motion.store import MotionStore, join_motion
 from tests.support.motion_clips import write_store
+from tests.support.trees import content
 
 SIZES = [(64, 48, 7), (50, 33, 4), (64, 48, 12), (16, 16, 1)]
 
@@ -33,10 +34,6 @@ CLIPS = [(f"clip{seed}", grid(seed)) for seed in (2, 0, 3, 1)]
 def store(tmp_path) -> Path:
     write_store(tmp_path / "store", CLIPS, {"source": "original"}, videos=2)
     return tmp_path / "store"
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def assert_same(a: MotionGrid, b: MotionGrid) -> None:

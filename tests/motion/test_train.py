@@ -12,6 +12,7 @@ from moclip.motion.net import MotionNet
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import MotionStore
 from moclip.motion.train import train_motion_net
+from moclip.params.motion_net import MotionInput
 from moclip.training.device import Compute
 from moclip.training.history import CLASSIFIER_COLUMNS, columns, optimism_points
 from moclip.training.weights import save_model
@@ -143,6 +144,15 @@ def test_description_depends_on_the_video_alone(store):
     backwards = describe_videos(net, replace(sampler, params=params(batch_videos=3)), TEST.ids[::-1])
     for one, other in zip(whole, backwards, strict=True):
         np.testing.assert_allclose(one, other[::-1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("parts", "said"), [(1, False), (4, True)])
+def test_parts_of_batches_are_said_where_there_are_any_and_were_one_before(parts, said):
+    made_for = MotionInput(motion=MOTION, motion_net=params(batch_parts=parts), seed=0, split=1)
+    saved = made_for.saved()
+    assert ("batch_parts" in saved["motion_net"]) == said
+    assert "checkpoint" in saved["motion_net"], "null is said"
+    assert MotionInput(**saved) == made_for
 
 
 def test_empty_train_part_and_missing_validation_are_refused(store):

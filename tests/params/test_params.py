@@ -200,6 +200,7 @@ REFUSALS = [
         "cut",
         r"parameter 'motion_net': .*train_crops: cut .* input_px, which must be a number",
     ),
+    ("motion_net.batch_parts", 25, r"parameter 'motion_net': .*batch_parts: 25 needs batch_videos of 50 or more"),
     ("motion_net.eval_crops", 10, r"parameter 'motion_net': .*eval_crops: 10 .* input_px, which must be a number"),
     ("motion_net.mirrored_crops", "coin", r"parameter 'motion_net': .*coin needs eval_crops: 10"),
     ("fusion.views", -1, r"parameter 'fusion\.views': .*greater than or equal to 0 \(value -1\)"),
@@ -209,6 +210,8 @@ REFUSALS = [
     ("clip.precomputed", "features.npz", r"parameter 'clip': .*model demo is trained here"),
     ("clip.checkpoint", "", r"parameter 'clip\.checkpoint': String should have at least 1 character"),
     ("clip.model", "ViT-B-32", r"parameter 'clip': .*name the weights either by pretrained or by checkpoint"),
+    ("clip.model", "hf-hub:tiny", r"parameter 'clip': .*hf-hub:tiny names no repository; write hf-hub:ORG/NAME"),
+    ("clip.model", "hf-hub:a/../b", r"parameter 'clip': .*names no repository"),
 ]
 
 

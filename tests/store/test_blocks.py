@@ -21,6 +21,7 @@ from moclip.store import blocks as module
 from moclip.store.arrays import write_arrays
 from moclip.store.blocks import BlockStore, block_name, join, parts, write_block
 from tests.support.imports import ROOT
+from tests.support.trees import content
 
 Rows = dict[str, dict[str, np.ndarray]]
 COUNTS = (3, 1, 4, 2, 5, 1, 2)
@@ -59,10 +60,6 @@ def written(directory: Path, given: Rows, order: int = 1) -> list[Path]:
 def stored(path: Path, given: Rows | None = None) -> Path:
     join(path, written(path.parent / f"{path.name}-work", given or videos()), {"rule": "uniform:4"})
     return path
-
-
-def content(root: Path) -> dict[str, bytes]:
-    return {file.relative_to(root).as_posix(): file.read_bytes() for file in sorted(root.rglob("*")) if file.is_file()}
 
 
 def everything(store: BlockStore, name: str = "points") -> list[np.ndarray]:

@@ -1,12 +1,13 @@
 """Small CLIPs of both families, untrained, for tests of what lies inside them."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from open_clip import CLIP
 from torch import Tensor, nn
 
-from moclip.clip.encoder import build
+from moclip.clip.encoder import Encoder, build, load_encoder, save_encoder
 from moclip.clip.tiny import CONFIG
 
 TEXT = {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1}
@@ -16,6 +17,12 @@ VIT = {"image_size": 32, "layers": 3, "width": 32, "head_width": 16, "patch_size
 def resnet(seed: int = 0) -> CLIP:
     """The demo's ResNet: pictures of 64 px, a last map of 2 x 2 places, 64 numbers a feature."""
     return _told_apart(build(CONFIG["model_cfg"]), seed)
+
+
+def resnet_encoder(folder: Path) -> Encoder:
+    """The same as an encoder, whose files lie in a folder."""
+    save_encoder(folder / "model", resnet(), CONFIG, {})
+    return load_encoder(folder / "model")
 
 
 def vit(seed: int = 0, **changes: Any) -> CLIP:

@@ -60,7 +60,8 @@ def apply_presets(
     stack = find(list(names), presets)
     files = [directory / f"{preset.name}.yaml" for preset in stack]
     claim_edit(params, files)
-    whole, done = load(_form(), params), []
+    whole = load(_form(), params)
+    done: list[Applied] = []
     for preset in stack:
         done.append(_apply(preset, set_back(preset, presets), whole))
         whole = _form().load(
