@@ -13,7 +13,7 @@ from tests.support import bombs
 from tests.support.clips import encode, scrolling
 
 BOUNDED = "refused by name within 5 s and 500 MB"
-NO_VIDEO = "no regular file|no video container|cannot be|no such|not readable|no video"
+NO_VIDEO = "no regular file|file is empty|no video container|cannot be|no such|not readable|no video"
 LIMIT = r"limits\.\w+|its table promises|" + NO_VIDEO
 
 Make = Callable[[Path, Bench], object]
