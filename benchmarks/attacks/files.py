@@ -23,15 +23,15 @@ Read = Callable[[Path], object]
 
 def attacks() -> Iterator[Attack]:
     """All of them."""
-    for number, tried, zipped, words in _zips():
-        yield Attack(number, f"zip: {tried}", REFUSED, _read(zipped, "a.zip", _unpack, words))
-    for tried, content in _plain_zips():
-        yield Attack("tries", f"zip: {tried}", "comes out as a plain file", _plain(content))
+    for number, tried, content, words in _zips():
+        yield Attack(number, f"zip: {tried}", REFUSED, _read(content, "a.zip", _unpack, words))
+    for tried, plain in _plain_zips():
+        yield Attack("tries", f"zip: {tried}", "comes out as a plain file", _plain(plain))
     for name in NAMES:
         must = "refused by line, or below the folder"
         yield Attack("L1", f"list: a class `{ascii(name)[1:-1][:40]}`", must, _listed(name))
-    for tried, features, words in _features():
-        yield Attack(*_told(tried), "refused; no code", _read(features, "f.npz", _precomputed, words))
+    for tried, content, words in _features():
+        yield Attack(*_told(tried), "refused; no code", _read(content, "f.npz", _precomputed, words))
     for number, tried, text in PARAMS:
         yield Attack(number, f"params.yaml: {tried}", "refused by name, soon", _read_params(text))
     for word in ("../../outside/x", "/etc/passwd", "..", "a\0b", "\x1b[31m", "-x"):
@@ -67,13 +67,9 @@ def _unpack(path: Path) -> None:
         extract(archive, Path("videos"), below)
 
 
-def _of(content: bytes) -> Callable[[Bench], bytes]:
-    return lambda _: content
-
-
 def _zips() -> Iterator[tuple[str, str, Callable[[Bench], bytes], str]]:
     for kind, (members, words) in HOSTILE.items():
-        yield "tries", kind, _of(make_zip(members)), words
+        yield "tries", kind, _given(make_zip(members)), words
     yield "tries", "encrypted", lambda _: patched(make_zip(GOOD), 6, "<H", 1), "is encrypted"
     small = make_zip([("UCF-101/big.avi", bytes(3_000_000)), *GOOD])
     yield "tries", "a size that is a lie", lambda _: patched(small, 22, "<I", 100), "cannot be read|ends after"
@@ -88,6 +84,10 @@ def _zips() -> Iterator[tuple[str, str, Callable[[Bench], bytes], str]]:
     yield NEW, "a tar", _tar, "neither a zip nor a RAR"
     yield NEW, "a gzip bomb", lambda _: b"\x1f\x8b\x08\x00" + bytes(100), "neither a zip nor a RAR"
     yield NEW, "percent-encoded `..`", lambda _: make_zip([*GOOD, ("UCF-101/../%2e%2e/x.avi", b"x")]), "climbs"
+
+
+def _given(content: bytes) -> Callable[[Bench], bytes]:
+    return lambda _: content
 
 
 def _overlapping() -> bytes:

@@ -13,7 +13,7 @@ from tests.support import bombs
 from tests.support.clips import encode, scrolling
 
 BOUNDED = "refused by name within 5 s and 500 MB"
-NO_VIDEO = "no regular file|no video container|cannot be|no such|not readable|no video"
+NO_VIDEO = "no regular file|file is empty|no video container|cannot be|no such|not readable|no video"
 LIMIT = r"limits\.\w+|its table promises|" + NO_VIDEO
 
 Make = Callable[[Path, Bench], object]
@@ -84,9 +84,9 @@ def _swap(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(content)
 
 
-def _nested(path: Path, _: Bench) -> None:
+def _nested(path: Path, bench: Bench) -> None:
     content = b""
-    for _depth in range(20_000):
+    for _ in range(20_000):
         content = struct.pack(">I", len(content) + 8) + b"moov" + content
     path.write_bytes(bombs.box(b"ftyp", b"isom", bombs.u32(512), b"isom") + content)
 
@@ -102,7 +102,7 @@ def _many_tracks(path: Path, _: Bench) -> None:
 def _packed_table(path: Path, _: Bench) -> None:
     """A table that is packed, as QuickTime may: it states 4 GB, and unfolds to 1 GB of zeros."""
     packer = zlib.compressobj(9)
-    packed = b"".join(packer.compress(bytes(1 << 20)) for _part in range(1 << 10)) + packer.flush()
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1 << 10)) + packer.flush()
     body = bombs.box(b"dcom", b"zlib") + bombs.box(b"cmvd", bombs.u32(0xFFFFFFF0), packed)
     kind = bombs.box(b"ftyp", b"qt  ", bombs.u32(512), b"qt  ")
     path.write_bytes(kind + bombs.box(b"moov", bombs.box(b"cmov", body)))

@@ -1,7 +1,7 @@
 """Servers of strangers: downloads, hubs, tracking servers, and what an address gives away."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -216,7 +216,7 @@ def _store(address: str) -> Callable[[Bench], Outcome]:
     return do
 
 
-SAID: tuple[tuple[str, str, dict[str, str]], ...] = (
+SAID: tuple[tuple[str, str, Mapping[str, object]], ...] = (
     *(("M2", f"its id is `{one[:12]}`", {"model_id": one}) for one in ("../unrecorded", "../../numpy", "/abs", "..")),
     *((NEW, f"its id is `{one!a:.12}`", {"model_id": one}) for one in ("a\\b", "m\x1b[31m", "%2e%2e", "x" * 300, ".")),
     *(
@@ -231,11 +231,11 @@ def _from_server(bench: Bench, liar: type[Liar]) -> Done:
     return bench.moclip("predict", bench.film, "--model", "models:/m-1", env=env)
 
 
-def _lied(said: dict[str, str]) -> Callable[[Bench], Outcome]:
+def _lied(said: Mapping[str, object]) -> Callable[[Bench], Outcome]:
     def do(bench: Bench) -> Outcome:
         (bench.given / "MLmodel").write_text(GOOD)
         with lying(bench.given) as liar:
-            liar.said = said
+            liar.said = dict(said)
             done = _from_server(bench, liar)
         found = refused(done, "which is none|no server chooses")
         return Outcome("files were written", "failed") if list(bench.work.rglob("MLmodel")) else found
@@ -273,6 +273,11 @@ def _list_names(name: str) -> Callable[[Bench], Outcome]:
     return do
 
 
+def _mark(taken: Path) -> bool:
+    taken.mkdir()
+    return True
+
+
 def _waiting(name: object) -> Callable[[Bench], Outcome]:
     def do(bench: Bench) -> Outcome:
         from moclip.tracking.pending import deliver, keep
@@ -285,12 +290,7 @@ def _waiting(name: object) -> Callable[[Bench], Outcome]:
         facts = read_json(place / "result.json")
         (place / "result.json").write_text(json.dumps(facts | {"artifacts": [name]}))
         taken = bench.given / "taken"
-
-        def take(_: object) -> bool:
-            taken.mkdir()
-            return True
-
-        done = bench.call(lambda: _logged(lambda: deliver(bench.work / "pending", store, take)))
+        done = bench.call(lambda: _logged(lambda: deliver(bench.work / "pending", store, lambda kept: _mark(taken))))
         if taken.exists():
             return Outcome("it was taken for upload", "failed")
         return answered(done, words="no plain name|is a link or no file|cannot be")

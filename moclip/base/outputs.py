@@ -5,6 +5,7 @@ folder of moclip's has a manifest with the SHA-256 of every file in it. What was
 is kept like anything else. Commands claim their outputs before they work; what writes claims them again.
 """
 
+import errno
 import hashlib
 import os
 import zlib
@@ -225,11 +226,13 @@ def _check_place(path: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What is the same for all names of a file, or None where there is none."""
+    """What is the same for all names of a file, or None where there is none, as behind a link that leads to itself."""
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
     return found.st_dev, found.st_ino
 
 

@@ -161,6 +161,15 @@ def test_names_that_are_not_utf8_or_as_long_as_can_be_end_no_other(tmp_path, cap
     assert "caf\\xe9.avi: 5 frames" in caplog.text
 
 
+def test_a_link_that_leads_to_itself_ends_no_other(tmp_path):
+    (tmp_path / "in").mkdir()
+    encode(tmp_path / "in/b.avi", scrolling(4, 1, 1))
+    (tmp_path / "in/a.avi").symlink_to("a.avi")
+    with pytest.raises(VideoError, match=r"1 of 2 videos(.|\n)*a\.avi"):
+        run(tmp_path / "in", "--out", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.avi.npz"]
+
+
 def test_what_cannot_be_done_is_said(tmp_path):
     with pytest.raises(ParamsError, match="--out, --png and --mp4"):
         run(tmp_path / "a.avi")

@@ -4,10 +4,11 @@ import io
 import stat
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-Members = list[tuple[str | zipfile.ZipInfo, bytes]]
-GOOD: Members = [("UCF-101/YoYo/a.avi", b"first" * 1000), ("UCF-101/YoYo/b.avi", b"second" * 2000)]
+GOOD = [("UCF-101/YoYo/a.avi", b"first" * 1000), ("UCF-101/YoYo/b.avi", b"second" * 2000)]
+Members = Sequence[tuple[str | zipfile.ZipInfo, bytes]]
 
 
 def below(name: str) -> PurePosixPath | None:
