@@ -90,8 +90,12 @@ def told(difference: Mapping[str, Any]) -> str:
 
 
 def compatible(word: str, interval: Mapping[str, float]) -> str:
-    """A word with what its interval, of a difference in percentage points, leaves possible on either side."""
-    low, high = max(0.0, -interval["low"]), max(0.0, interval["high"])  # this order: the other would give -0.0
+    """A word with what its interval, of a difference in percentage points, leaves possible on either side.
+
+    >>> compatible("no difference shown", {"low": 0.0, "high": 1.1})
+    'no difference shown: at most 0.0 below, 1.1 above'
+    """
+    low, high = max(0.0, -interval["low"]), max(0.0, interval["high"])  # in this order, or 0 comes out as -0.0
     return f"{word}: at most {low:.1f} below, {high:.1f} above"
 
 
