@@ -1,10 +1,7 @@
 """Addresses in messages: no form of a password, a token or an option is told."""
 
-import doctest
-
 import pytest
 
-from moclip.base.outside import addresses
 from moclip.base.outside.addresses import has_secrets, shown_address, without_secrets
 
 SECRET = "S3cret"
@@ -26,10 +23,6 @@ FORMS = (
     f"https://u%3A{SECRET}%40h:8443/x",
     f"https://h/x.zip;token={SECRET}",
 )
-
-
-def test_examples() -> None:
-    assert doctest.testmod(addresses).failed == 0
 
 
 @pytest.mark.parametrize("address", FORMS)

@@ -1,7 +1,6 @@
 """What does not print is spelled, at each exit: standard output, messages, tables and pages."""
 
 import csv
-import doctest
 import io
 import subprocess
 import sys
@@ -9,16 +8,10 @@ import sys
 import pytest
 
 from moclip.base import markdown
-from moclip.base.outside import terminal
 from moclip.base.outside.terminal import message, name, printable, say, table_cell
 from tests.support.imports import ROOT
 
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b31m\u202etxt\x7f\udce9"
-
-
-def test_examples() -> None:
-    assert doctest.testmod(terminal).failed == 0
-    assert doctest.testmod(markdown).failed == 0
 
 
 def test_nothing_that_moves_a_terminal_is_left() -> None:
