@@ -33,6 +33,7 @@ from moclip.tracking.store import store_at
 from moclip.tracking.view.measures import measures
 from moclip.tracking.view.notes import result_note
 from moclip.tracking.view.titles import data_names
+from stages._cluster import check_database
 from stages._entry import PARAMS_FILE, all_params, arguments, command, log, repository, section, work_directory
 from stages._layout import evaluated, split_file
 from stages.dvc.baseline import baseline_params
@@ -68,6 +69,7 @@ def main() -> None:
     started_s, ended_s = span(lock, [*results, *pages])
     result = replace(result, started_ms=milliseconds(started_s), ended_ms=milliseconds(ended_s))
     store = store_at(repository(), os.environ.get("MLFLOW_TRACKING_URI"))
+    check_database(store)
     record = Record(args.dataset, args.manifest, args.splits, args.preds)
     models = Pipeline(args.models, args.classes, args.texts, args.encoder, record)
     publish(result, models, store, work_directory("unrecorded"), dvc_command())

@@ -85,8 +85,14 @@ def told(difference: Mapping[str, Any]) -> str:
     if difference["at_most_pct"] is not None:
         return f"{word} (at most {difference['at_most_pct']:.1f} % of recordings)"
     if word.startswith("no ") and interval is not None:
-        return f"{word}: at most {max(-interval['low'], 0.0):.1f} below, {max(interval['high'], 0.0):.1f} above"
+        return compatible(word, interval)
     return str(word)
+
+
+def compatible(word: str, interval: Mapping[str, float]) -> str:
+    """A word with what its interval, of a difference in percentage points, leaves possible on either side."""
+    low, high = max(0.0, -interval["low"]), max(0.0, interval["high"])  # this order: the other would give -0.0
+    return f"{word}: at most {low:.1f} below, {high:.1f} above"
 
 
 def p_value(value: float | None) -> str:

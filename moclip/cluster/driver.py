@@ -4,27 +4,32 @@ A node has one worker of Dask, without a nanny, and works its cores by processes
 because it failed; one whose node is lost goes to another.
 """
 
+import errno
 import logging
 import pickle
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 from moclip.base.errors import explain
 from moclip.base.progress import Progress
 from moclip.base.work import Finished, Work
 from moclip.cluster.address import VARIABLE, address_of
-from moclip.cluster.node import Job, NodeError, work
+from moclip.cluster.node import Answer, Job, NodeError, all_facts, work
 from moclip.video.bounded.limits import current
 
 T = TypeVar("T")
 R = TypeVar("R")
 FactsOf = Callable[[], Mapping[str, Any]]
-IN_FLIGHT = 2  # tasks a node: it never waits for the next one, and one that is lost loses little
+IN_FLIGHT = 2  # tasks a node at once
+STRAGGLES, STRAGGLES_S = 10.0, 1.0  # a task that takes so many times the median, and so many seconds, is told of
+VISIBLE_S, _LOOK_S = 30.0, 0.2  # until a file that another host has written is seen
 _GPU = "GPU"
 _CONNECT_S = 30
 
@@ -39,7 +44,14 @@ class Cluster:
         self._known: dict[str, str] = {}
 
     def gather(
-        self, tasks: Sequence[T], do: Callable[[T], R], progress: Work, facts_of: FactsOf, *, on_gpu: bool = False
+        self,
+        tasks: Sequence[T],
+        do: Callable[[T], R],
+        progress: Work,
+        facts_of: FactsOf,
+        *,
+        on_gpu: bool = False,
+        at_once: int = IN_FLIGHT,
     ) -> list[R]:
         """Results of `do` in the order of the tasks, as `moclip.base.work.gather` gives them.
 
@@ -49,18 +61,21 @@ class Cluster:
             progress: What is shown. The first failure ends the work.
             facts_of: What results hang on beside the task; a node that gives others is refused by its name.
             on_gpu: Take nodes that were started with a resource GPU alone.
+            at_once: Tasks that a node is given at once: two, so that it never waits for the next; one where they are so
+                long that no node should keep a second from the others.
 
         Raises:
             MoclipError: what the first task raises that fails; NodeError: the scheduler is gone, or a node is refused.
         """
-        job = Job(facts_of, facts_of(), pickle.dumps(do), current())
-        found: dict[int, Any] = {}
+        job = Job(facts_of, all_facts(facts_of), pickle.dumps(do), current())
+        found: dict[int, Answer[R]] = {}
         total = sum(map(progress.size, tasks))
         with Progress(total=total, desc=progress.name, unit=progress.unit, disable=not tasks) as bar:
-            for number, result in self._each(tasks, job, {_GPU: 1} if on_gpu else {}):
-                found[number] = result
+            for number, answer in self._each(tasks, job, {_GPU: 1} if on_gpu else {}, at_once):
+                found[number] = answer
+                _name_straggler(answer, [other.seconds for other in found.values()])
                 bar.update(progress.size(tasks[number]))
-        return [found[number] for number in range(len(tasks))]
+        return [found[number].result for number in range(len(tasks))]
 
     def finish(
         self,
@@ -78,10 +93,10 @@ class Cluster:
         waiting = [(item, file) for item, file in zip(items, files, strict=True) if not file.exists()]
         own = Work(progress.name, progress.unit, size=lambda task: progress.size(task[0]))
         self.gather(waiting, partial(_make, do), own, facts_of, on_gpu=on_gpu)
-        return Finished(files, len(waiting))
+        return Finished([await_file(file) for file in files], len(waiting))
 
-    def _each(self, tasks: Sequence[Any], job: Job, needs: dict[str, int]) -> Iterator[tuple[int, Any]]:
-        """Number and result of each task, as results come."""
+    def _each(self, tasks: Sequence[Any], job: Job, needs: dict[str, int], at_once: int) -> Iterator[tuple[int, Any]]:
+        """Number and answer of each task, as answers come."""
         from distributed import as_completed
 
         waiting = deque(enumerate(tasks))
@@ -89,14 +104,14 @@ class Cluster:
         done = as_completed(loop=self._client.loop)
         try:
             while waiting or flying:
-                for number, task, node in self._next_tasks(waiting, flying, needs):
+                for number, task, node in self._next_tasks(waiting, flying, needs, at_once):
                     pinned = {"workers": [node], "allow_other_workers": True} if node else {}
                     future = self._client.submit(work, job, task, pure=False, resources=needs or None, **pinned)
                     flying[future] = number, node
                     done.add(future)
                 future = next(done)
                 number, _ = flying.pop(future)
-                yield number, _result(future)
+                yield number, _answer(future)
         except (OSError, CancelledError) as error:
             raise NodeError(
                 f"the scheduler at {self.address} is gone; what is finished stays: start it again, then this"
@@ -106,7 +121,11 @@ class Cluster:
                 self._client.cancel(list(flying), force=True)
 
     def _next_tasks(
-        self, waiting: deque[tuple[int, Any]], flying: Mapping[Any, tuple[int, str]], needs: Mapping[str, int]
+        self,
+        waiting: deque[tuple[int, Any]],
+        flying: Mapping[Any, tuple[int, str]],
+        needs: Mapping[str, int],
+        at_once: int,
     ) -> Iterator[tuple[int, Any, str]]:
         """Tasks that can be handed out now, each with a node; without one, whoever comes first is to take it."""
         nodes = self._nodes(needs)
@@ -114,7 +133,7 @@ class Cluster:
         busy.update(node for _, node in flying.values() if node in busy)
         if not nodes and not flying:
             log.warning("no node%s is there yet; waiting for one", f" with {', '.join(needs)}" if needs else "")
-        while waiting and (least := min(busy.items(), key=lambda item: item[1]))[1] < IN_FLIGHT:
+        while waiting and (least := min(busy.items(), key=lambda item: item[1]))[1] < at_once:
             busy[least[0]] += 1
             yield *waiting.popleft(), least[0]
 
@@ -132,7 +151,7 @@ class Cluster:
         return sorted(nodes)
 
 
-def _result(future: Any) -> Any:
+def _answer(future: Any) -> Any:
     from distributed import KilledWorker
 
     error = future.exception()
@@ -142,7 +161,30 @@ def _result(future: Any) -> Any:
         raise NodeError(f"a node was refused something: {explain(error) or error}") from error
     if error is not None:
         raise error
-    return future.result().result
+    return future.result()
+
+
+def _name_straggler(answer: Answer[Any], seconds: Sequence[float]) -> None:
+    usual = median(seconds)
+    if answer.seconds > STRAGGLES * usual and answer.seconds > STRAGGLES_S:
+        log.warning("node %s took %.0f s for a task, of which half take %.1f s", answer.host, answer.seconds, usual)
+
+
+def await_file(file: Path, wait_s: float = VISIBLE_S) -> Path:
+    """A file that another host has written, once this one sees it: file systems of networks tell late.
+
+    Raises:
+        OSError: it is not seen in time, or cannot be opened.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            with file.open("rb"):
+                return file
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ESTALE) or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def _make(do: Callable[[Any, Path], Any], task: tuple[Any, Path]) -> Any:

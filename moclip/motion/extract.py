@@ -23,10 +23,11 @@ from moclip.base.files import atomic_path, fingerprint, remove_left_overs, sha25
 from moclip.base.parallel import cores
 from moclip.base.progress import Progress
 from moclip.base.work import Finished, Work, alone_in, finish
-from moclip.cluster.driver import Cluster
+from moclip.cluster.driver import Cluster, await_file
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_clip, write_motion
 from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
+from moclip.store.disks import scratch
 from moclip.store.spool import Spool, pieces
 from moclip.video import decode as video
 from moclip.video import reencode
@@ -198,7 +199,7 @@ def extract(
     if cluster:
         with alone_in(place, doing, between_hosts=True) as shelf:
             made = _made_by_nodes(videos, shelf, options, cluster)
-            files = [shelf / block_name(number) for number in range(len(made))]
+            files = [await_file(shelf / block_name(number)) for number in range(len(made))]
             join_motion(out, files, facts, [block.sha256 for block in made])
         return _summary(out, sum(block.decoded for block in made))
     with alone_in(place, doing) as shelf:
@@ -265,8 +266,8 @@ def make_block(task: BlockTask) -> MadeBlock:
     stamp = _stamp(facts, [item.sha256 for item in videos])
     if _has_stamp(task.file, stamp, ids):
         return MadeBlock(sha256_file(task.file), 0)
-    remove_left_overs(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=temporary_name("grids")) as shelf:
+    remove_left_overs(scratch())
+    with tempfile.TemporaryDirectory(dir=scratch(), prefix=temporary_name("grids")) as shelf:
         try:
             grids = _grids(videos, Path(shelf), task.options, cores())
         except BadVideosError as error:

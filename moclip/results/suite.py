@@ -16,6 +16,7 @@ from ruamel.yaml import YAMLError
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.base.files import fingerprint
+from moclip.base.markdown import compatible
 from moclip.base.outside import yaml
 from moclip.params.flat import flatten
 from moclip.params.section import Section, validated
@@ -266,8 +267,7 @@ class Answer:
             return "no interval can be given"
         if self.interval is None or not self.change or not self.acts:
             return word
-        low, high = self.interval["low"], self.interval["high"]
-        return f"{word}: at most {max(-low, 0.0):.1f} below, {max(high, 0.0):.1f} above"
+        return compatible(word, self.interval)
 
 
 def answer(

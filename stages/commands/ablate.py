@@ -1,4 +1,7 @@
-"""Not a stage: `moclip ablate` answers the questions of a suite by experiments in DVC's queue, as a table."""
+"""Not a stage: `moclip ablate` answers the questions of a suite by experiments, as a table.
+
+They run in DVC's queue, or with MOCLIP_CLUSTER on the nodes of a cluster, each in a clone of its own.
+"""
 
 import itertools
 import os
@@ -31,6 +34,8 @@ from moclip.results.suite import (
     read_suite,
 )
 from moclip.tracking.store import VARIABLE, store_at
+from stages import _nodes
+from stages._cluster import check_database, cluster
 from stages._entry import all_params, command, log, repository, section
 from stages._results import level_of_params, read_all_outcomes
 from stages.dvc import graph, program
@@ -54,7 +59,10 @@ def main() -> None:
     claim_page(page := named(args.out).with_suffix(".md"))
     params = all_params()
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
-    store_at(repository(), os.environ.get(VARIABLE))  # a mistyped address would fail every experiment in its last stage
+    store = store_at(
+        repository(), os.environ.get(VARIABLE)
+    )  # a mistyped address would fail every experiment in its last stage
+    check_database(store)
     # What comes from outside, such as videos, is part of what an experiment is named after.
     addresses = [stage.address for stage in graph.sources(params)]
     if program.run("dvc", "repro", "--quiet", *addresses).returncode:
@@ -87,11 +95,18 @@ def bring(jobs: Sequence[Job], workers: int) -> dict[str, str]:
     Returns:
         By name of each job that failed, the end of its log.
     """
-    done, queue = finished_experiments(), _queue.status()
+    done = finished_experiments()
     waiting = {job.name: job for job in jobs if job.name not in done}
     log.info("%d of %d experiments are finished", len(jobs) - len(waiting), len(jobs))
     if not waiting:
         return {}
+    with cluster() as nodes:
+        return _queued(waiting, workers) if nodes is None else _nodes.bring(list(waiting.values()), nodes, TARGET)
+
+
+def _queued(waiting: Mapping[str, Job], workers: int) -> dict[str, str]:
+    """The jobs in DVC's queue."""
+    queue = _queue.status()
     for number, job in enumerate(Progress(waiting.values(), desc="queue", unit="experiment")):
         if not queue.is_pending(job.name):
             _queue.enqueue(job.name, job.changes, TARGET)

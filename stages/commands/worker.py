@@ -11,6 +11,7 @@ import sys
 
 from moclip.base.errors import ParamsError
 from moclip.cluster.address import VARIABLE, address_of
+from moclip.cluster.node import code_digest
 from stages._entry import command
 
 OURS = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
@@ -24,6 +25,7 @@ def main() -> None:
         raise ParamsError(f"name the scheduler, by an argument or by {VARIABLE}")
     address = address_of(given[0] if given else words.pop(0))
     defaults = [word for name, value in DEFAULTS.items() if name not in words for word in (name, value)]
+    code_digest()  # of the files that are loaded, whatever becomes of them later
     from distributed.cli.dask_worker import main as worker
 
     worker([address, *OURS, *defaults, *words])

@@ -23,7 +23,7 @@ HEAD_SCRIPT = "stages.head"
 REGISTRY = "moclip.heads.registry"
 NO_NUMBER = frozenset(
     [
-        *("moclip.base.console", "moclip.base.progress", "moclip.base.meter", "moclip.extras"),
+        *("moclip.base.console", "moclip.base.progress", "moclip.base.meter", "moclip.store.disks", "moclip.extras"),
         *("moclip.video.bounded.limits", "moclip.video.bounded.system", "moclip.video.bounded.worker"),
         *(
             "stages._live",

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,10 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.graph.test_pipeline import Repository
 from tests.support.imports import ROOT
+from tests.support.nodes import Nodes
+from tests.support.processes import has_ended
+from tests.support.tracking import until
 
 GRAPH = """
 stages:
@@ -32,7 +37,8 @@ stages:
     - reports/summary.json: {cache: false}
     - reports/accounting.json: {cache: false}
 """
-# Hidden width 7 fails; 64 is slow and wrong on every fourth video; each other width is right on all.
+# Hidden width 7 fails; 64 is slow and wrong on every fourth video; each other width is right on all. What is held waits
+# once it has said which process it is.
 STUB = """
 import json, os, pathlib, sys, time
 from ruamel.yaml import YAML
@@ -41,6 +47,11 @@ hidden = params["fusion"]["hidden"]
 if hidden == 7:
     sys.exit("a width of seven is unlucky")
 time.sleep(float(os.environ.get("STUB_SECONDS", "0")) if hidden == 64 else 0)
+held = pathlib.Path(os.environ.get("STUB_HELD", "none"))
+if hidden == 64 and held.exists():
+    (held / str(os.getpid())).touch()
+while hidden == 64 and held.exists():
+    time.sleep(0.1)
 pathlib.Path("reports").mkdir(exist_ok=True)
 for head in params["heads"]:
     for split in (1, 2, 3):
@@ -58,6 +69,7 @@ SUITE = """
 - {name: wide, topic: Width, question: Is more better?, set: {fusion.hidden: 300}}
 - {name: motion, topic: Streams, question: What does motion alone reach?, head: motion_only, against: fusion}
 """
+UNLUCKY = "- {name: unlucky, topic: Width, question: Is seven bad?, set: {fusion.hidden: 7}}\n"
 
 
 class Suite(Repository):
@@ -123,8 +135,7 @@ def test_suite_runs_once_and_says_what_came_out(repository: Suite) -> None:
 
 
 def test_failure_is_named_and_the_others_are_kept(repository: Suite) -> None:
-    with (repository.path / "ablations.yaml").open("a") as file:
-        file.write("- {name: unlucky, topic: Width, question: Is seven bad?, set: {fusion.hidden: 7}}\n")
+    (repository.path / "ablations.yaml").write_text(SUITE + UNLUCKY)
     printed = repository.ablate("unlucky", "wide", status=1)
     assert "a width of seven is unlucky" in printed
     assert "error: 1 of 2 experiments failed" in printed
@@ -160,6 +171,48 @@ def kill_workers(path: Path) -> None:
             continue
         if below and int(process.name) != os.getpid():
             os.kill(int(process.name), signal.SIGKILL)
+
+
+def test_nodes_run_each_experiment_once_also_where_one_is_killed(repository: Suite, tmp_path: Path) -> None:
+    """The killed node's process runs on as an orphan, and ends after the one that did its work again."""
+    (repository.path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("seed: 0", "seed: 9"))
+    (repository.path / "ablations.yaml").write_text(SUITE + UNLUCKY)
+    repository.run("git", "remote", "add", "origin", str(tmp_path / "origin.git"))
+    repository.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    before = set(repository.experiments())
+    (held := tmp_path / "held").mkdir()
+    nodes, told = Nodes(tmp_path, env={**repository.env, "STUB_HELD": str(held)}), tmp_path / "told"
+    words = [sys.executable, "-m", "stages.commands.ablate", "narrow", "unlucky", "wide"]
+    env = {**repository.env, "MOCLIP_CLUSTER": nodes.address}
+
+    def held_back(count: int) -> list[Path]:
+        until(lambda: len(list(held.iterdir())) == count or suite.poll() is not None, "the narrow one", wait_s=900)
+        assert suite.poll() is None, told.read_text()
+        return list(held.iterdir())
+
+    with told.open("w") as log, subprocess.Popen(words, cwd=repository.path, env=env, stderr=log) as suite:
+        try:
+            nodes.add(2)
+            (first,) = held_back(1)
+            above = {parent.pid for parent in psutil.Process(int(first.name)).parents()}
+            (number,) = [number for number, node in enumerate(nodes.nodes) if node.pid in above]
+            nodes.kill_node(number)
+            held_back(2)
+            held.rename(tmp_path / "let go")
+            suite.wait(900)
+            until(lambda: has_ended(int(first.name)), "the orphan's end")
+        finally:
+            suite.kill()
+            nodes.close()
+    said = told.read_text()
+    assert suite.returncode == 1
+    assert re.search(r"1 of 3 experiments failed.*\n +ablate-unlucky-s9-\w+:\n.* is unlucky", said), said
+    new = sorted(name.rpartition("-")[0] for name in set(repository.experiments()) - before)
+    assert new == ["ablate-base-s9", "ablate-narrow-s9", "ablate-wide-s9"]
+    assert repository.rows()["narrow"]["answer"] == "25.0 points below"
+    assert repository.run("git", "ls-remote", "origin") == "", "results go to the repository alone"
+    assert len(list(tmp_path.glob("moclip-ablate-*"))) == 1, "the killed node's clone alone is left"
+    repository.run("git", "fsck", "--connectivity-only")
 
 
 def test_program_works_by_its_path_where_nobody_activated_the_environment(repository: Suite) -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -15,10 +16,12 @@ INJECTED = ROOT / "tests/support/injected"
 
 
 class Nodes:
-    """A scheduler and its nodes; `folder` takes what they say."""
+    """A scheduler and its nodes; `folder` takes what they write for a while, `env` is theirs beside this process's."""
 
-    def __init__(self, folder: Path, *options: str, host: str = "tcp://127.0.0.1:0") -> None:
-        self.folder, self.options = folder, options
+    def __init__(
+        self, folder: Path, *options: str, host: str = "tcp://127.0.0.1:0", env: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder, self.options, self.env = folder, options, env or {}
         self.nodes: list[subprocess.Popen[str]] = []
         self.scheduler = self._schedule(host)
         self.address = _said(self.scheduler, SCHEDULES)
@@ -33,9 +36,9 @@ class Nodes:
             _said(process, WORKS)
         self.nodes += started
 
-    def kill_node(self) -> None:
-        """Kill the oldest node, as a fault of its machine would, and start another."""
-        _end(self.nodes.pop(0))
+    def kill_node(self, number: int = 0) -> None:
+        """Kill a node, the oldest for one, as a fault of its machine would, and start another."""
+        _end(self.nodes.pop(number))
         self.add()
 
     def kill_scheduler(self) -> None:
@@ -51,7 +54,7 @@ class Nodes:
         self.nodes = []
 
     def _start(self, *words: str) -> "subprocess.Popen[str]":
-        env = {**os.environ, "PYTHONPATH": f"{INJECTED}:{ROOT}", "TMPDIR": str(self.folder)}
+        env = {**os.environ, **self.env, "PYTHONPATH": f"{INJECTED}:{ROOT}", "TMPDIR": str(self.folder)}
         return subprocess.Popen(
             [sys.executable, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

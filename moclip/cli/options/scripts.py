@@ -30,7 +30,7 @@ def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
 
 
 def _ablate(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Answer the questions of a suite by experiments in DVC's queue, as a table."
+    parser.description = "Answer the questions of a suite by experiments in DVC's queue or on a cluster, as a table."
     parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="experiments at once (1)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds of each, from `seed` on (1)")
