@@ -5,6 +5,7 @@ import pickle
 import stat
 import struct
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -232,7 +233,9 @@ def _program(before: bytes = b"", after: bytes = b"") -> Callable[[Path, Bench],
     def write(path: Path, _: Bench) -> None:
         import torch
 
-        torch.jit.save(torch.jit.trace(lambda x: x + 1, torch.zeros(1)), str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of PyTorch, about its programs
+            torch.jit.save(torch.jit.trace(lambda x: x + 1, torch.zeros(1)), str(path))
         path.write_bytes(before + path.read_bytes() + after)
 
     return write

@@ -24,7 +24,7 @@ from moclip.predict.bundle import MANIFEST
 from moclip.tracking import tags
 from moclip.tracking.failures import is_absent, is_of_transport, pages
 from moclip.tracking.serving import LOADERS
-from moclip.tracking.store import ServerError, first_line
+from moclip.tracking.store import ServerError, connect_once, first_line
 from moclip.tracking.upkeep.moved import local_path
 
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -50,7 +50,8 @@ def fetch_model(uri: str, tracking_uri: str, cache: Path) -> Path:
         ServerError: the store is down or refuses.
     """
     with _told(uri, tracking_uri):
-        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)  # a database is asked at once
+        connect_once(tracking_uri)
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         model = client.get_logged_model(_checked(uri, _model_id(client, uri)))
         folder = _folder(client, uri, model, cache)
         if not (folder / "MLmodel").is_file():
