@@ -175,12 +175,14 @@ def _check_values(body: bytes) -> None:
 
 def _check_columns(scope: Message, body: bytes) -> None:
     """Refuse columns that are not known: MLflow leaves them out without a word."""
-    if scope["path"] != _ASKED or body.lstrip()[:1] != b"{":
+    if scope["path"] != _ASKED or body.lstrip()[:1] not in (b"{", b"["):
         return
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _RefusalError(400, f"the request is no JSON; {FORM}") from error
+    if not isinstance(request, dict):
+        raise _RefusalError(400, f"the request is no JSON object; {FORM}")
     if unknown := sorted(set(map(str, _columns(request))) - COLUMNS):
         raise _RefusalError(400, f"unknown column '{unknown[0][:40]}'; {FORM}")
 
