@@ -42,7 +42,9 @@ def attacks() -> Iterator[Attack]:
 
 
 def _fuzzed(_: Bench) -> Outcome:
-    return not_tried("`benchmarks/fuzz/containers.py` changes containers by the thousand; its counts are its own")
+    return not_tried(
+        "no command opens an audio decoder; `benchmarks/fuzz/containers.py` changes containers by the thousand"
+    )
 
 
 def _as_nobody(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -150,12 +152,29 @@ def _command_lines(group: int) -> set[str]:
 
 
 def _pull(bench: Bench) -> Outcome:
-    told = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-    return (
-        Outcome("upstream: nothing shuts it; SECURITY.md says that a remote is trusted as the code is", "not promised")
-        if "pull only from a remote that you trust" in told
-        else says(False, "SECURITY.md does not say so")
-    )
+    """A remote whose list of a folder names a file above it, under the name that the list had."""
+    if "pull only from a remote that you trust" not in (ROOT / "SECURITY.md").read_text(encoding="utf-8"):
+        return says(False, "SECURITY.md does not say that a remote is trusted")
+    place, remote = bench.work / "mine", bench.given / "remote"
+    (place / "folder").mkdir(parents=True)
+    (place / "folder/a").write_text("x")
+    env = _env() | {"DVC_SITE_CACHE_DIR": str(bench.place / "tmp/site")}
+
+    def dvc(*words: str) -> int:
+        return subprocess.run(["dvc", *words], cwd=place, env=env, capture_output=True, check=False).returncode
+
+    for words in (["init", "--no-scm"], ["remote", "add", "-d", "r", str(remote)], ["add", "folder"], ["push"]):
+        if dvc(*words):
+            return says(False, f"`dvc {words[0]}` fails")
+    (listed,) = remote.rglob("*.dir")
+    listed.chmod(0o644)
+    listed.write_text(listed.read_text().replace('"a"', '"../../../outside/escaped"'))
+    for path in (place / "folder", place / ".dvc/cache", bench.place / "tmp/site"):
+        shutil.rmtree(path, ignore_errors=True)
+    dvc("pull")
+    escaped = (bench.outside / "escaped").exists()
+    told = "wrote a file outside the repository: upstream, nothing shuts it" if escaped else "wrote nothing outside"
+    return Outcome(f"{told}; SECURITY.md says that a remote is trusted as the code is", "not promised")
 
 
 def _mlflow_locks(bench: Bench) -> Outcome:

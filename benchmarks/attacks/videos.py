@@ -24,6 +24,9 @@ def attacks() -> Iterator[Attack]:
     for name, (number, tried, make) in BOMBS.items():
         yield Attack(number, f"video: {tried}", BOUNDED, _moved(name, make, LIMIT))
     yield Attack(NEW, "video: an AVI whose index has 10^6 entries for 3 frames", BOUNDED, _indexed)
+    for tried, (number, make) in REFERENCES.items():
+        must = "no request, no other file; what lies in the file is read, or it is refused"
+        yield Attack(number, f"video: pictures that lie {tried}", must, _led(make))
     for tried, (name, text) in LEADS.items():
         must = "refused; no request, no other file"
         yield Attack("tries", f"video: {tried}", must, _moved(name, _written(text), NO_VIDEO))
@@ -47,6 +50,14 @@ def _moved(name: str, make: Make, words: str) -> Callable[[Bench], Outcome]:
     return do
 
 
+def _led(make: Make) -> Callable[[Bench], Outcome]:
+    def do(bench: Bench) -> Outcome:
+        make(bench.given / "a.mp4", bench)
+        return harmless(_motion(bench, bench.given / "a.mp4"))
+
+    return do
+
+
 def _motion(bench: Bench, *videos: object, **options: object) -> Done:
     return bench.moclip("motion", *videos, "--out", bench.work / "out", **options)
 
@@ -64,7 +75,7 @@ def _referring(kind: bytes, target: str) -> Make:
 
     def make(path: Path, bench: Bench) -> None:
         place = target.replace("URL", bench.canary).replace("FILE", str(bench.outside / "secret.txt")).encode()
-        bombs.stsz(path, 3)
+        bombs.aliased(path, scrolling(5, 1, 1, 64, 48), 1)
         plain = bombs.full(b"dref", bombs.u32(1), bombs.box(b"url ", bombs.u32(1)))
         body = bombs.box(kind, bombs.u32(0), place, b"\0")
         _swap(path, plain, bombs.full(b"dref", bombs.u32(1), body))
@@ -169,9 +180,11 @@ BOMBS: dict[str, tuple[str, str, Make]] = {
     "size.mkv": (NEW, "Matroska whose tracks state 2^55 bytes", _matroska(size=(1 << 55))),
     "tracks.mkv": (NEW, "Matroska of 20,000 tracks", _matroska(tracks=20_000)),
     "attached.mkv": (NEW, "Matroska with an attachment that states 4 GB", _matroska(attached=1 << 32)),
-    "dref-file.mp4": ("tries", "pictures that lie in another file by `dref`", _referring(b"url ", "file://FILE")),
-    "dref-http.mp4": ("tries", "pictures that lie at an address by `dref`", _referring(b"url ", "URL/x")),
-    "alis.mp4": (NEW, "pictures that lie in another file by `alis`", _referring(b"alis", "FILE")),
+}
+REFERENCES: dict[str, tuple[str, Make]] = {
+    "in another file by `dref`": ("tries", _referring(b"url ", "file://FILE")),
+    "at an address by `dref`": ("tries", _referring(b"url ", "URL/x")),
+    "in another file by `alis`": (NEW, _referring(b"alis", "FILE")),
 }
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
 MPD = '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1">'
