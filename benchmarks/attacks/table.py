@@ -119,8 +119,9 @@ def page(rows: Sequence[tuple[Attack, Outcome]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A message without what differs from run to run: folders, ports, digits of names."""
+    """A message without what differs from run to run: folders, ports, digits of names, room on the disk."""
     text = re.sub(r"(/[^\s/:'\"()]+)*/moclip-attack[^\s/:'\"()]*", "…", name(text))
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:PORT", text)
-    text = re.sub(r"0x[0-9a-f]{6,}", "0x…", text)
+    text = re.sub(r"\b(0x[0-9a-f]{6,}|[0-9a-f]{16,})\b", "…", text)
+    text = re.sub(r"[\d.]+ GB are free", "… GB are free", text)
     return text if len(text) <= _WORDS else f"{text[:_WORDS]}…"

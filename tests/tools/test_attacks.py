@@ -84,9 +84,14 @@ def test_a_refusal_is_no_crash_and_its_words_are_looked_at(ready: Bench) -> None
 def test_page_is_the_same_in_every_run() -> None:
     attack = Attack("H1", "a `|` b", "refused", lambda _: Outcome("", "held"))
     rows = [
-        (attack, Outcome(f"error: /tmp/{digits}/moclip-attack-{digits}/given/a.avi: 127.0.0.1:{port} is <b>", "held"))
-        for digits, port in (("abc123", 5000), ("xyz789", 40123))
+        (
+            attack,
+            Outcome(
+                f"error: /tmp/{digits}/moclip-attack-{digits}/given/{digits}/a.avi: 127.0.0.1:{port} is <b>", "held"
+            ),
+        )
+        for digits, port in (("abc1230123456789", 5000), ("def7890123456789", 40123))
     ]
     assert page(rows[:1]) == page(rows[1:])
     assert "1 attacks: 1 held, 0 failed, 0 not promised, 0 not tried" in page(rows[:1])
-    assert r"| H1 | a `\|` b | refused | error: …/given/a.avi: 127.0.0.1:PORT is &lt;b> | held |" in page(rows[:1])
+    assert r"| H1 | a `\|` b | refused | error: …/given/…/a.avi: 127.0.0.1:PORT is &lt;b> | held |" in page(rows[:1])
