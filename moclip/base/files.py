@@ -111,17 +111,23 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, most_mib: int = MAX_JSON_MIB) -> Any:
+def read_json(path: Path, most_mib: int = MAX_JSON_MIB, *, may_hold_nan: bool = False) -> Any:
     """Read a JSON file, of at most so many MiB.
 
+    Args:
+        path: The file.
+        most_mib: What is larger is refused.
+        may_hold_nan: Whether NaN and infinity, which are no JSON, are read, as Python writes them.
+
     Raises:
-        StoreError: the file is missing, no plain file or too large, or is not JSON; NaN and infinity are none.
+        StoreError: the file is missing, no plain file or too large, or is not JSON.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > most_mib << 20:
             raise StoreError(f"{path}: is no plain file of at most {most_mib} MiB, so it is not read as JSON")
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        constant = float if may_hold_nan else _refuse_constant
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=constant)
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read as JSON ({error})") from error
 

@@ -124,7 +124,7 @@ def check_config(path: Path, config: Any, model: Any) -> str | None:
 
 def _in_table(model_config: Any, model: Any) -> str | None:
     """The name whose configuration in open_clip's table this is: the model's own, or for one of the hub any."""
-    if not isinstance(model, str):
+    if not isinstance(model, str) or not isinstance(model_config, dict):
         return None
     names = open_clip.list_models() if model.startswith(HUB) else [model]
     return next((name for name in names if open_clip.get_model_config(name) == model_config), None)

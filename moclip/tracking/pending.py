@@ -70,7 +70,7 @@ def elsewhere(directory: Path, store: Store) -> dict[str, int]:
     counts: dict[str, int] = {}
     for path in directory.glob(f"[!.]*/[!.]*/{_RESULT}"):
         if path.parents[1].name != store.target:
-            address = str(read_json(path).get("for", "unknown"))
+            address = str(read_json(path, may_hold_nan=True).get("for", "unknown"))
             counts[address] = counts.get(address, 0) + 1
     return counts
 
@@ -146,7 +146,7 @@ def _places(directory: Path, store: Store) -> list[Path]:
 
 def _read(place: Path) -> Result | None:
     try:
-        values = read_json(place / _RESULT)
+        values = read_json(place / _RESULT, may_hold_nan=True)  # of a curve, what was undefined
         values.pop("for", None)
         values["children"] = [Child(**child) for child in values["children"]]
         result = Result(**values)
