@@ -234,7 +234,9 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
     numbers = itertools.count()  # so that no page is like the one before
     table = pd.DataFrame({"split": [1]})
-    found = SimpleNamespace(parts=table, by_class=table, associations=[], warnings=[], as_csv=lambda: table)
+    found = SimpleNamespace(
+        parts=table, by_class=table, associations=[], warnings=[], as_csv=lambda: f"split\n{next(numbers)}\n"
+    )
     fakes: dict[Any, dict[str, Any]] = {
         exporting: {"write_onnx": write_onnx, "check_extra": lambda: None},
         container: {"read_containers": lambda paths: {}},
