@@ -15,6 +15,8 @@ from pathlib import Path
 from benchmarks.attacks.bench import SECRET, Bench, Payload
 from benchmarks.attacks.table import Attack, Outcome, answered, not_tried, refused, says
 from tests.support.imports import ROOT
+from tests.support.processes import command_lines
+from tests.support.tracking import free_port
 
 NOBODY = 65534
 MOD = "an open hole of a pinned package, named in SECURITY.md with what shuts it"
@@ -113,13 +115,13 @@ def _open_state(bench: Bench) -> Outcome:
 def _ui(bench: Bench) -> Outcome:
     seen: set[str] = set()
     env = _env() | {"MLFLOW_TRACKING_URI": f"sqlite:///{bench.work}/ui.db?password={SECRET}", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "stages.commands.ui", "--port", str(_free_port())]
+    words = [sys.executable, "-m", "stages.commands.ui", "--port", str(free_port())]
     with (bench.work / "log").open("wb") as log:
         ui = subprocess.Popen(words, cwd=bench.work, env=env, stdout=log, stderr=log, start_new_session=True)
     end = time.monotonic() + 300
     try:
         while ui.poll() is None and time.monotonic() < end and not any("uvicorn" in line for line in seen):
-            seen |= _command_lines(ui.pid)
+            seen |= command_lines(ui.pid)
             time.sleep(0.1)
         told = (bench.work / "log").read_text(errors="replace")
     finally:
@@ -130,25 +132,6 @@ def _ui(bench: Bench) -> Outcome:
         return Outcome(f"the server did not come up: {told[-100:]}", "failed")
     held = not any(SECRET in line for line in seen) and SECRET not in told
     return says(held, "the server came up; no command line and no message has it" if held else "a command line has it")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _command_lines(group: int) -> set[str]:
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if os.getpgid(int(path.parent.name)) == group:
-                found.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:  # it ended meanwhile
-            continue
-    return found
 
 
 def _pull(bench: Bench) -> Outcome:

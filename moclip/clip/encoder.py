@@ -24,14 +24,13 @@ from moclip.base.files import MAX_FACTS_MIB, atomic_path, read_facts, read_json,
 from moclip.clip.architecture import check_config
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.frozen import Frozen
-from moclip.training.weights import UNFIT, write_weights
+from moclip.training.weights import MOST_LETTERS, UNFIT, write_weights
 from moclip.video.decode import versions
 
 # The names under which open_clip looks for a model in a local directory.
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 META = "meta.json"
-_LETTERS = 100  # of a name or a shape in a message; a file may state any
 _WHOLE = 8  # contexts that hold any prompt whole
 # `nn.init` hands on its own functions, which draw before anybody sees the tensor's.
 _DRAWS = frozenset([Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_])
@@ -243,7 +242,8 @@ def _check_shapes(path: Path, model_config: Mapping[str, Any]) -> None:
         raise StoreError(f"{path}: cannot be read as safetensors ({error})") from error
     if given != wanted:
         name = min({*given, *wanted}, key=lambda name: (given.get(name) == wanted.get(name), name))
+        found = f"{given.get(name)!s:.{MOST_LETTERS}} in the file"
         raise StoreError(
-            f"{path}: {name:.{_LETTERS}} is {given.get(name)!s:.{_LETTERS}} in the file and {wanted.get(name)} by "
-            f"{CONFIG}; these do not belong together: copy both again, or run the stage clip_model again"
+            f"{path}: {name:.{MOST_LETTERS}} is {found} and {wanted.get(name)} by {CONFIG}; these do not belong "
+            "together: copy both again, or run the stage clip_model again"
         )

@@ -13,7 +13,7 @@ from moclip.base.errors import StoreError
 from moclip.base.files import atomic_path, read_facts, write_json
 
 Net = TypeVar("Net", bound=nn.Module)
-_LETTERS = 100  # of a name or a shape in a message; a file may state any
+MOST_LETTERS = 100  # of a name or a shape in a message; a file may state any
 UNFIT = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)
 """What building a network from somebody's configuration may raise."""
 WEIGHTS = "model.safetensors"
@@ -47,8 +47,8 @@ def restored(build: Callable[[], Net], state: Mapping[str, Tensor]) -> Net:
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if differing := sorted(name for name in {*wanted, *given} if wanted.get(name) != given.get(name)):
         name = differing[0]
-        found = f"{given.get(name)!s:.{_LETTERS}}"
-        raise RuntimeError(f"{name:.{_LETTERS}} is {found} in the weights and {wanted.get(name)} by the configuration")
+        found = f"{given.get(name)!s:.{MOST_LETTERS}} in the weights"
+        raise RuntimeError(f"{name:.{MOST_LETTERS}} is {found} and {wanted.get(name)} by the configuration")
     net = build()
     net.load_state_dict(dict(state))
     return net.eval()

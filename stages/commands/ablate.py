@@ -59,10 +59,8 @@ def main() -> None:
     claim_page(page := named(args.out).with_suffix(".md"))
     params = all_params()
     seeds = list(range(params["seed"], params["seed"] + args.seeds))
-    store = store_at(
-        repository(), os.environ.get(VARIABLE)
-    )  # a mistyped address would fail every experiment in its last stage
-    check_database(store)
+    # A mistyped address would fail every experiment in its last stage.
+    check_database(store_at(repository(), os.environ.get(VARIABLE)))
     # What comes from outside, such as videos, is part of what an experiment is named after.
     addresses = [stage.address for stage in graph.sources(params)]
     if program.run("dvc", "repro", "--quiet", *addresses).returncode:

@@ -1,6 +1,5 @@
 """CLIP's features by nodes: the bytes of one machine, and another GPU's model is refused."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,10 @@ from moclip.data.measure import measure
 from moclip.data.ucf101 import find_ucf101
 from moclip.params.frames import FramesParams
 from moclip.training.device import Compute
-from tests.support.nodes import Nodes
 from tests.support.towers import resnet_encoder
 from tests.support.trees import content
 
 FRAMES = FramesParams(rule="uniform:3", grid=1, path="value", cut=2, select="uniform", keep=None, order="time")
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    found = Nodes(tmp_path_factory.mktemp("nodes"))
-    found.add()
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

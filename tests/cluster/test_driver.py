@@ -4,7 +4,6 @@ import errno
 import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,8 @@ from moclip.base.work import Work
 from moclip.cluster import node
 from moclip.cluster.driver import await_file, connected
 from moclip.cluster.node import NodeError
-from tests.support.nodes import Nodes
 
 WORK = Work("naps", "nap")
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    found = Nodes(tmp_path_factory.mktemp("nodes"))
-    found.add()
-    yield found
-    found.close()
 
 
 def test_a_file_that_is_seen_late_is_waited_for(tmp_path):

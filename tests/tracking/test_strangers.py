@@ -18,6 +18,7 @@ from moclip.tracking.models.fetch import fetch_model
 from moclip.tracking.pending import deliver, keep
 from moclip.tracking.store import ServerError, store_at
 from tests.support.liar import GOOD, Liar, lying
+from tests.support.processes import command_lines
 from tests.support.tracking import free_port, until
 from tests.support.trained import pipeline
 from tests.tracking.test_record import result
@@ -138,18 +139,6 @@ def test_waiting_result_uploads_nothing_through_a_link(
     with caplog.at_level(logging.WARNING):
         assert deliver(tmp_path / "pending", store, lambda kept: pytest.fail(f"{kept} was taken")) == 0
     assert "is a link or no file" in caplog.text
-
-
-def command_lines(group: int) -> set[str]:
-    """What `ps` shows of the processes of a group."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if os.getpgid(int(path.parent.name)) == group:
-                found.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:  # it ended meanwhile
-            continue
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")

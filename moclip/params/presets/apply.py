@@ -64,9 +64,8 @@ def apply_presets(
     done: list[Applied] = []
     for preset in stack:
         done.append(_apply(preset, set_back(preset, presets), whole))
-        whole = _form().load(
-            text := _dumped(whole)
-        )  # read again, so that a stack writes what its presets one by one do
+        text = _dumped(whole)
+        whole = _form().load(text)  # so that a stack writes what its presets one by one do
     check(plain().load(text))
     with editing(params, files) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

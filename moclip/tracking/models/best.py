@@ -90,9 +90,9 @@ def validation_score(result: Result, select: str) -> float | None:
 
 def _of_epoch_kept(top1: Sequence[float], loss: Sequence[float]) -> float:
     """Top-1 at the lowest loss, of equals the highest; of curves without a loss, as others may have, the highest."""
-    pairs = zip(loss, top1, strict=False)
+    pairs = zip(loss, top1, strict=True) if len(loss) == len(top1) else ()
     history = [Epoch(number, math.nan, {"val_loss": a, "val_top1_pct": b}) for number, (a, b) in enumerate(pairs)]
-    kept = kept_epoch(history, "val") if len(loss) == len(top1) else None
+    kept = kept_epoch(history, "val")
     return max(top1, default=math.nan) if kept is None else top1[kept]
 
 
