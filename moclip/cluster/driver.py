@@ -6,6 +6,7 @@ because it failed; one whose node is lost goes to another.
 
 import errno
 import logging
+import math
 import pickle
 import time
 from bisect import insort
@@ -28,6 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 STRAGGLES, STRAGGLES_S = 10.0, 1.0  # a task that takes so many times the median, and so many seconds, is told of
 VISIBLE_S, _LOOK_S = 30.0, 0.2  # until a file that another host has written is seen
+ASKS_S = 1.0  # the answer to who is there is as long as there are nodes: not after each task
 _GPU = "GPU"
 _CONNECT_S = 30
 
@@ -40,6 +42,7 @@ class Cluster(Engine):
     def __init__(self, client: Any, address: str) -> None:
         self._client, self.address = client, address
         self._known: dict[str, str] = {}
+        self._asked_at = -math.inf
 
     def hold(self, directory: Path, doing: str) -> AbstractContextManager[Path]:
         """One driver works in a directory, on whatever host."""
@@ -71,6 +74,7 @@ class Cluster(Engine):
         """Number and answer of each task, as answers come."""
         from distributed import as_completed
 
+        self._asked_at = -math.inf  # other nodes may have what these need
         waiting = deque(enumerate(tasks))
         flying: dict[Any, tuple[int, str]] = {}
         done = as_completed(loop=self._client.loop)
@@ -110,7 +114,10 @@ class Cluster(Engine):
             yield *waiting.popleft(), least[0]
 
     def _nodes(self, needs: Mapping[str, int]) -> list[str]:
-        """Addresses of the nodes that have what is needed; one that is lost is told of."""
+        """Addresses of the nodes that have what is needed, as they were a moment ago; one that is lost is told of."""
+        if self._known and time.monotonic() - self._asked_at < ASKS_S:
+            return sorted(self._known)
+        self._asked_at = time.monotonic()
         workers = self._client.scheduler_info()["workers"]
         nodes = {
             address: str(facts.get("host", address))
