@@ -25,7 +25,7 @@ _TEXTS = {
 
 Each block sleeps (mean {mean_s:g} s, spread as sums of the seconds of 512 videos) and writes 100 bytes. Times are of
 the processor. The full size of this part is 200,000 blocks on 64 nodes; {most:,} blocks are the most that were run.
-With many nodes a block costs more, since the driver asks after each one who is there; how much is not known.
+Once a second the driver asks who is there, which costs more with many nodes; how much was not measured.
 
 {runs}""",
     "resumption": """\
@@ -50,8 +50,9 @@ and index took {make_cpu_s:.0f} s of the processor.""",
     "overhead": """\
 ## A node beside one machine
 
-The same extraction of {videos} generated videos in blocks of 64, both with their processes running, in turn, medians of
-so many rounds ({rounds}): {alone_cpu_s:.2f} s of the processor by one machine, {node_cpu_s:.2f} s by a node with its processes.
+The same extraction of {videos} generated videos in blocks of 64, both with their processes running, in turn
+(rounds: {rounds}; medians): {alone_cpu_s:.2f} s of the processor by one machine, {node_cpu_s:.2f} s by a node with its
+processes.
 {node_idle_cpu_s:.2f} s of these it would take in that time if it were idle; without them it takes
 {node_vs_alone_cpu:.3f} times as much. An idle node takes {idle_node_cores:.3f} cores. The message of a block of 512
 videos has {message_kb:.0f} kB.""",
