@@ -3,7 +3,6 @@
 They run in DVC's queue, or with MOCLIP_CLUSTER on the nodes of a cluster, each in a clone of its own.
 """
 
-import itertools
 import os
 import sys
 import tempfile
@@ -47,7 +46,7 @@ ACCOUNTING = Path("reports/accounting.json")
 SUMMARY = Path("reports/summary.json")
 TARGET = "track"
 POLL_S = 2.0
-POLLS_PER_STATUS = 5
+POLLS_PER_STATUS = (5, 20)  # DVC needs a second of processor time to tell its queue, Git none: it is asked ever less
 
 
 def main() -> None:
@@ -117,12 +116,15 @@ def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[
     """Wait for all jobs; one that a killed worker took along is queued once more."""
     faults: dict[str, str] = {}
     waiting, again = set(jobs), set[str]()
-    polls = itertools.count(1)
+    polls, (often, seldom) = 0, POLLS_PER_STATUS
+    gap = often
     with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
         while waiting:
             time.sleep(POLL_S)
-            if next(polls) % POLLS_PER_STATUS == 0:  # DVC needs a second of processor time to tell its queue, Git none
+            polls += 1
+            if polls == gap:
                 faults |= _look_after({name: jobs[name] for name in waiting}, before, again, workers)
+                polls, gap = 0, min(2 * gap, seldom)
             waiting -= {*finished_experiments(), *faults}
             progress.update(len(jobs) - len(waiting) - progress.n)
     return faults
