@@ -25,6 +25,7 @@ import numpy as np
 from moclip.base.files import VIDEO_SUFFIXES, write_json, write_text
 from moclip.cli.options.model import source_of
 from moclip.predict.bundle import open_model
+from moclip.predict.engine import loader_of
 from moclip.search.ask import eyes_of
 from moclip.search.timeline import BATCH_PICTURES, Shelf, read_timeline
 from moclip.video.decode import decoding, glance
@@ -154,7 +155,7 @@ def alone(part: str, film: Path, args: Any) -> dict[str, Any]:
 
 def measure(part: str, film: Path, model: str, every: float) -> dict[str, Any]:
     """CPU seconds of this process and its peak memory; loading is not timed."""
-    eyes = eyes_of(open_model(source_of(model)), needs_clip=True)
+    eyes = eyes_of(open_model(source_of(model)), loader_of("torch"), needs_clip=True)
     pictures: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as folder:
         shelf = Shelf(Path(folder))

@@ -28,12 +28,25 @@ class Motion(Protocol):
     def describe(self, name: str, grid: MotionGrid) -> np.ndarray:
         """Features (1, d) of a video of this name."""
 
+    def single(self, fields_px: np.ndarray) -> np.ndarray:
+        """Features of single fields (n, 2, gh, gw) in pixels, float32 (n, d); a video's are their mean."""
+
 
 class Pictures(Protocol):
     """CLIP's picture tower with its preprocessing."""
 
     def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32, of RGB frames (h, w, 3) uint8."""
+
+
+class Clip(Pictures, Protocol):
+    """Both towers of CLIP."""
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Projected features, not normalised, (n, d) float32."""
+
+    def read_part(self, text: str) -> str:
+        """As much of a text, from its start, as the text tower reads."""
 
 
 @dataclass(frozen=True)
