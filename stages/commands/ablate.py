@@ -3,16 +3,7 @@
 They run in DVC's queue, or with MOCLIP_CLUSTER on the nodes of a cluster, each in a clone of its own.
 """
 
-    waiting, again, missed = set(jobs), set[str](), Counter[str]()
-    polls, (often, seldom) = 0, POLLS_PER_STATUS
-    gap = often
-    with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
-        while waiting:
-            time.sleep(POLL_S)
-            polls += 1
-            if polls == gap:
-                faults |= _look_after({name: jobs[name] for name in waiting}, before, again, missed, workers)
-                polls, gap = 0, often if any(missed.values()) else min(2 * gap, seldom)
+import argparse
 import os
 import sys
 import tempfile
@@ -65,12 +56,8 @@ LOCK = "dvc.lock"
 ENCODING = "cache_clip"
 TARGET = "track"
 POLL_S = 2.0
-<<<<<<< HEAD
 POLLS_PER_STATUS = (5, 20)  # DVC needs a second of processor time to tell its queue, Git none: it is asked ever less
-=======
-POLLS_PER_STATUS = 5
 LOOKS = 3  # at which a running experiment has no worker before it counts as lost: a busy worker answers DVC late
->>>>>>> pack
 
 
 def main() -> None:
@@ -217,8 +204,7 @@ def _queued(waiting: Mapping[str, Job], workers: int) -> dict[str, str]:
 def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[str, str]:
     """Wait for all jobs; one that a killed worker took along is queued once more."""
     faults: dict[str, str] = {}
-<<<<<<< HEAD
-    waiting, again = set(jobs), set[str]()
+    waiting, again, missed = set(jobs), set[str](), Counter[str]()
     polls, (often, seldom) = 0, POLLS_PER_STATUS
     gap = often
     with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
@@ -226,17 +212,8 @@ def _wait(jobs: Mapping[str, Job], before: _queue.Status, workers: int) -> dict[
             time.sleep(POLL_S)
             polls += 1
             if polls == gap:
-                faults |= _look_after({name: jobs[name] for name in waiting}, before, again, workers)
-                polls, gap = 0, min(2 * gap, seldom)
-=======
-    waiting, again, missed = set(jobs), set[str](), Counter[str]()
-    polls = itertools.count(1)
-    with Progress(total=len(jobs), desc="experiments", unit="experiment") as progress:
-        while waiting:
-            time.sleep(POLL_S)
-            if next(polls) % POLLS_PER_STATUS == 0:  # DVC needs a second of processor time to tell its queue, Git none
                 faults |= _look_after({name: jobs[name] for name in waiting}, before, again, missed, workers)
->>>>>>> pack
+                polls, gap = 0, often if any(missed.values()) else min(2 * gap, seldom)
             waiting -= {*finished_experiments(), *faults}
             progress.update(len(jobs) - len(waiting) - progress.n)
     return faults
