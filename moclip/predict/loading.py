@@ -146,6 +146,6 @@ def digests(files: ModelFiles) -> tuple[object, object]:
     """What stands for the weights of CLIP and of the motion network, where they are; both were loaded."""
     clip = files.clip / "meta.json"
     return (
-        read_json(clip)["sha256"] if clip.is_file() else None,
+        read_json(clip).get("sha256") if clip.is_file() else None,
         sha256_file(files.motion / WEIGHTS) if files.motion.is_dir() else None,
     )

@@ -18,6 +18,10 @@ from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import ModelFiles
 
 
+class NoPartError(StoreError):
+    """A part of the model that the engine has not, with the reason."""
+
+
 class Motion(Protocol):
     """A motion network, and how a video becomes what it takes."""
 

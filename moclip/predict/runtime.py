@@ -35,7 +35,7 @@ from moclip.motion.fields import field_at
 from moclip.motion.grid import MotionGrid
 from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import ModelFiles
-from moclip.predict.parts import Parts, answering, of_class_texts
+from moclip.predict.parts import NoPartError, Parts, answering, of_class_texts
 from moclip.video.frames import segment_points
 
 META = "networks.json"
@@ -130,7 +130,7 @@ class Network:
         """
         file = f"{name}.onnx"
         if file not in known.files:
-            raise StoreError(_missing(folder, name, known))
+            raise _missing(folder, name, known)
         return cls(session_of(_content(folder / file, known.files[file]), folder / file))
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
@@ -152,9 +152,9 @@ class Network:
         return output
 
 
-def _missing(folder: Path, name: str, known: Networks) -> str:
+def _missing(folder: Path, name: str, known: Networks) -> NoPartError:
     reason = known.missing.get(name, "it was not written")
-    return f"{folder}: no {name} for onnxruntime ({reason}); take --engine torch, or another --head"
+    return NoPartError(f"{folder}: no {name} for onnxruntime ({reason}); take --engine torch, or another --head")
 
 
 def _content(path: Path, sha256: str) -> bytes:
@@ -235,7 +235,7 @@ class OnnxClip(OnnxPictures):
             StoreError: the part is not there, with the reason, or its table is torn.
         """
         if self.known.text is None:
-            raise StoreError(_missing(self.folder, TEXT, self.known))
+            raise _missing(self.folder, TEXT, self.known)
         content = _content(self.folder / MERGES, self.known.files[MERGES])
         pairs = [tuple(line.split(" ")) for line in content.decode("utf-8", "replace").splitlines()]
         if any(len(pair) != 2 for pair in pairs):

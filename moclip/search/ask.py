@@ -20,7 +20,7 @@ from moclip.heads.fitted import Fitted
 from moclip.heads.registry import CLIP, MOTION, servable
 from moclip.predict.bundle import ModelFiles, check_clip
 from moclip.predict.engine import Loader
-from moclip.predict.parts import Clip
+from moclip.predict.parts import Clip, NoPartError
 from moclip.search.moments import Rule, chunk_scores, chunks, cosine, retrieve, sliding_mean, softmax_over_time
 from moclip.search.timeline import Eyes, Timeline
 
@@ -126,7 +126,7 @@ def eyes_of(files: ModelFiles, loader: Loader, *, needs_clip: bool, needs_motion
             raise
     try:
         network = loader.motion_of(files) if files.motion.is_dir() else None
-    except StoreError as error:
+    except NoPartError as error:
         if needs_motion:
             raise
         log.warning("motion is told by plain statistics: %s", error)

@@ -23,7 +23,7 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -33,7 +33,6 @@ from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, P
 
 from moclip.base.errors import DataError, MoclipError, ParamsError
 from moclip.base.parallel import cores
-from moclip.params.section import validated
 from moclip.predict.engine import Engine
 from moclip.predict.predictor import Predictor
 from moclip.tracking.models import gate
@@ -182,7 +181,10 @@ def _load_pyfunc(folder: str) -> Served:
     root = os.environ.get(ROOT)
     if root and not Path(root).is_dir():
         raise ParamsError(f"{ROOT} is '{root}'; it must be a folder")
-    predictor = Predictor.load(folder, engine=validated(ENGINE, Engine, os.environ.get(ENGINE, "auto")))
+    engine = os.environ.get(ENGINE, "auto")
+    if engine not in get_args(Engine):
+        raise ParamsError(f"{ENGINE} is '{engine}'; it must be one of {', '.join(get_args(Engine))}")
+    predictor = Predictor.load(folder, engine=cast(Engine, engine))
     log.info("%s", predictor.introduction)
     served = Served(predictor, Path(root) if root else None, rules.most_bytes)
     if gate.is_serving():
