@@ -23,7 +23,7 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -182,7 +182,8 @@ def _load_pyfunc(folder: str) -> Served:
     root = os.environ.get(ROOT)
     if root and not Path(root).is_dir():
         raise ParamsError(f"{ROOT} is '{root}'; it must be a folder")
-    predictor = Predictor.load(folder, engine=validated(ENGINE, Engine, os.environ.get(ENGINE, "auto")))
+    engine: Engine = validated(ENGINE, cast("type[Any]", Engine), os.environ.get(ENGINE, "auto"))
+    predictor = Predictor.load(folder, engine=engine)
     log.info("%s", predictor.introduction)
     served = Served(predictor, Path(root) if root else None, rules.most_bytes)
     if gate.is_serving():
