@@ -1,19 +1,40 @@
-"""The cluster that works for a stage: MOCLIP_CLUSTER names it. It moves no number, so no stage hangs on it."""
+"""Who works for a stage beside this machine: the cluster that MOCLIP_CLUSTER names, or jobs that take a share each.
+
+It moves no number, so no stage hangs on it.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from moclip.base.errors import StoreError
 from moclip.cluster.address import VARIABLE
-from moclip.cluster.driver import Cluster, connected
+from moclip.cluster.driver import connected
+from moclip.cluster.engine import Engine
+from moclip.cluster.share import Share
 from moclip.store.disks import network_file_system
 from moclip.tracking import store as tracking
 
+_shares: ContextVar[Share | None] = ContextVar("shares", default=None)
+
 
 @contextmanager
-def cluster() -> Iterator[Cluster | None]:
+def sharing(share: Share) -> Iterator[None]:
+    """Let stages of this process make one share of their blocks, and no more."""
+    before = _shares.set(share)
+    try:
+        yield
+    finally:
+        _shares.reset(before)
+
+
+@contextmanager
+def cluster() -> Iterator[Engine | None]:
     """The cluster of the environment; None where there is to be one machine, and Dask is not even imported."""
+    if share := _shares.get():
+        yield share
+        return
     address = os.environ.get(VARIABLE)
     if not address:
         yield None

@@ -10,7 +10,7 @@ from typing import Any
 from moclip.base.arithmetic import AVX2, ONE_THREAD
 from moclip.base.outside.addresses import shown_address
 from moclip.base.work import Work
-from moclip.cluster.driver import Cluster
+from moclip.cluster.engine import Engine
 from moclip.params.compute import ComputeParams
 from moclip.results.suite import Job
 from moclip.tracking.store import VARIABLE
@@ -23,7 +23,7 @@ PACKAGES = (
 )
 
 
-def bring(jobs: Sequence[Job], nodes: Cluster, target: str) -> dict[str, str]:
+def bring(jobs: Sequence[Job], nodes: Engine, target: str) -> dict[str, str]:
     """Finish all jobs up to a stage; what a lost node had, another does.
 
     Returns:

@@ -5,6 +5,7 @@ Chunks lie in a working directory as `chunk-00000.npz`; a finished chunk is neve
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from moclip.base.work import Finished, Work, alone_in, finish
 from moclip.clip.encoder import Encoder, unit
 from moclip.clip.neighbours import clip_features
 from moclip.clip.top import Edges
-from moclip.cluster.driver import Cluster
+from moclip.cluster.engine import Engine
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
 from moclip.video.bounded.worker import call
@@ -43,7 +44,7 @@ def image_features(
     neighbours: Edges | None = None,
     peaks: Mapping[str, np.ndarray] | None = None,
     box_of: BoxOf | None = None,
-    cluster: Cluster | None = None,
+    cluster: Engine | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """One feature per video: of one frame as CLIP gives it, or the mean of the unit features of several.
 
@@ -61,13 +62,15 @@ def image_features(
         neighbours: None, each frame is seen alone; else what stands in at both ends where frames see those beside them.
         peaks: Frames of each video, where its motion chooses them and no rule does; as many of each.
         box_of: What CLIP is to see of a frame is a square round this; without it the preprocessing takes the middle.
-        cluster: Nodes that make the chunks; they see the videos, the encoder's files and `work` at the same paths.
+        cluster: Makes the chunks, by nodes that see the videos, the encoder's files and `work` at the same paths; where
+            it is one share of several, that is all it does.
 
     Returns:
         Ids in the order of `videos`, and features (n, d) float32.
 
     Raises:
         DataError: lists every video of a chunk that is missing, changed or unreadable.
+        SharedOutError: a share is done.
     """
     frames = peaks or {
         video.id: evaluation_frames(frame, video.frames, stream(seed, "frame", video.id)) for video in videos
@@ -76,7 +79,7 @@ def image_features(
     starts = range(0, len(videos), size)
     parts = [part_of(number, videos[start : start + size], frames) for number, start in enumerate(starts)]
     encode = partial(_encode, encoder, root, batch_images, neighbours, box_of)
-    with alone_in(work, "encodes the same", between_hosts=cluster is not None) as shelf:
+    with held_by(cluster, work) as shelf:
         chunks = finish_by(cluster, encoder, parts, _chunk_name, encode, shelf, Work("CLIP", "image", size=images))
     found = [
         read_features(chunk).of([video.id for video in part.videos])
@@ -122,8 +125,14 @@ def _encode(
     write_features(chunk, [video.id for video in part.videos], _averaged(values, len(pictures[0])))
 
 
+def held_by(cluster: Engine | None, work: Path) -> AbstractContextManager[Path]:
+    """The directory, kept for this process, or for those that work together."""
+    doing = "encodes the same"
+    return cluster.hold(work, doing) if cluster else alone_in(work, doing)
+
+
 def finish_by(
-    cluster: Cluster | None,
+    cluster: Engine | None,
     encoder: Encoder,
     parts: Sequence[Part],
     key: Callable[[Part], str],

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moclip.base.work import Work, alone_in
-from moclip.clip.cache import Part, finish_by, images, part_of, pictures_of
+from moclip.base.work import Work
+from moclip.clip.cache import Part, finish_by, held_by, images, part_of, pictures_of
 from moclip.clip.encoder import Encoder
 from moclip.clip.tokens import pooled, residual, spatial_tokens
-from moclip.cluster.driver import Cluster
+from moclip.cluster.engine import Engine
 from moclip.data.manifest import Video
 from moclip.params.frames import FramesParams
 from moclip.store.blocks import block_name, join, parts, write_block
@@ -55,7 +55,7 @@ def cache_frames(
     *,
     batch_images: int,
     provenance: Mapping[str, Any],
-    cluster: Cluster | None = None,
+    cluster: Engine | None = None,
 ) -> None:
     """Write the store of one array: `points` int32 (t,) and the array float16 (t, ...) of each video.
 
@@ -91,7 +91,7 @@ def cache_at_rate(
     *,
     batch_images: int,
     provenance: Mapping[str, Any],
-    cluster: Cluster | None = None,
+    cluster: Engine | None = None,
 ) -> None:
     """Write the store of what `Encoder.images` gives at a constant rate, `moclip.video.rate.constant_rate`.
 
@@ -117,12 +117,12 @@ def _cache(
     work: Path,
     out: Path,
     facts: Mapping[str, Any],
-    cluster: Cluster | None,
+    cluster: Engine | None,
 ) -> None:
     said = _Forecast(sum(map(len, points.values())))
     blocks = [part_of(number, videos[own.start : own.stop], points) for number, own in enumerate(parts(len(videos)))]
     make = partial(_make, encode, array, root, said)
-    with alone_in(work, "encodes the same", between_hosts=cluster is not None) as shelf:
+    with held_by(cluster, work) as shelf:
         progress = Work("frames", "image", size=images)
         finished = finish_by(cluster, encoder, blocks, _block_name, make, shelf, progress)
         join(out, finished.files, facts)

@@ -8,26 +8,24 @@ import errno
 import logging
 import pickle
 import time
+from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from statistics import median
 from typing import Any, TypeVar
 
 from moclip.base.errors import explain
 from moclip.base.progress import Progress
-from moclip.base.work import Finished, Work
+from moclip.base.work import Work, alone_in
 from moclip.cluster.address import VARIABLE, address_of
+from moclip.cluster.engine import Engine, FactsOf
 from moclip.cluster.node import Answer, Job, NodeError, all_facts, work
 from moclip.video.bounded.limits import current
 
 T = TypeVar("T")
 R = TypeVar("R")
-FactsOf = Callable[[], Mapping[str, Any]]
-IN_FLIGHT = 2  # tasks a node at once
 STRAGGLES, STRAGGLES_S = 10.0, 1.0  # a task that takes so many times the median, and so many seconds, is told of
 VISIBLE_S, _LOOK_S = 30.0, 0.2  # until a file that another host has written is seen
 _GPU = "GPU"
@@ -36,64 +34,38 @@ _CONNECT_S = 30
 log = logging.getLogger(__name__)
 
 
-class Cluster:
+class Cluster(Engine):
     """Nodes that work for this process; made by `connected`."""
 
     def __init__(self, client: Any, address: str) -> None:
         self._client, self.address = client, address
         self._known: dict[str, str] = {}
 
-    def gather(
-        self,
-        tasks: Sequence[T],
-        do: Callable[[T], R],
-        progress: Work,
-        facts_of: FactsOf,
-        *,
-        on_gpu: bool = False,
-        at_once: int = IN_FLIGHT,
+    def hold(self, directory: Path, doing: str) -> AbstractContextManager[Path]:
+        """One driver works in a directory, on whatever host."""
+        return alone_in(directory, doing, between_hosts=True)
+
+    def own(self, tasks: Sequence[T]) -> Sequence[T]:
+        """All."""
+        return tasks
+
+    def seen(self, files: Sequence[Path]) -> list[Path]:
+        """All files, each once this host sees it; OSError where it does not."""
+        return list(map(await_file, files))
+
+    def _gather(
+        self, tasks: Sequence[T], do: Callable[[T], R], progress: Work, facts_of: FactsOf, on_gpu: bool, at_once: int
     ) -> list[R]:
-        """Results of `do` in the order of the tasks, as `moclip.base.work.gather` gives them.
-
-        Args:
-            tasks: What there is to do; each can be pickled.
-            do: Gives a task's result, on whatever node; it can be pickled.
-            progress: What is shown. The first failure ends the work.
-            facts_of: What results hang on beside the task; a node that gives others is refused by its name.
-            on_gpu: Take nodes that were started with a resource GPU alone.
-            at_once: Tasks that a node is given at once: two, so that it never waits for the next; one where they are so
-                long that no node should keep a second from the others.
-
-        Raises:
-            MoclipError: what the first task raises that fails; NodeError: the scheduler is gone, or a node is refused.
-        """
         job = Job(facts_of, all_facts(facts_of), pickle.dumps(do), current())
-        found: dict[int, Answer[R]] = {}
+        found: dict[int, R] = {}
+        seconds: list[float] = []
         total = sum(map(progress.size, tasks))
         with Progress(total=total, desc=progress.name, unit=progress.unit, disable=not tasks) as bar:
             for number, answer in self._each(tasks, job, {_GPU: 1} if on_gpu else {}, at_once):
-                found[number] = answer
-                _name_straggler(answer, [other.seconds for other in found.values()])
+                found[number] = answer.result
+                _name_straggler(answer, seconds)
                 bar.update(progress.size(tasks[number]))
-        return [found[number].result for number in range(len(tasks))]
-
-    def finish(
-        self,
-        items: Sequence[T],
-        key: Callable[[T], str],
-        do: Callable[[T, Path], Any],
-        shelf: Path,
-        progress: Work,
-        *,
-        facts_of: FactsOf,
-        on_gpu: bool = False,
-    ) -> Finished:
-        """Make the file of each item that has none yet, as `moclip.base.work.finish` does."""
-        files = [shelf / key(item) for item in items]
-        waiting = [(item, file) for item, file in zip(items, files, strict=True) if not file.exists()]
-        own = Work(progress.name, progress.unit, size=lambda task: progress.size(task[0]))
-        self.gather(waiting, partial(_make, do), own, facts_of, on_gpu=on_gpu)
-        return Finished([await_file(file) for file in files], len(waiting))
+        return [found[number] for number in range(len(tasks))]
 
     def _each(self, tasks: Sequence[Any], job: Job, needs: dict[str, int], at_once: int) -> Iterator[tuple[int, Any]]:
         """Number and answer of each task, as answers come."""
@@ -164,8 +136,10 @@ def _answer(future: Any) -> Any:
     return future.result()
 
 
-def _name_straggler(answer: Answer[Any], seconds: Sequence[float]) -> None:
-    usual = median(seconds)
+def _name_straggler(answer: Answer[Any], seconds: list[float]) -> None:
+    """Tell of a task that took long; `seconds` are of those before it, sorted, and get its own."""
+    insort(seconds, answer.seconds)
+    usual = seconds[len(seconds) // 2]
     if answer.seconds > STRAGGLES * usual and answer.seconds > STRAGGLES_S:
         log.warning("node %s took %.0f s for a task, of which half take %.1f s", answer.host, answer.seconds, usual)
 
@@ -185,10 +159,6 @@ def await_file(file: Path, wait_s: float = VISIBLE_S) -> Path:
             if error.errno not in (errno.ENOENT, errno.ESTALE) or time.monotonic() > deadline:
                 raise
         time.sleep(_LOOK_S)
-
-
-def _make(do: Callable[[Any, Path], Any], task: tuple[Any, Path]) -> Any:
-    return do(*task)
 
 
 @contextmanager

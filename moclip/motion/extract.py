@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from moclip.base.files import atomic_path, fingerprint, remove_left_overs, sha25
 from moclip.base.parallel import cores
 from moclip.base.progress import Progress
 from moclip.base.work import Finished, Work, alone_in, finish
-from moclip.cluster.driver import Cluster, await_file
+from moclip.cluster.engine import Engine
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_clip, write_motion
 from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
@@ -175,7 +176,7 @@ def extract(
     options: MotionOptions,
     *,
     jobs: int,
-    cluster: Cluster | None = None,
+    cluster: Engine | None = None,
 ) -> ExtractSummary:
     """Extract the motion of `videos` into a store at `out`.
 
@@ -186,10 +187,12 @@ def extract(
             be removed whenever no call is running; what it held is then decoded again.
         options: What shapes the grids.
         jobs: Worker processes; 1 works in this process. The store does not depend on it.
-        cluster: Nodes that make the blocks, all cores of each; they see the videos and `work` at the same paths.
+        cluster: Makes the blocks, by all cores of each node, which see the videos and `work` at the same paths; where
+            it is one share of several, that is all it does.
 
     Raises:
         NodeError: a node has another decoder, or the scheduler is gone.
+        SharedOutError: a share is done.
         VideoError: videos cannot be used; the message lists all of them. `out` is left as it was.
         ParamsError: no videos, an id twice, or `jobs` below 1.
     """
@@ -197,17 +200,19 @@ def extract(
     facts = made_by(options)
     place, doing = work / fingerprint(facts, FORMAT_VERSION), "extracts the same"
     if cluster:
-        with alone_in(place, doing, between_hosts=True) as shelf:
+        with cluster.hold(place, doing) as shelf:
             made = _made_by_nodes(videos, shelf, options, cluster)
-            files = [await_file(shelf / block_name(number)) for number in range(len(made))]
+            files = cluster.seen(_files(videos, shelf))
             join_motion(out, files, facts, [block.sha256 for block in made])
         return _summary(out, sum(block.decoded for block in made))
     with alone_in(place, doing) as shelf:
-        grids = _grids(videos, shelf, options, jobs)
-        blocks = [(videos[own.start : own.stop], grids.files[own.start : own.stop]) for own in _parts(len(videos))]
-        files = [shelf / block_name(number) for number in range(len(blocks))]
-        for file, (own, kept) in zip(files, Progress(blocks, desc="store", unit="block"), strict=True):
-            _write_block(file, own, kept, facts)
+        files = _files(videos, shelf)
+        blocks = [(file, videos[own.start : own.stop]) for file, own in zip(files, _parts(len(videos)), strict=True)]
+        waiting = [(file, own) for file, own in blocks if not _is_made(file, own, facts)]
+        grids = _grids([item for _, own in waiting for item in own], len(videos), shelf, options, jobs)
+        kept = iter(grids.files)
+        for file, own in Progress(waiting, desc="store", unit="block"):
+            _write_block(file, own, list(islice(kept, len(own))), facts)
         join_motion(out, files, facts)
     return _summary(out, grids.made)
 
@@ -240,7 +245,7 @@ class BadVideosError(VideoError):
 
 
 def _made_by_nodes(
-    videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, cluster: Cluster
+    videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, cluster: Engine
 ) -> list[MadeBlock]:
     root = Path(os.path.commonpath([item.path.parent for item in videos]))
     tasks = []
@@ -262,20 +267,19 @@ def make_block(task: BlockTask) -> MadeBlock:
         StoreError: the block is there and has other bytes: two machines do not decode alike.
     """
     videos = [VideoFile(id_, task.root / path, sha256, damaged) for id_, path, sha256, damaged in task.videos]
-    facts, ids = made_by(task.options), [item.id for item in videos]
-    stamp = _stamp(facts, [item.sha256 for item in videos])
-    if _has_stamp(task.file, stamp, ids):
+    facts = made_by(task.options)
+    if _is_made(task.file, videos, facts):
         return MadeBlock(sha256_file(task.file), 0)
     remove_left_overs(scratch())
     with tempfile.TemporaryDirectory(dir=scratch(), prefix=temporary_name("grids")) as shelf:
         try:
-            grids = _grids(videos, Path(shelf), task.options, cores())
+            grids = _grids(videos, len(videos), Path(shelf), task.options, cores())
         except BadVideosError as error:
             return MadeBlock("", 0, error.messages)
         with atomic_path(task.file) as block:
             _write_block(block, videos, grids.files, facts)
             digest = sha256_file(block)
-            if _has_stamp(task.file, stamp, ids) and sha256_file(task.file) != digest:
+            if _is_made(task.file, videos, facts) and sha256_file(task.file) != digest:
                 raise StoreError(f"{task.file}: another node made it of the same videos, with other bytes")
         return MadeBlock(digest, grids.made)
 
@@ -289,13 +293,22 @@ def _parts(count: int) -> list[range]:
     return parts(count, BLOCK_VIDEOS)
 
 
-def _grids(videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, jobs: int) -> Finished:
-    """A file with the grid of each video; all videos that cannot be used are listed in one error."""
+def _files(videos: Sequence[VideoFile], shelf: Path) -> list[Path]:
+    return [shelf / block_name(number) for number in range(len(_parts(len(videos))))]
+
+
+def _is_made(file: Path, videos: Sequence[VideoFile], facts: Mapping[str, Any]) -> bool:
+    """Whether a block is there that was made of the bytes that the videos must have."""
+    return _has_stamp(file, _stamp(facts, [item.sha256 for item in videos]), [item.id for item in videos])
+
+
+def _grids(videos: Sequence[VideoFile], count: int, shelf: Path, options: MotionOptions, jobs: int) -> Finished:
+    """A file with the grid of each video; of `count`, all that cannot be used are listed in one error."""
     motion = Work(
         "motion",
         "video",
         counts="frames",
-        refuse=lambda bad: BadVideosError(bad, len(videos)),
+        refuse=lambda bad: BadVideosError(bad, count),
         crashed=lambda item: f"{item.path}: {CRASHED}. Leave it out of the lists.",
     )
     keep = Held(partial(_keep_grid, options=options), attrgetter("path"))

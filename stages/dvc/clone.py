@@ -8,15 +8,16 @@ is there whole or not at all, and the first of two stays.
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moclip.base.errors import StoreError
 from moclip.base.files import write_text
 from moclip.results.suite import Job
 from moclip.store.disks import scratch
-from stages.dvc.program import run
+from stages.dvc.program import run, run_tied
 from stages.dvc.queue import override
 
 LINES = 6  # of what a failed experiment said
@@ -76,7 +77,8 @@ def run_experiment(at: Origin, target: str, job: Job) -> str | None:
         try:
             _clone(at, clone)
             overrides = [word for item in job.changes.items() for word in ("-S", override(*item))]
-            _said("dvc", "exp", "run", "--quiet", "--name", name, *overrides, target, at=clone, env=_environment(at))
+            words = ("dvc", "exp", "run", "--quiet", "--name", name, *overrides, target)
+            _said(*words, at=clone, env=_environment(at), by=run_tied)
             _deliver(at, clone, name)
         except StoreError as error:
             return str(error)
@@ -113,8 +115,8 @@ def _environment(at: Origin) -> dict[str, str]:
     return {**kept, "MOCLIP_HOME": str(at.repository), "PATH": path}
 
 
-def _said(*words: str, at: Path, env: Mapping[str, str] | None = None) -> str:
-    done = run(*words, cwd=at, env=env, capture_output=True, text=True)
+def _said(*words: str, at: Path, env: Mapping[str, str] | None = None, by: Callable[..., Any] = run) -> str:
+    done = by(*words, cwd=at, env=env, capture_output=True, text=True)
     if done.returncode:
         raise StoreError(_end(done.stdout + done.stderr))
     return str(done.stdout).strip()

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,18 @@ def sources(params: Mapping[str, Any]) -> list[Stage]:
         for stage in stages
         if stage.address != CODE and stage.deps <= known and any(_is_within(path, stage.outs) for path in read)
     ]
+
+
+def words(name: str) -> list[str]:
+    """The command of a stage, as words.
+
+    Raises:
+        StoreError: a graph cannot be read, or there is no such stage.
+    """
+    stages = {known: written for graph in GRAPHS if graph.is_file() for known, written in _read(graph).items()}
+    if name not in stages:
+        raise StoreError(f"{GRAPHS[0]}: has no stage {name}; it has {', '.join(sorted(stages))}")
+    return shlex.split(str(stages[name]["cmd"]))
 
 
 def digester() -> Callable[[Mapping[str, Any]], str]:

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from moclip.base.work import Work
@@ -14,6 +15,7 @@ from moclip.cluster.driver import await_file, connected
 from moclip.cluster.node import NodeError
 
 WORK = Work("naps", "nap")
+IDLE_S, IDLE_CORES = 3.0, 0.1
 
 
 def test_a_file_that_is_seen_late_is_waited_for(tmp_path):
@@ -47,6 +49,13 @@ def test_a_node_that_takes_ten_times_as_long_is_named(nodes, caplog):
         cluster.gather([0.01] * 4 + [3.0], time.sleep, WORK, dict)
     (told,) = [record.getMessage() for record in caplog.records if "of which half" in record.getMessage()]
     assert re.fullmatch(r"node \S+ took 3 s for a task, of which half take 0\.[012] s", told)
+
+
+def test_a_node_that_waits_takes_little(nodes):
+    (node,) = map(psutil.Process, (process.pid for process in nodes.nodes))
+    before = sum(node.cpu_times()[:2])
+    time.sleep(IDLE_S)
+    assert sum(node.cpu_times()[:2]) - before <= IDLE_CORES * IDLE_S
 
 
 def test_a_node_with_other_code_is_refused_by_its_name(nodes, monkeypatch):

@@ -19,12 +19,17 @@ class Nodes:
     """A scheduler and its nodes; `folder` takes what they write for a while, `env` is theirs beside this process's."""
 
     def __init__(
-        self, folder: Path, *options: str, host: str = "tcp://127.0.0.1:0", env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        host: str = "tcp://127.0.0.1:0",
+        env: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
-        self.folder, self.options, self.env = folder, options, env or {}
+        self.folder, self.options, self.env, self.python = folder, options, env or {}, python
         self.nodes: list[subprocess.Popen[str]] = []
         self.scheduler = self._schedule(host)
-        self.address = _said(self.scheduler, SCHEDULES)
+        self.address = said(self.scheduler, SCHEDULES)
 
     def _schedule(self, host: str) -> "subprocess.Popen[str]":
         return self._start("-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--host", host, *self.options)
@@ -33,7 +38,7 @@ class Nodes:
         """Start nodes, and wait until they are at work."""
         started = [self._start("-m", "stages.commands.worker", self.address, *self.options) for _ in range(count)]
         for process in started:
-            _said(process, WORKS)
+            said(process, WORKS)
         self.nodes += started
 
     def kill_node(self, number: int = 0) -> None:
@@ -46,7 +51,7 @@ class Nodes:
         self.close()
         self.scheduler = self._schedule(self.address)
         self.add()
-        _said(self.scheduler, SCHEDULES)
+        said(self.scheduler, SCHEDULES)
 
     def close(self) -> None:
         for process in (self.scheduler, *self.nodes):
@@ -56,11 +61,11 @@ class Nodes:
     def _start(self, *words: str) -> "subprocess.Popen[str]":
         env = {**os.environ, **self.env, "PYTHONPATH": f"{INJECTED}:{ROOT}", "TMPDIR": str(self.folder)}
         return subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [self.python, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
 
 
-def _said(process: "subprocess.Popen[str]", sign: str) -> str:
+def said(process: "subprocess.Popen[str]", sign: str) -> str:
     """What a process says by a sign, once it has said it."""
     assert process.stderr is not None
     told = []
