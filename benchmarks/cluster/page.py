@@ -51,8 +51,8 @@ and index took {make_cpu_s:.0f} s of the processor.""",
 ## A node beside one machine
 
 The same extraction of {videos} generated videos in blocks of 64, both with their processes running, in turn, medians of
-so many rounds ({rounds}): {alone_cpu_s:.2f} s of the processor by one machine, {node_cpu_s:.2f} s by a node with its processes.
-{node_idle_cpu_s:.2f} s of these it would take in that time if it were idle; without them it takes
+so many rounds ({rounds}): {alone_cpu_s:.2f} s of the processor by one machine, {node_cpu_s:.2f} s by a node with its
+processes. {node_idle_cpu_s:.2f} s of these it would take in that time if it were idle; without them it takes
 {node_vs_alone_cpu:.3f} times as much. An idle node takes {idle_node_cores:.3f} cores. The message of a block of 512
 videos has {message_kb:.0f} kB.""",
     "projection": """\
