@@ -4,8 +4,8 @@
 
 FOLDER is a folder of videos of one size. Without MODELS, CLIP is open_clip's ViT-B-32 and the motion network is the
 default one, with random weights, which cost what trained ones do. Videos are joined by the demo's encoder into films of
-1 minute and of MINUTES, and, all of them, into 10 films. Each measurement is a process of its own. Prints one JSON
-object.
+1 minute and of MINUTES, and, all of them, into 10 films. Each measurement is a process of its own. Writes
+benchmarks/search.json and benchmarks/search.md.
 """
 
 import argparse
@@ -22,21 +22,23 @@ from typing import Any
 
 import numpy as np
 
-from moclip.base.files import VIDEO_SUFFIXES
+from moclip.base.files import VIDEO_SUFFIXES, write_json, write_text
 from moclip.cli.options.model import source_of
 from moclip.predict.bundle import open_model
+from moclip.predict.engine import loader_of
 from moclip.search.ask import eyes_of
 from moclip.search.timeline import BATCH_PICTURES, Shelf, read_timeline
 from moclip.video.decode import decoding, glance
 from moclip.video.rate import ConstantRate
 from moclip.video.write import encode
 
+RESULTS = Path(__file__).with_suffix("")
 FPS, FILMS = 25, 10
 MIB = 1 << 20
 
 
 def main() -> None:
-    """Measure, and print the figures."""
+    """Measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", type=Path)
     parser.add_argument("--model")
@@ -53,7 +55,36 @@ def main() -> None:
             from benchmarks.predict import make_bundle  # here: its imports would count in each measured process
 
             args.model = str(make_bundle(Path(folder), "small"))
-        print(json.dumps(benchmark(clips, Path(folder), args), indent=2))
+        found = benchmark(clips, Path(folder), args)
+    write_json(RESULTS.with_suffix(".json"), found)
+    write_text(RESULTS.with_suffix(".md"), table(found))
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures in Markdown."""
+    ten, films = found["joined"], found["memory"]
+    rows = [
+        *((f"peak memory of a film of {length}, MiB", f"{film['peak_mib']:.0f}") for length, film in films.items()),
+        ("the longer film's peak by the shorter one's", f"{found['peak_long_by_short']:.2f}"),
+        (f"search of {list(films)[-1]}, by decoding alone", f"{found['search_by_decode']:.2f}"),
+        ("the same, by decoding and CLIP's forward pass", f"{found['search_by_decode_and_clip']:.2f}"),
+        ("a second question of the same film, s", f"{found['seconds']['again']:.2f}"),
+        (f"{ten['films']} joined films, by decoding alone", f"{ten['search_by_decode']:.2f}"),
+        ("the same, by decoding and CLIP's forward pass", f"{ten['search_by_decode_and_clip']:.2f}"),
+    ]
+    return "\n".join(
+        [
+            "# What a search costs",
+            "",
+            f"Written by `python -m benchmarks.search`, {found['clips']} clips joined into films. Seconds are those of "
+            "the processor, of one run; loading the model is not in them. A search decodes once, for CLIP and motion.",
+            "",
+            "| figure | measured |",
+            "| --- | ---: |",
+            *(f"| {name} | {value} |" for name, value in rows),
+            "",
+        ]
+    )
 
 
 def benchmark(clips: Sequence[Path], folder: Path, args: Any) -> dict[str, Any]:
@@ -124,7 +155,7 @@ def alone(part: str, film: Path, args: Any) -> dict[str, Any]:
 
 def measure(part: str, film: Path, model: str, every: float) -> dict[str, Any]:
     """CPU seconds of this process and its peak memory; loading is not timed."""
-    eyes = eyes_of(open_model(source_of(model)), needs_clip=True)
+    eyes = eyes_of(open_model(source_of(model)), loader_of("torch"), needs_clip=True)
     pictures: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as folder:
         shelf = Shelf(Path(folder))

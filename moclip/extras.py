@@ -8,7 +8,7 @@ from types import ModuleType
 from moclip.base.errors import MoclipError
 
 EXTRAS = {
-    "predict": ("onnxruntime", "huggingface_hub"),
+    "predict": ("onnxruntime", "huggingface_hub", "ftfy", "regex"),
     "train": (
         *("torch", "torchvision", "open_clip", "timm", "pandas", "rarfile", "requests", "sklearn", "scipy"),
         *("threadpoolctl", "urllib3"),

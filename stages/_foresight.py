@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from moclip.base.errors import DataError, ParamsError
 from moclip.data.dataset import Dataset
+from moclip.data.manifest import Video
 from moclip.data.splits import Member
 from moclip.data.ucf101 import LISTS
-from moclip.heads.registry import chosen_on_validation
+from moclip.heads.registry import HEADS, MOTION, chosen_on_validation
+from moclip.motion.grid import grid_shape
 from moclip.params.data import DataParams
-from stages._entry import all_params
+from moclip.params.heads.motion_vit import MotionVitParams
+from moclip.params.motion import MotionParams
+from moclip.video.reencode import HEIGHT, WIDTH
+from stages._entry import all_params, section
+from stages._networks import OWN, SHARED, is_transformer, network_params
 
 
 def check_given(dataset: Dataset) -> None:
@@ -45,6 +51,47 @@ def check_parts(members: Mapping[int, Sequence[Member]], data: DataParams) -> No
                 f"something to choose on it ({', '.join(choosers)}); raise data.val_groups, bring more groups, or "
                 "choose otherwise"
             )
+
+
+def check_grids(videos: Sequence[Video]) -> None:
+    """Refuse videos whose vectors a network would be given as they lie, and cannot take so.
+
+    Raises:
+        DataError: two videos have grids of two sizes, or a Transformer cannot cut a grid into its patches; names video
+            and parameter.
+    """
+    networks = {head if head in OWN else SHARED for head in all_params()["heads"] if MOTION in HEADS[head].streams}
+    as_they_lie = [head for head in sorted(networks) if network_params(head).input_px is None]
+    if not as_they_lie or not videos:
+        return
+    grids: dict[tuple[int, int], Video] = {}
+    for video in videos:
+        grids.setdefault(_grid(video), video)
+    (grid, first), *others = grids.items()
+    for head in as_they_lie:
+        name = "motion_vit" if is_transformer(head) else "motion_net"
+        if others:
+            other, second = others[0]
+            raise DataError(
+                f"{second.path} has a grid of {_by(other)} cells, {first.path} one of {_by(grid)}, and {head} takes "
+                f"grids of one size; set {name}.input_px to bring them to one"
+            )
+        patch = section("motion_vit", MotionVitParams).patch
+        if is_transformer(head) and any(side % patch for side in grid):
+            raise DataError(
+                f"{first.path} has a grid of {_by(grid)} cells, and {head} cuts it into patches of {patch} x {patch}, "
+                f"which leaves cells over; set {name}.input_px to a multiple of {name}.patch, or another patch"
+            )
+
+
+def _grid(video: Video) -> tuple[int, int]:
+    motion = section("motion", MotionParams)
+    width, height = (WIDTH, HEIGHT) if motion.source == "reencoded" else (video.width, video.height)
+    return grid_shape(width, height, motion.cell_px)
+
+
+def _by(sides: tuple[int, int]) -> str:
+    return " x ".join(map(str, sides))
 
 
 def _asked() -> list[int]:

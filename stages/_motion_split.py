@@ -27,7 +27,7 @@ from moclip.params.heads.motion_mae import MotionMaeParams
 from moclip.params.heads.motion_mcl import MotionMclParams
 from moclip.params.heads.motion_vit import MotionVitParams
 from moclip.params.motion import MotionParams
-from moclip.params.motion_net import MotionNetParams, MotionPretrainParams, as_vit
+from moclip.params.motion_net import MotionNetParams, MotionPretrainParams
 from moclip.params.run import Seed as SeedNumber
 from moclip.params.run import SeedsParams, Splits, repeat_seed
 from moclip.store.features import Features, write_features
@@ -39,16 +39,11 @@ from stages import _ranks
 from stages._entry import section, work_directory
 from stages._layout import place_among, repeat_directory, split_file
 from stages._live import Live, log_epoch
+from stages._networks import OWN, is_transformer, network_params
 from stages._predictions import predictions, write_account, write_split
 from stages.dvc.code import running_code
 
 LEARNT, HISTORY = "learnt.safetensors", "pretraining.csv"
-OWN: Mapping[str, tuple[str, bool]] = {
-    "motion_mcl": ("mcl", False),
-    "motion_vit": ("none", True),
-    "motion_mae": ("mae", True),
-}
-"""Heads with a network of their own: how it is pretrained, and whether it is a Transformer."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +64,20 @@ class Task:
     def network(self) -> motion_only.Network:
         """What the head's network is, and what it learns before labels."""
         given = section("motion_pretrain", MotionPretrainParams)
-        method, is_vit = OWN.get(self.head, (given.method, self.params.arch == "vit"))
+        method = OWN[self.head][0] if self.head in OWN else given.method
         known: Mapping[str, MotionMclParams | MotionMaeParams | None] = {
             "none": None,
             "mcl": section("motion_mcl", MotionMclParams),
             "mae": section("motion_mae", MotionMaeParams),
         }
         params = known[method]
-        vit = section("motion_vit", MotionVitParams) if is_vit else None
+        vit = section("motion_vit", MotionVitParams) if is_transformer(self.head) else None
         return motion_only.Network(vit, None if params is None else Pretraining(params, given.videos))
 
     @property
     def params(self) -> MotionNetParams:
         """Of the network and its training with labels."""
-        params = section("motion_net", MotionNetParams)
-        is_vit = OWN[self.head][1] if self.head in OWN else params.arch == "vit"
-        return as_vit(params, section("motion_vit", MotionVitParams)) if is_vit else params
+        return network_params(self.head)
 
     @property
     def seed(self) -> Seed:

@@ -12,7 +12,7 @@ from moclip.clip.precomputed import save_precomputed
 from moclip.clip.tiny import CONFIG, IMAGE_PX, train_demo_clip
 from moclip.clip.weights import fetch
 from moclip.demo.stills import captioned_stills
-from moclip.params.clip import ClipParams
+from moclip.params.clip import DEMO, ClipParams
 from moclip.params.data import DataParams
 from moclip.params.demo_clip import DemoClipParams
 from stages._entry import arguments, repository, run, section
@@ -21,7 +21,7 @@ from stages._entry import arguments, repository, run, section
 def main() -> None:
     args = arguments("out")
     clip, demo = section("clip", ClipParams), section("demo_clip", DemoClipParams)
-    if clip.model == "demo":
+    if clip.model == DEMO:
         make_demo(args.out, clip, demo, section("data", DataParams).seed)
     elif clip.precomputed is not None:
         save_precomputed(args.out, repository() / clip.precomputed, {"model": clip.model})
@@ -36,7 +36,7 @@ def main() -> None:
 def make_demo(out: Path, clip: ClipParams, demo: DemoClipParams, seed: int) -> None:
     images, captions = captioned_stills(demo.stills, seed, IMAGE_PX)
     model = train_demo_clip(images, captions, demo, seed)
-    facts = {"model": "demo", "weights": f"trained on {len(images)} generated stills", **patch(model, clip)}
+    facts = {"model": DEMO, "weights": f"trained on {len(images)} generated stills", **patch(model, clip)}
     save_encoder(out, model, CONFIG, facts)
 
 

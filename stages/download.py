@@ -23,7 +23,7 @@ from moclip.params.data import DataParams
 from moclip.params.demo import DemoParams
 from moclip.params.run import Seed
 from stages._entry import arguments, data_root, log, repository, run, section
-from stages._foresight import check_given, check_parts
+from stages._foresight import check_given, check_grids, check_parts
 
 _LINES = 10  # of each kind, however many videos there are
 
@@ -52,6 +52,7 @@ def main() -> None:
     members = assign_parts(dataset, data.val_groups, seed)
     check_parts(members, data)
     videos = [video for video in videos if video.id in dataset.clips]
+    check_grids(videos)
     repeated = hold_apart(videos, members, data)
     write_manifest(args.manifest, videos)
     write_classes(args.classes, dataset.classes)

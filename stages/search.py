@@ -16,9 +16,9 @@ from moclip.motion.store import MotionStore
 from moclip.params.data import DataParams
 from moclip.params.frames import SearchParams
 from moclip.params.run import Splits
+from moclip.predict.loading import field_features
 from moclip.search import trial
 from moclip.search.films import Film, compose
-from moclip.search.timeline import field_features
 from moclip.store.blocks import BlockStore
 from moclip.store.features import read_features
 from stages._entry import arguments, run, section

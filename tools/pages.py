@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 # What pages are, and what they link to or show.
-KINDS = ("*.md", "LICENSE", "docs/cluster/*", "docs/pictures/*", "papers/*.yaml", "reports/*")
+KINDS = ("*.md", "LICENSE", "docs/*.ipynb", "docs/cluster/*", "docs/pictures/*", "papers/*.yaml", "reports/*")
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moclip.base.files import read_json
+from moclip.base.errors import OutputError, ParamsError
+from moclip.base.files import atomic_path, read_json
 from moclip.base.outside.terminal import say
 from moclip.cli.data import data_root
 from moclip.cli.options import model
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="directory to make")
     parser.add_argument("--push", metavar="ORG/NAME", help="upload it to this repository of the hub (HF_ENDPOINT)")
+    parser.add_argument(
+        "--mlflow", type=Path, metavar="DIR", help="also make a model that `mlflow models serve` serves"
+    )
     parser.add_argument("--no-onnx", action="store_true", help="leave out what `--engine onnx` asks without PyTorch")
 
 
@@ -32,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     repository = repository_of(args.push) if args.push else None
     claim_directory(args.out, MANIFEST)  # before a model comes from MLflow
+    if args.mlflow:
+        _claim_served(args)
     source = model.source_of(args.model)
     if repository and not isinstance(source, Path) and source.record:
         source = replace(source, record=replace(source.record, results=source.models.parent / PLACES.results))
@@ -46,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         missing = write_networks(folder, files, _test_videos(source, files.split))
 
     write_bundle(args.out, files, None if args.no_onnx else networks, pages)
+    if args.mlflow:
+        _write_served(args)
     for part, reason in missing.items():
         say(f"without PyTorch there is no {part}: {reason}")
     say(f"{args.out} holds the model; `moclip predict VIDEO --model {args.out}` asks it")
@@ -54,6 +62,27 @@ def run(args: argparse.Namespace) -> int:
 
         say(f"{push_folder(repository, args.out, f'Model of split {files.split}')} has it too")
     return 0
+
+
+def _claim_served(args: argparse.Namespace) -> None:
+    """Refuse `--mlflow` before the work, where it cannot be."""
+    import moclip.tracking.registry  # noqa: F401 - names the extra
+
+    if args.no_onnx:
+        raise ParamsError("--mlflow: serves what onnxruntime asks, and --no-onnx leaves it out; take one of them")
+    if args.mlflow.exists():
+        raise OutputError(f"--mlflow {args.mlflow}: is there already; name a folder that is not")
+
+
+def _write_served(args: argparse.Namespace) -> None:
+    from moclip.tracking.registry import write_served
+
+    with atomic_path(args.mlflow) as temporary:
+        write_served(temporary, args.out)
+    say(
+        f"`MOCLIP_SERVE_ENGINE=onnx mlflow models serve -m {args.mlflow} --env-manager local` serves it "
+        "by onnxruntime, with and without PyTorch"
+    )
 
 
 def _level_pct(source: "Path | Pipeline") -> float | None:

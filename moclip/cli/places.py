@@ -26,6 +26,7 @@ class Places:
     results: Path = Path("results/heads")
     summary: Path = Path("reports/summary.json")
     ablations: Path = Path("reports/ablations")
+    encoders: Path = Path("reports/encoders")
     report: Path = Path("reports/report.md")
     fingerprint: Path = Path("reports/fingerprint.json")
     costs: Path = Path("reports/cost.json")

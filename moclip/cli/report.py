@@ -1,4 +1,4 @@
-"""`moclip report`: the report of the last run, where it lies or as one file to send; the videos that it got wrong."""
+"""`moclip report`: the report of the last run, where it lies or as one file to send; its systems; its errors."""
 
 import argparse
 from collections import Counter
@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE.html", help="write the report there, with its pictures and both cards inside"
     )
     parser.add_argument(
+        "--systems",
+        type=Path,
+        metavar="FILE.md",
+        help="write the table of all systems, and the moments in long videos, as a page of its own",
+    )
+    parser.add_argument(
         "--errors",
         type=Path,
         metavar="FILE.html",
@@ -51,13 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, places: Places = PLACES) -> int:
     """Print how the report opens and where it lies, or write what was asked for."""
     limit.apply(args)
-    if (args.html is not None or args.errors is args.fiftyone is None) and not args.report.is_file():
+    of_report = args.html is not None or args.systems is not None
+    if (of_report or args.errors is args.fiftyone is None) and not args.report.is_file():
         raise StoreError(f"{args.report}: no report is there; {_TOP}, and run `make repro` where nothing has run yet")
     if args.html is not None:
         _one_file(args)
+    if args.systems is not None:
+        from moclip.report.reader.systems import systems_page
+
+        claim_file(args.systems, "page", [args.report])
+        _write(args.systems, systems_page(args.report), [args.report])
     if args.errors is not None or args.fiftyone is not None:
         _errors(args, places)
-    if args.html is args.errors is args.fiftyone is None:
+    if args.html is args.systems is args.errors is args.fiftyone is None:
         from moclip.report.reader.opening import first_sentences
 
         say(first_sentences(args.report))

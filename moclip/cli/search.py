@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merge", type=model.positive, default=1, help="best chunks that become one where they touch")
     parser.add_argument("--class", dest="class_name", metavar="CLASS", help="find a class that a trained head knows")
     model.add_head(parser, "the head for --class")
+    model.add_engine(parser)
     parser.add_argument("--like", metavar="CLIP[:START-END]", help="find what is like this stretch of a video")
     parser.add_argument("--by", choices=("clip", "motion", "both"), help="in what it is like --like (default both)")
     limit.add_arguments(parser, FILMS)
@@ -137,15 +138,17 @@ class _Search:
     """A question with the model that answers it."""
 
     def __init__(self, args: argparse.Namespace, words: str | None, files: "ModelFiles", shelf: "Shelf") -> None:
-        from moclip.heads.registry import CLIP, MAIN
+        from moclip.heads.registry import CLIP, MAIN, MOTION
+        from moclip.predict.engine import loader_of
         from moclip.search import ask
 
         self.every, self.shelf = args.every, shelf
+        loader = loader_of(args.engine)
         self.by: ask.By | None = (args.by or "both") if args.like is not None else None
         self.head = self.label = self.text = self.example = None
         if args.class_name is not None:
             name = args.head or MAIN
-            self.label, self.head = ask.label_of(files, args.class_name), ask.head_of(files, name)
+            self.label, self.head = ask.label_of(files, args.class_name), ask.head_of(files, loader, name)
             self.question = _Question(f"{args.class_name} by {name}", "log-probability")
         elif args.like is not None:
             place, span = ask.parse_example(args.like)
@@ -153,7 +156,8 @@ class _Search:
         else:
             self.question = _Question(str(words), "cosine")
         needs_clip = CLIP in self.head.streams if self.head else self.by != "motion"
-        self.eyes: Eyes = ask.eyes_of(files, needs_clip=needs_clip)
+        needs_motion = MOTION in self.head.streams if self.head else self.by in ("motion", "both")
+        self.eyes: Eyes = ask.eyes_of(files, loader, needs_clip=needs_clip, needs_motion=needs_motion)
         if args.like is not None:
             self.example = ask.example_of(place, self._seen(place), *span)
         elif self.head is None and self.eyes.encoder is not None:

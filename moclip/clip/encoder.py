@@ -1,7 +1,6 @@
 """CLIP as a directory of files, and the encoder together with its preprocessing."""
 
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from moclip.base.arithmetic import AVX2, ONE_THREAD
 from moclip.base.errors import StoreError
 from moclip.base.files import MAX_FACTS_MIB, atomic_path, read_facts, read_json, sha256_file, write_json
 from moclip.clip.architecture import check_config
+from moclip.clip.text.bpe import SPECIAL, read_part
 from moclip.training.device import ON_CPU, Compute
 from moclip.training.frozen import Frozen
 from moclip.training.weights import MOST_LETTERS, UNFIT, write_weights
@@ -76,19 +76,7 @@ class Encoder:
 
     def read_part(self, text: str) -> str:
         """As much of a text, from its start, as the text tower reads: what stands behind changes none of its tokens."""
-        if not self._is_cut(text, text[:-1]):
-            return text
-        words = text.split()
-        read = bisect_left(range(len(words) + 1), True, key=lambda n: self._is_cut(text, " ".join(words[:n])))
-        part = " ".join(words[:read])
-        while part and self._is_cut(text, part[:-1]):
-            part = part[:-1]
-        return part
-
-    def _is_cut(self, text: str, part: str) -> bool:
-        """Whether a text reads as its beginning `part` does."""
-        whole, begun = self.tokenize([text, part])
-        return bool(torch.equal(whole, begun))
+        return read_part(self.tokenize, text)
 
     def tokens(self, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
         """How many tokens each text has, and the tokens that this CLIP reads of each, which may be fewer."""
@@ -221,6 +209,22 @@ class Tokenizer:
             is_of_hub = "hf_tokenizer_name" in open_clip.get_model_config(self.model)["text_cfg"]
             return open_clip.get_tokenizer(self.model, **({"trust_remote_code": False} if is_of_hub else {}))
         return open_clip.SimpleTokenizer(context_length=self.length)
+
+    def merges(self) -> list[tuple[str, str]]:
+        """The pairs that CLIP's own tokenizer joins, the most frequent first.
+
+        Raises:
+            StoreError: this is another tokenizer, or has other rules.
+        """
+        own, kinds = self.own, open_clip.tokenizer
+        if (
+            type(own) is not kinds.SimpleTokenizer
+            or own.clean_fn is not kinds.get_clean_fn("lower")
+            or own.reduction_fn is not None
+            or len(own.all_special_ids) != len(SPECIAL)
+        ):
+            raise StoreError(f"texts are read by {type(own).__name__} in its own way, and only CLIP's can be written")
+        return list(own.bpe_ranks)
 
     def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
         """Tokens of each text, cut or filled up to the tower's length, or to another."""

@@ -66,6 +66,20 @@ def fetch(name: str, pretrained: str | None, checkpoint: Path | None) -> Publish
     return _published(model, model_config, path, checked, {})
 
 
+def bring(name: str, pretrained: str | None) -> Path:
+    """Have a published model's weights on this machine, and build nothing of them; `fetch` reads them later.
+
+    Returns:
+        The file.
+
+    Raises:
+        ParamsError, DataError, StoreError: as `fetch`, as far as names, configuration and file tell.
+    """
+    if name.startswith(HUB):
+        return _files_of_hub(name)[1]
+    return _by_tag(name, str(pretrained), _model_config(name))[0]
+
+
 def _model_config(name: str) -> dict[str, Any]:
     if name not in open_clip.list_models():
         raise ParamsError(f"parameter 'clip.model': open_clip knows no {name!r}; see open_clip.list_models()")
@@ -90,25 +104,30 @@ def _check_texts(name: str, text: Mapping[str, Any]) -> None:
         )
 
 
-def _of_hub(name: str) -> Published:
-    """A repository with open_clip's configuration and weights. Both are read as data, and by their allow-lists."""
+def _files_of_hub(name: str) -> tuple[dict[str, Any], Path]:
+    """Configuration and file of weights of a repository, the first held against its allow-list."""
     repository = name.removeprefix(HUB)
     try:
         file = hub_file(repository, [CONFIG], most_bytes=MAX_FACTS_MIB << 20)
-        config = read_json(file, MAX_FACTS_MIB)
+        config: dict[str, Any] = read_json(file, MAX_FACTS_MIB)
         check_config(file, config, name)
         _check_texts(name, config["model_cfg"]["text_cfg"])
-        path = hub_file(repository, [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME])
+        return config, hub_file(repository, [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME])
     except DataError as error:
         raise DataError(
             f"CLIP {name}: not on this machine: {error}, by `hf download {repository}`, and bring its "
             "cache (HF_HOME) here"
         ) from error
+
+
+def _of_hub(name: str) -> Published:
+    """A repository with open_clip's configuration and weights. Both are read as data, and by their allow-lists."""
+    config, path = _files_of_hub(name)
     with TemporaryDirectory() as scratch:
         write_json(Path(scratch) / CONFIG, config)
         (Path(scratch) / path.name).symlink_to(path.resolve())
         model = _load(name, path, {}, Path(scratch))
-    facts = {"repository": repository, "revision": path.parent.name}
+    facts = {"repository": name.removeprefix(HUB), "revision": path.parent.name}
     return _published(model, config["model_cfg"], path, f"{CONFIG} of the repository", facts)
 
 

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from moclip.params.section import PathText, Section
 
+DEMO = "demo"
+"""The model that is trained here, on generated stills."""
 HUB = "hf-hub:"
 """Begins a model that is a repository of the hub with open_clip's files, as open_clip itself writes it."""
 
@@ -51,9 +53,9 @@ class ClipParams(Section):
         given = 3 - [self.pretrained, self.checkpoint, self.precomputed].count(None)
         if self.model.startswith(HUB):
             return self._of_hub()
-        if self.model == "demo" and given != 0:
+        if self.model == DEMO and given != 0:
             raise ValueError("model demo is trained here: pretrained, checkpoint and precomputed must be null")
-        if self.model != "demo" and given != 1:
+        if self.model != DEMO and given != 1:
             raise ValueError("name the weights either by pretrained or by checkpoint, or the features by precomputed")
         return self
 

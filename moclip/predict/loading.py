@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from moclip.base.errors import StoreError
+from moclip.base.files import read_json, sha256_file
 from moclip.heads.fitted import Fitted
 from moclip.heads.motion_only import MotionOnly
 from moclip.heads.motion_only import load as load_network
 from moclip.heads.registry import CLIP, HEADS, MOTION, module_of
 from moclip.motion.features import SEED_NAME, describe_held_out
 from moclip.motion.grid import MotionGrid
+from moclip.motion.net import features_and_logits
 from moclip.motion.sampler import FieldSampler
 from moclip.motion.store import OneClip
 from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import ModelFiles, check_clip
 from moclip.predict.parts import Parts, answering, of_class_texts
+from moclip.training.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from moclip.clip.encoder import Encoder
@@ -42,6 +46,20 @@ class TorchMotion:
         sampler = FieldSampler(OneClip(grid), made_for.motion, made_for.motion_net)
         features, _ = describe_held_out(self.network.net, sampler, [name], (made_for.seed, SEED_NAME, made_for.split))
         return features
+
+    def single(self, fields_px: np.ndarray) -> np.ndarray:
+        """As `moclip.predict.parts.Motion`."""
+        return field_features(self.network, fields_px)
+
+
+def field_features(network: MotionOnly, fields_px: np.ndarray) -> np.ndarray:
+    """The motion network's features of single fields (n, 2, gh, gw), float32 (n, d); a video's are their mean."""
+    made_for = network.made_for
+    # It reads no grid here: fields come ready, and it brings them to the network's size and encoding.
+    sampler = FieldSampler(OneClip(None), made_for.motion, made_for.motion_net)  # type: ignore[arg-type]
+    whole = sampler.whole(["video"], [torch.from_numpy(fields_px)])
+    features, _ = features_and_logits(network.net.eval(), whole.transpose(0, 1))
+    return features.float().numpy()
 
 
 def load_parts(files: ModelFiles, asked: str) -> Parts:
@@ -113,3 +131,21 @@ def load_clip(files: ModelFiles) -> "Encoder":
     from moclip.clip.encoder import load_encoder
 
     return load_encoder(files.clip)
+
+
+def motion_of(files: ModelFiles) -> TorchMotion:
+    """The motion network as a predictor asks it.
+
+    Raises:
+        StoreError: as `load_motion`.
+    """
+    return TorchMotion(load_motion(files))
+
+
+def digests(files: ModelFiles) -> tuple[object, object]:
+    """What stands for the weights of CLIP and of the motion network, where they are; both were loaded."""
+    clip = files.clip / "meta.json"
+    return (
+        read_json(clip).get("sha256") if clip.is_file() else None,
+        sha256_file(files.motion / WEIGHTS) if files.motion.is_dir() else None,
+    )

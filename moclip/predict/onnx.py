@@ -43,13 +43,14 @@ FIELD_PX = 10.0  # displacements that are compared: some of them beyond `bound_p
 class ModelInput:
     """One input of a model: its shape without the batch, and mean and deviation of the values it gets.
 
-    The axes of the shape that are `free` may have any length.
+    The axes of the shape that are `free` may have any length. Tokens are whole numbers below `vocabulary`.
     """
 
     shape: tuple[int, ...]
     centre: Tensor | float
     spread: Tensor | float
     free: tuple[int, ...] = ()
+    vocabulary: int | None = None
 
 
 class _MotionOutputs(nn.Module):
@@ -202,6 +203,8 @@ def draw(inputs: Mapping[str, ModelInput], count: int) -> list[Tensor]:
     shapes = [[n + count * (axis in one.free) for axis, n in enumerate(one.shape)] for one in inputs.values()]
     return [
         one.centre + one.spread * torch.randn(count, *shape, generator=generator)
+        if one.vocabulary is None
+        else torch.randint(one.vocabulary, (count, *shape), generator=generator)
         for one, shape in zip(inputs.values(), shapes, strict=True)
     ]
 

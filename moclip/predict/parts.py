@@ -18,6 +18,10 @@ from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import ModelFiles
 
 
+class NoPartError(StoreError):
+    """A part of the model that the engine has not, with the reason."""
+
+
 class Motion(Protocol):
     """A motion network, and how a video becomes what it takes."""
 
@@ -28,12 +32,25 @@ class Motion(Protocol):
     def describe(self, name: str, grid: MotionGrid) -> np.ndarray:
         """Features (1, d) of a video of this name."""
 
+    def single(self, fields_px: np.ndarray) -> np.ndarray:
+        """Features of single fields (n, 2, gh, gw) in pixels, float32 (n, d); a video's are their mean."""
+
 
 class Pictures(Protocol):
     """CLIP's picture tower with its preprocessing."""
 
     def images(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Projected features, not normalised, (n, d) float32, of RGB frames (h, w, 3) uint8."""
+
+
+class Clip(Pictures, Protocol):
+    """Both towers of CLIP."""
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Projected features, not normalised, (n, d) float32."""
+
+    def read_part(self, text: str) -> str:
+        """As much of a text, from its start, as the text tower reads."""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from moclip.base.errors import StoreError
+from moclip.base.files import write_text
 from moclip.base.outputs import write_manifest
 from moclip.base.progress import Progress
+from moclip.clip.text.bpe import BpeTokenizer
 from moclip.heads.fitted import Fitted
 from moclip.heads.motion_only import MotionOnly
 from moclip.heads.registry import CLIP, HEADS, MOTION, servable
@@ -24,7 +26,10 @@ from moclip.predict.bundle import ModelFiles
 from moclip.predict.onnx import FIELD_PX, HeadOnStreams, ModelInput, check_extra, field_shape, stream_inputs, write_onnx
 from moclip.predict.parts import Parts
 from moclip.predict.predictor import Predictor, softmax
-from moclip.predict.runtime import META, Networks, PictureInput, part_of
+from moclip.predict.runtime import MERGES, META, TEXT, Networks, PictureInput, TextInput, part_of
+
+if TYPE_CHECKING:
+    from moclip.clip.encoder import Encoder
 
 TOLERANCE = 1e-4
 """Largest difference of a probability from PyTorch's that is let through."""
@@ -37,7 +42,7 @@ _STEPS = ("Resize", "CenterCrop", "MaybeConvertMode", "MaybeToTensor", "Normaliz
 class _Written:
     """What was written: facts on the inputs, what is missing and why, deviations from PyTorch by file."""
 
-    facts: dict[str, Any] = field(default_factory=lambda: {CLIP: None, MOTION: None})
+    facts: dict[str, Any] = field(default_factory=lambda: {CLIP: None, TEXT: None, MOTION: None})
     missing: dict[str, str] = field(default_factory=dict)
     deviations: dict[str, float] = field(default_factory=dict)
 
@@ -51,6 +56,18 @@ class _Features(nn.Module):
 
     def forward(self, fields: Tensor) -> Tensor:
         features: Tensor = self.net.features(fields)
+        return features
+
+
+class _Texts(nn.Module):
+    """What CLIP makes of tokens (n, l), (n, d)."""
+
+    def __init__(self, clip: Any) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        features: Tensor = self.clip.encode_text(tokens)
         return features
 
 
@@ -84,7 +101,9 @@ def write_networks(folder: Path, files: ModelFiles, videos: Sequence[Path] = ())
     check_extra()
     folder.mkdir()
     done = _Written()
-    _write_clip(folder, files, done)
+    encoder = loading.load_clip(files)
+    _write_pictures(folder, encoder, done)
+    _write_texts(folder, encoder, files.classes, done)
     network = loading.load_motion(files)
     _write_motion(folder, network, done)
     for head in servable():
@@ -98,8 +117,7 @@ def write_networks(folder: Path, files: ModelFiles, videos: Sequence[Path] = ())
     return done.missing
 
 
-def _write_clip(folder: Path, files: ModelFiles, done: _Written) -> None:
-    encoder = loading.load_clip(files)
+def _write_pictures(folder: Path, encoder: "Encoder", done: _Written) -> None:
     try:
         done.facts[CLIP] = picture_input(encoder.preprocess).model_dump()
         shape = tuple(encoder.pixels([np.zeros((64, 64, 3), np.uint8)]).shape[1:])
@@ -110,6 +128,23 @@ def _write_clip(folder: Path, files: ModelFiles, done: _Written) -> None:
     except StoreError as error:
         done.facts[CLIP], done.missing[CLIP] = None, str(error)
         (folder / f"{CLIP}.onnx").unlink(missing_ok=True)
+
+
+def _write_texts(folder: Path, encoder: "Encoder", classes: Sequence[str], done: _Written) -> None:
+    try:
+        merges, length = encoder.tokenize.merges(), encoder.tokenize.own.context_length
+        ours = BpeTokenizer(merges, length)
+        read = [f"a video of {name}" for name in classes]
+        if not np.array_equal(ours(read), encoder.tokenize(read)):
+            raise StoreError("its tokenizer reads the classes' names in another way than CLIP's own")
+        tokens = {"tokens": ModelInput((length,), 0.0, 1.0, vocabulary=encoder.tokenize.own.vocab_size)}
+        model = _Texts(encoder.model.backbone)
+        done.deviations[TEXT] = write_onnx(folder / f"{TEXT}.onnx", model, tokens, ("features",))
+        write_text(folder / MERGES, "".join(f"{first} {second}\n" for first, second in merges))
+        done.facts[TEXT] = TextInput(tokens=length).model_dump()
+    except StoreError as error:
+        done.missing[TEXT] = str(error)
+        (folder / f"{TEXT}.onnx").unlink(missing_ok=True)
 
 
 def picture_input(preprocess: Any) -> PictureInput:
@@ -143,7 +178,7 @@ def _write_motion(folder: Path, network: MotionOnly, done: _Written) -> None:
             done.missing[MOTION] = f"motion_net.{name}: {value} cannot be written as ONNX"
             return
     shape = field_shape(None, network.made_for.motion.cell_px, own.eval_segments)
-    inputs = {"fields": ModelInput(shape, 0.0, FIELD_PX, free=(2, 3))}
+    inputs = {"fields": ModelInput(shape, 0.0, FIELD_PX, free=(0, 2, 3))}
     done.facts[MOTION] = network.made_for.saved()
     done.deviations[MOTION] = write_onnx(folder / f"{MOTION}.onnx", _Features(network.net), inputs, ("features",))
 

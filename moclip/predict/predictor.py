@@ -13,25 +13,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from moclip.base.errors import MoclipError, ParamsError, StoreError, VideoError
+from moclip.base.errors import ParamsError, StoreError, VideoError
 from moclip.heads.fitted import Fitted
 from moclip.heads.registry import CLIP, HEADS, MAIN, MOTION, servable
 from moclip.motion.extract import REENCODED, MotionOptions, Seen, look
 from moclip.motion.grid import MotionGrid
-from moclip.predict.bundle import ModelFiles, Pipeline, open_model, without_clip
+from moclip.predict.bundle import Pipeline, open_model, without_clip
+from moclip.predict.engine import Engine, loader_of
 from moclip.predict.origin import Kind, Origin, introduction
-from moclip.predict.parts import Motion, Parts, Pictures
+from moclip.predict.parts import Motion, Pictures
 from moclip.video.bounded.worker import start_early
 from moclip.video.reencode import HEIGHT, WIDTH
-
-Engine = Literal["auto", "torch", "onnx"]
-"""What computes: PyTorch or onnxruntime; `auto` is PyTorch where it is installed."""
 
 SECONDS_TO_MS = 1000.0
 
@@ -150,7 +147,7 @@ class Predictor:
                 f"for by its middle frame alone, whole; take {without_clip()}, or set clip.frame: middle, clip.crop: "
                 "centre, and run `dvc repro`"
             )
-        parts = _load_parts(files, head, engine)
+        parts = loader_of(engine).load_parts(files, head)
         return cls(head, files.split, files.classes, parts.heads, parts.motion, parts.encoder, files.origin)
 
     @property
@@ -255,19 +252,6 @@ def _size(seen: Seen) -> tuple[int, int]:
         return seen.picture.shape[0], seen.picture.shape[1]
     assert seen.grid is not None, "a head reads a picture, motion, or both"
     return seen.grid.height, seen.grid.width
-
-
-def _load_parts(files: ModelFiles, head: str, engine: Engine) -> Parts:
-    has_torch = find_spec("torch") is not None
-    if engine == "onnx" or (engine == "auto" and not has_torch):
-        from moclip.predict import runtime
-
-        return runtime.load_parts(files, head)
-    if not has_torch:
-        raise MoclipError("PyTorch is not installed; `pip install 'moclip[train]'` brings it, or take --engine onnx")
-    from moclip.predict import loading  # PyTorch takes seconds
-
-    return loading.load_parts(files, head)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

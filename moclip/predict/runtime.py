@@ -3,18 +3,20 @@
 A bundle's folder of networks holds
 
     clip.onnx          pixels (n, 3, h, w) -> features (n, d)
+    text.onnx          tokens (n, l) -> features (n, d)
+    merges.txt         the pairs that CLIP's tokenizer joins, the most frequent first
     motion.onnx        fields (n, s, 2, gh, gw) in pixels -> features (n, d)
     heads/HEAD.onnx    features of each stream (n, d_i), not normalised -> logits (n, k)
     networks.json      how a picture and a video become what these take, why a part is missing, how far the answers are
                        from PyTorch's, and the SHA-256 of the other files
 
-Axes: n video, s segment, gh and gw grid rows and columns, d feature, k class.
+Axes: n video or text, l token, s segment, gh and gw grid rows and columns, d feature, k class.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from threading import Timer
 from typing import Annotated, Any, Literal
@@ -26,16 +28,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from moclip.base.errors import StoreError
 from moclip.base.files import read_facts, sha256_bytes
 from moclip.base.parallel import cores
+from moclip.clip.text.bpe import BpeTokenizer, read_part
 from moclip.heads.fitted import Cost, Fitted
 from moclip.heads.registry import CLIP, HEADS, MOTION
 from moclip.motion.fields import field_at
 from moclip.motion.grid import MotionGrid
 from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import ModelFiles
-from moclip.predict.parts import Parts, answering, of_class_texts
+from moclip.predict.parts import NoPartError, Parts, answering, of_class_texts
 from moclip.video.frames import segment_points
 
 META = "networks.json"
+TEXT, MERGES = "text", "merges.txt"
 MOST_BYTES = 4 << 30  # of all graphs, with what they compute; a file of ONNX has 2 GiB at most
 MOST_S = 300.0  # of one answer of a graph
 _LETTERS = 300  # of what onnxruntime tells
@@ -82,11 +86,20 @@ class PictureInput(BaseModel):
         return scaled
 
 
+class TextInput(BaseModel):
+    """How a text becomes what CLIP takes: CLIP's own tokenizer, of the table beside, with so many tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: int = Field(ge=2, le=4_096)
+
+
 class Networks(BaseModel):
     """What a folder of networks says of itself; whoever made it may be anybody.
 
     Attributes:
         clip: How a picture becomes what CLIP takes; None where it is not there.
+        text: How a text does; None as well.
         motion: How a video becomes what the motion network takes; None where that is not there.
         missing: Why a part is not there, by its name.
         files: SHA-256 of each file.
@@ -95,6 +108,7 @@ class Networks(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     clip: PictureInput | None
+    text: TextInput | None = None
     motion: MotionInput | None
     missing: dict[str, str]
     files: dict[str, str]
@@ -116,12 +130,8 @@ class Network:
         """
         file = f"{name}.onnx"
         if file not in known.files:
-            reason = known.missing.get(name, "it was not written")
-            raise StoreError(f"{folder}: no {name} for onnxruntime ({reason}); take --engine torch, or another --head")
-        content = (folder / file).read_bytes() if (folder / file).is_file() else b""
-        if sha256_bytes(content) != known.files[file]:
-            raise StoreError(f"{folder / file}: not the file that {META} describes; copy the bundle again")
-        return cls(session_of(content, folder / file))
+            raise _missing(folder, name, known)
+        return cls(session_of(_content(folder / file, known.files[file]), folder / file))
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """The first output of these inputs, in the order of the network's own."""
@@ -140,6 +150,18 @@ class Network:
         finally:
             clock.cancel()
         return output
+
+
+def _missing(folder: Path, name: str, known: Networks) -> NoPartError:
+    reason = known.missing.get(name, "it was not written")
+    return NoPartError(f"{folder}: no {name} for onnxruntime ({reason}); take --engine torch, or another --head")
+
+
+def _content(path: Path, sha256: str) -> bytes:
+    content = path.read_bytes() if path.is_file() else b""
+    if sha256_bytes(content) != sha256:
+        raise StoreError(f"{path}: not the file that {META} describes; copy the bundle again")
+    return content
 
 
 def library() -> Any:
@@ -195,10 +217,52 @@ class OnnxPictures:
         Raises:
             StoreError: features are not finite.
         """
-        features = self.network(np.stack([self.input.pixels(frame) for frame in frames]))
-        if not np.isfinite(features).all():
-            raise StoreError("CLIP's image features are not finite; its weights are damaged or do not fit")
-        return features
+        return _finite(self.network(np.stack([self.input.pixels(frame) for frame in frames])), "image")
+
+
+@dataclass(frozen=True)
+class OnnxClip(OnnxPictures):
+    """Both towers; that of texts is read from its folder when it is asked."""
+
+    folder: Path
+    known: Networks
+
+    @cached_property
+    def tokenize(self) -> BpeTokenizer:
+        """CLIP's tokenizer.
+
+        Raises:
+            StoreError: the part is not there, with the reason, or its table is torn.
+        """
+        if self.known.text is None:
+            raise _missing(self.folder, TEXT, self.known)
+        content = _content(self.folder / MERGES, self.known.files[MERGES])
+        pairs = [tuple(line.split(" ")) for line in content.decode("utf-8", "replace").splitlines()]
+        if any(len(pair) != 2 for pair in pairs):
+            raise StoreError(f"{self.folder / MERGES}: has a line that is no pair; make the bundle again")
+        return BpeTokenizer(pairs, self.known.text.tokens)  # type: ignore[arg-type]
+
+    @cached_property
+    def _tower(self) -> Network:
+        return Network.of(self.folder, TEXT, self.known)
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """As `moclip.predict.parts.Clip`.
+
+        Raises:
+            StoreError: as `tokenize`, or features are not finite.
+        """
+        return _finite(self._tower(self.tokenize(texts)), "text")
+
+    def read_part(self, text: str) -> str:
+        """As `moclip.predict.parts.Clip`."""
+        return read_part(self.tokenize, text)
+
+
+def _finite(features: np.ndarray, kind: str) -> np.ndarray:
+    if not np.isfinite(features).all():
+        raise StoreError(f"CLIP's {kind} features are not finite; its weights are damaged or do not fit")
+    return features
 
 
 @dataclass(frozen=True)
@@ -213,6 +277,19 @@ class OnnxMotion:
         motion = self.made_for.motion
         points = segment_points(len(grid.mv), self.made_for.motion_net.eval_segments)
         return self.network(field_at(grid, points, motion.accumulate, motion.window_frames or 1)[None])
+
+    def single(self, fields_px: np.ndarray) -> np.ndarray:
+        """As `moclip.predict.parts.Motion`.
+
+        Raises:
+            StoreError: the network takes as many fields as a video has segments, and no single ones.
+        """
+        if isinstance(self.network.session.get_inputs()[0].shape[1], int):
+            raise StoreError(
+                "the model's motion network for onnxruntime takes whole videos alone; make the bundle again with "
+                "`moclip bundle`, or take --engine torch"
+            )
+        return self.network(fields_px[:, None])
 
 
 @dataclass
@@ -247,43 +324,91 @@ def load_parts(files: ModelFiles, asked: str) -> Parts:
         MoclipError: onnxruntime is not installed.
         StoreError: the model has no networks for it, or not the one that is needed; or a file is torn.
     """
+    return parts_of(files, *_opened(files), asked)
+
+
+def load_clip(files: ModelFiles) -> OnnxClip:
+    """Both towers of CLIP.
+
+    Raises:
+        MoclipError, StoreError: as `load_parts`.
+    """
+    return _clip_of(*_opened(files))
+
+
+def motion_of(files: ModelFiles) -> OnnxMotion:
+    """The motion network.
+
+    Raises:
+        MoclipError, StoreError: as `load_parts`.
+    """
+    return _motion_of(*_opened(files))
+
+
+def load_head(files: ModelFiles, head: str) -> Fitted:
+    """A head.
+
+    Raises:
+        MoclipError, StoreError: as `load_parts`.
+    """
+    folder, known = _opened(files)
+    return _head_of(files, folder, known, head)
+
+
+def digests(files: ModelFiles) -> tuple[object, object]:
+    """What stands for the weights of CLIP and of the motion network, where they are."""
+    known = _opened(files)[1].files
+    return f"onnx {known.get(f'{CLIP}.onnx')}", f"onnx {known.get(f'{MOTION}.onnx')}"
+
+
+def _opened(files: ModelFiles) -> tuple[Path, Networks]:
+    """The folder of networks, and what it says of itself."""
     if files.onnx is None:
         raise StoreError(
             "the model has no networks for onnxruntime, which only a bundle can have; make one by `moclip bundle` "
             "where PyTorch is installed, or install it: `pip install 'moclip[train]'`"
         )
-    known = read_networks(files.onnx)
-    return parts_of(files, files.onnx, known, asked)
+    return files.onnx, read_networks(files.onnx)
 
 
 def parts_of(files: ModelFiles, folder: Path, known: Networks, asked: str) -> Parts:
     """As `load_parts`, of a folder that was read."""
 
-    def of_texts(head: str) -> bool:
-        return HEADS[head].is_of_stream and MOTION not in HEADS[head].streams
-
-    def load(head: str) -> Fitted:
-        if of_texts(head):
-            return of_class_texts(files, head)
-        network = Network.of(folder, part_of(head), known)
-        return OnnxHead(network, tuple(given.name for given in network.session.get_inputs()))
-
     def is_there(head: str) -> bool:
-        if of_texts(head):
+        if _is_of_texts(head):
             return files.texts is not None
         return f"{part_of(head)}.onnx" in known.files
 
-    heads = answering(asked, load, is_there)
-    motion = encoder = None
-    if MOTION in heads[asked].streams:
-        network = Network.of(folder, MOTION, known)
-        assert known.motion is not None, "checked when it was read"
-        motion = OnnxMotion(network, known.motion)
-    if CLIP in heads[asked].streams:
-        network = Network.of(folder, CLIP, known)
-        assert known.clip is not None, "checked when it was read"
-        encoder = OnnxPictures(network, known.clip)
-    return Parts(heads, motion, encoder)
+    heads = answering(asked, lambda head: _head_of(files, folder, known, head), is_there)
+    streams = heads[asked].streams
+    return Parts(
+        heads,
+        _motion_of(folder, known) if MOTION in streams else None,
+        _clip_of(folder, known) if CLIP in streams else None,
+    )
+
+
+def _is_of_texts(head: str) -> bool:
+    return HEADS[head].is_of_stream and MOTION not in HEADS[head].streams
+
+
+def _head_of(files: ModelFiles, folder: Path, known: Networks, head: str) -> Fitted:
+    if _is_of_texts(head):
+        return of_class_texts(files, head)
+    network = Network.of(folder, part_of(head), known)
+    return OnnxHead(network, tuple(given.name for given in network.session.get_inputs()))
+
+
+def _motion_of(folder: Path, known: Networks) -> OnnxMotion:
+    network = Network.of(folder, MOTION, known)
+    assert known.motion is not None, "checked when it was read"
+    return OnnxMotion(network, known.motion)
+
+
+def _clip_of(folder: Path, known: Networks) -> OnnxClip:
+    network = Network.of(folder, CLIP, known)
+    assert known.clip is not None, "checked when it was read"
+    return OnnxClip(network, known.clip, folder, known)
 
 
 def part_of(head: str) -> str:
@@ -303,7 +428,9 @@ def read_networks(folder: Path) -> Networks:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc']))[:80]}: {one['msg']}" for one in error.errors())
         raise StoreError(f"{path}: {told[:500]}; make the bundle again with `moclip bundle`") from error
-    for name, described in ((CLIP, known.clip), (MOTION, known.motion)):
+    for name, described in ((CLIP, known.clip), (TEXT, known.text), (MOTION, known.motion)):
         if (f"{name}.onnx" in known.files) != (described is not None):
             raise StoreError(f"{path}: does not say how {name}.onnx is asked; make the bundle again")
+    if known.text is not None and MERGES not in known.files:
+        raise StoreError(f"{path}: names no {MERGES}, which {TEXT}.onnx needs; make the bundle again")
     return known

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -31,6 +31,14 @@ NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BASE = "base"
 Check = Callable[[Mapping[str, Any]], None]
 Code = str | Callable[[Mapping[str, Any]], str]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+NamedT = TypeVar("NamedT", bound=_Named)
 
 
 class Variant(Section):
@@ -79,15 +87,15 @@ def read_suite(path: Path, heads: Collection[str], main: str) -> list[Variant]:
     return variants
 
 
-def choose(variants: Sequence[Variant], names: Sequence[str]) -> list[Variant]:
-    """The variants of these names, in the suite's order; all where no name is given.
+def choose(variants: Sequence[NamedT], names: Sequence[str]) -> list[NamedT]:
+    """The variants, or encoders, of these names, in the suite's order; all where no name is given.
 
     Raises:
         ParamsError: a name is not in the suite.
     """
     known = [variant.name for variant in variants]
     if unknown := [name for name in names if name not in known]:
-        raise ParamsError(f"variant '{unknown[0]}': not in the suite; it has {', '.join(known)}")
+        raise ParamsError(f"'{unknown[0]}': not in the suite; it has {', '.join(known)}")
     return [variant for variant in variants if not names or variant.name in names]
 
 
@@ -129,7 +137,7 @@ def plan(
     """
     rivals = {variant.rival for variant in variants} | {v.head for v in variants if not needs_run(v, params)}
     heads = [*params["heads"], *sorted(rivals - set(params["heads"]))]
-    job = partial(_job, params=params, code=code, check=check, related=related)
+    job = partial(job_of, params=params, code=code, check=check, related=related)
     base = [job(BASE, seed, heads, {}) for seed in seeds]
     others = [
         job(variant.name, seed, [variant.head], variant.set)
@@ -145,7 +153,7 @@ def needs_run(variant: Variant, params: Mapping[str, Any]) -> bool:
     return any(_get(params, name, variant.name) != value for name, value in variant.set.items())
 
 
-def _job(
+def job_of(
     variant: str,
     seed: int,
     heads: Sequence[str],
@@ -155,6 +163,11 @@ def _job(
     check: Check,
     related: Callable[[Sequence[str]], Collection[str]],
 ) -> Job:
+    """One experiment: `values` by dotted name over `params`; the rest is as for `plan`.
+
+    Raises:
+        ParamsError: as `plan`.
+    """
     values = {**values, "heads": list(heads), "seed": seed}
     if lacking := set(related(heads)) - set(params.get("related", [])):
         values["related"] = [*params["related"], *sorted(lacking)]

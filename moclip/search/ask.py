@@ -10,23 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from scipy.special import log_softmax
 
 from moclip.base.errors import ParamsError, StoreError, VideoError
-from moclip.base.files import fingerprint, read_json, sha256_file
+from moclip.base.files import fingerprint
 from moclip.heads.fitted import Fitted
 from moclip.heads.registry import CLIP, MOTION, servable
 from moclip.predict.bundle import ModelFiles, check_clip
-from moclip.predict.loading import load_clip, load_head, load_motion
+from moclip.predict.engine import Loader
+from moclip.predict.parts import Clip, NoPartError
 from moclip.search.moments import Rule, chunk_scores, chunks, cosine, retrieve, sliding_mean, softmax_over_time
 from moclip.search.timeline import Eyes, Timeline
-from moclip.training.weights import WEIGHTS
-
-if TYPE_CHECKING:
-    from moclip.clip.encoder import Encoder
 
 By = Literal["clip", "motion", "both"]
 
@@ -109,26 +105,37 @@ def best_of(found: Mapping[Path, Sequence[Moment]], top: int) -> list[Moment]:
     return sorted(every, key=lambda moment: -moment.score)[:top]
 
 
-def eyes_of(files: ModelFiles, *, needs_clip: bool) -> Eyes:
+def eyes_of(files: ModelFiles, loader: Loader, *, needs_clip: bool, needs_motion: bool = False) -> Eyes:
     """What a model has to look with: CLIP, unless ready-made features stand in its place, and its motion network.
 
+    Args:
+        files: The model.
+        loader: Of the engine that is asked.
+        needs_clip: Whether the question is one for CLIP.
+        needs_motion: Whether it is one for the motion network, where the model has one.
+
     Raises:
-        StoreError: CLIP is needed and there is none, or a part is torn.
+        StoreError: what is needed is not there, cannot be asked by this engine, or is torn.
     """
-    encoder = None
+    encoder = network = None
     try:
         check_clip(files)
-        encoder = load_clip(files)
+        encoder = loader.load_clip(files)
     except StoreError:
         if needs_clip:
             raise
-    network = load_motion(files) if files.motion.is_dir() else None
-    of_clip = read_json(files.clip / "meta.json")["sha256"] if encoder else None
-    of_motion = [sha256_file(files.motion / WEIGHTS), network.made_for.model_dump()] if network else None
-    return Eyes(encoder, network, fingerprint(of_clip, of_motion))
+    try:
+        network = loader.motion_of(files) if files.motion.is_dir() else None
+    except NoPartError as error:
+        if needs_motion:
+            raise
+        log.warning("motion is told by plain statistics: %s", error)
+    clip, motion = loader.digests(files)
+    made_for = [motion, network.made_for.model_dump()] if network else None
+    return Eyes(encoder, network, fingerprint(clip if encoder else None, made_for))
 
 
-def text_feature(encoder: "Encoder", words: str) -> np.ndarray:
+def text_feature(encoder: Clip, words: str) -> np.ndarray:
     """CLIP's feature (d,) of words; what its text tower does not read is said.
 
     Raises:
@@ -163,7 +170,7 @@ def label_of(files: ModelFiles, name: str) -> int:
     raise ParamsError(f"--class: the model knows no class '{name}' among its {len(files.classes)}; {hint}")
 
 
-def head_of(files: ModelFiles, name: str) -> Fitted:
+def head_of(files: ModelFiles, loader: Loader, name: str) -> Fitted:
     """A head that answers for a step of a video.
 
     Raises:
@@ -172,7 +179,7 @@ def head_of(files: ModelFiles, name: str) -> Fitted:
     """
     if name not in servable():
         raise ParamsError(f"--head: '{name}' answers for no new video; take one of {', '.join(servable())}")
-    return load_head(files, name)
+    return loader.load_head(files, name)
 
 
 def class_curve(video: Path, seen: Timeline, head: Fitted, label: int) -> np.ndarray:
@@ -188,7 +195,8 @@ def class_curve(video: Path, seen: Timeline, head: Fitted, label: int) -> np.nda
         )
     inputs = {CLIP: seen.clip.astype(np.float32), MOTION: seen.motion}
     logits = head.logits({name: inputs[name] for name in head.streams})
-    found: np.ndarray = log_softmax(logits.astype(np.float64), axis=1)[:, label]
+    from_largest = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    found: np.ndarray = from_largest[:, label] - np.log(np.exp(from_largest).sum(axis=1))
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,15 +19,12 @@ from PIL import Image
 from moclip.base.errors import StoreError, VideoError
 from moclip.base.files import fingerprint, read_json, read_npz, sha256_file, write_json, write_npz
 from moclip.params.motion import MotionParams
+from moclip.predict.parts import Clip, Motion
 from moclip.search.passes import Begun, Ended, Moved, events
 from moclip.search.trail import PLAIN, STATISTICS, Trail, speed_of, statistics
 from moclip.video import decode as video
 from moclip.video.bounded.worker import stream
 from moclip.video.rate import check_every
-
-if TYPE_CHECKING:
-    from moclip.clip.encoder import Encoder
-    from moclip.heads.motion_only import MotionOnly
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +46,8 @@ class Eyes:
         digest: Stands for the weights of both.
     """
 
-    encoder: "Encoder | None"
-    network: "MotionOnly | None"
+    encoder: Clip | None
+    network: Motion | None
     digest: str
 
 
@@ -190,7 +187,7 @@ class _Pictures:
 class _Motion:
     """Motion as it comes, run by run: the network's features at the pictures, and means over steps."""
 
-    def __init__(self, network: "MotionOnly | None", every_s: float) -> None:
+    def __init__(self, network: Motion | None, every_s: float) -> None:
         self.network, self.every_s = network, every_s
         self.params: MotionParams = network.made_for.motion if network else PLAIN
         self._features: list[np.ndarray] = []
@@ -211,7 +208,7 @@ class _Motion:
         self._waiting += moved.points
         points = np.array([point for point in self._waiting if point < trail.end], dtype=np.int64)
         if self.network is not None and len(points):
-            self._features.append(field_features(self.network, trail.fields(points)))
+            self._features.append(self.network.single(trail.fields(points)))
         del self._waiting[: len(points)]
         self._is_read = True
 
@@ -233,22 +230,6 @@ class _Motion:
         filled = np.maximum.accumulate(np.where(self._counts > 0, np.arange(len(self._counts)), 0))
         means = (self._sums / np.maximum(self._counts, 1)[:, None])[filled]
         return means[np.minimum(np.arange(steps), len(means) - 1)].astype(np.float32)
-
-
-def field_features(network: "MotionOnly", fields_px: np.ndarray) -> np.ndarray:
-    """The motion network's features of single fields (n, 2, gh, gw), float32 (n, d); a video's are their mean."""
-    import torch
-
-    from moclip.motion.net import features_and_logits
-    from moclip.motion.sampler import FieldSampler
-    from moclip.motion.store import OneClip
-
-    made_for = network.made_for
-    # It reads no grid here: fields come ready, and it brings them to the network's size and encoding.
-    sampler = FieldSampler(OneClip(None), made_for.motion, made_for.motion_net)  # type: ignore[arg-type]
-    whole = sampler.whole(["video"], [torch.from_numpy(fields_px)])
-    features, _ = features_and_logits(network.net.eval(), whole.transpose(0, 1))
-    return features.float().numpy()
 
 
 class Shelf:

@@ -10,8 +10,10 @@ A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and
 import base64
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient, pyfunc
@@ -37,6 +39,11 @@ REQUIREMENTS = (
     *("av", "filelock", "mlflow", "numpy", "open_clip_torch", "pandas", "pillow", "pydantic"),
     *("safetensors", "scipy", "timm", "torch", "torchvision", "tqdm"),
 )
+WITHOUT_TORCH = (
+    *("av", "filelock", "ftfy", "mlflow", "numpy", "onnxruntime", "pandas", "pillow", "psutil", "pydantic", "regex"),
+    *("safetensors", "tqdm"),
+)
+"""Of a bundle whose networks onnxruntime asks."""
 
 log = logging.getLogger(__name__)
 
@@ -132,23 +139,40 @@ def _log(client: MlflowClient, run_id: str, result: Result, folder: Path) -> str
         tags={tags.KEY: result.key},
         params=dict(result.params),
     )
-    versions = package_versions(REQUIREMENTS)
-    pyfunc.save_model(
-        path=str(folder / "model"),
+    write_served(
+        folder / "model",
+        folder / "bundle",
+        REQUIREMENTS,
         mlflow_model=Model(
             artifact_path=entry.artifact_location, model_uuid=entry.model_id, run_id=run_id, model_id=entry.model_id
         ),
-        loader_module=LOADER,
-        data_path=str(folder / "bundle"),
-        code_paths=[str(Path(moclip.__path__[0]))],
-        signature=signature(),
         input_example=({"base64": [example_video(folder)]}, {"top": 5}),
-        pip_requirements=[f"{name}=={versions[name]}" for name in REQUIREMENTS],
     )
     with uploading(folder / "model"):
         client.log_model_artifacts(entry.model_id, str(folder / "model"))
     client.finalize_logged_model(entry.model_id, LoggedModelStatus.READY)
     return str(entry.model_id)
+
+
+def write_served(path: Path, bundle: Path, requirements: Sequence[str] = WITHOUT_TORCH, **more: Any) -> None:
+    """Write a bundle and this package's code as a model that `mlflow models serve` serves.
+
+    Args:
+        path: Folder to make.
+        bundle: The model.
+        requirements: Packages that it needs; the versions are those that are installed here.
+        more: What MLflow's `save_model` takes beside.
+    """
+    versions = package_versions(requirements)
+    pyfunc.save_model(
+        path=str(path),
+        loader_module=LOADER,
+        data_path=str(bundle),
+        code_paths=[str(Path(moclip.__path__[0]))],
+        signature=signature(),
+        pip_requirements=[f"{name}=={versions[name]}" for name in requirements],
+        **more,
+    )
 
 
 def example_video(folder: Path) -> str:

@@ -7,7 +7,8 @@ A request has one row for each video, with one of two columns filled:
 
 What else the server's environment may say: MOCLIP_SERVE_HOSTS, the names that it answers for beside those of its own
 machine (`a.example,b.example`); MOCLIP_SERVE_MAX_MIB, the size of a request; MOCLIP_LIMITS, what a video may cost
-(`frames=5000,seconds=20`, see `moclip.video.bounded.limits`).
+(`frames=5000,seconds=20`, see `moclip.video.bounded.limits`); MOCLIP_SERVE_ENGINE, what computes: torch, or onnx,
+which a model of `moclip bundle --mlflow` has; unset, it is PyTorch where that is installed.
 
 The answer has one row for each video: what `Prediction.as_dict` holds, with the heads of single streams as a list.
 MLflow finds `_load_pyfunc` by its name, so that nothing of this package is pickled; the package's own code travels with
@@ -22,7 +23,7 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -32,6 +33,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, Object, ParamSchema, P
 
 from moclip.base.errors import DataError, MoclipError, ParamsError
 from moclip.base.parallel import cores
+from moclip.predict.engine import Engine
 from moclip.predict.predictor import Predictor
 from moclip.tracking.models import gate
 from moclip.tracking.models.gate import DEFAULT_MIB
@@ -44,7 +46,7 @@ LOADER = "moclip.tracking.serving"
 LOADERS = (LOADER, "moclip.serving")  # this module's name in models that were logged before it moved
 PATH, BYTES = "path", "base64"
 REENCODE = "reencode"
-ROOT, LIMITS = "MOCLIP_SERVE_ROOT", "MOCLIP_LIMITS"
+ROOT, LIMITS, ENGINE = "MOCLIP_SERVE_ROOT", "MOCLIP_LIMITS", "MOCLIP_SERVE_ENGINE"
 _FORM = gate.FORM
 
 
@@ -179,7 +181,10 @@ def _load_pyfunc(folder: str) -> Served:
     root = os.environ.get(ROOT)
     if root and not Path(root).is_dir():
         raise ParamsError(f"{ROOT} is '{root}'; it must be a folder")
-    predictor = Predictor.load(folder)
+    engine = os.environ.get(ENGINE, "auto")
+    if engine not in get_args(Engine):
+        raise ParamsError(f"{ENGINE} is '{engine}'; it must be one of {', '.join(get_args(Engine))}")
+    predictor = Predictor.load(folder, engine=cast(Engine, engine))
     log.info("%s", predictor.introduction)
     served = Served(predictor, Path(root) if root else None, rules.most_bytes)
     if gate.is_serving():

@@ -27,6 +27,7 @@ from moclip.cli.options.scripts import SCRIPTS, parser_of
 from moclip.data import audit
 from moclip.predict import onnx as exporting
 from moclip.predict.bundle import open_model, write_bundle
+from moclip.report.reader.systems import TABLE
 from moclip.results.verification import VERDICTS
 from moclip.search import ask, sheet
 from moclip.video import container
@@ -147,6 +148,7 @@ OUTPUTS: dict[tuple[str, str], Output] = {
         lambda s: s.video,
     ),
     ("report", "--html"): Output(".html", lambda s, t: ["report", s.report, "--html", t], lambda s: s.report),
+    ("report", "--systems"): Output(".md", lambda s, t: ["report", s.report, "--systems", t], lambda s: s.report),
     ("report", "--errors"): Output(".html", lambda s, t: ["report", "--errors", t], lambda s: s.manifest),
     ("report", "--fiftyone"): Output("", lambda s, t: ["report", "--fiftyone", t], lambda s: s.videos),
 }
@@ -218,7 +220,7 @@ def prepared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(scene.root / "models")
     shutil.copy(trained / "data/manifest.csv", scene.manifest)
     shutil.copy(trained / "data/splits/split1.csv", scene.root)
-    scene.report.write_text("# Report\n")
+    scene.report.write_text(f"# Report\n\n## {TABLE}\n")
     shutil.rmtree(scene.root / "data")
     shutil.copytree(ROOT / "presets", scene.preset.parent)
     return scene.root
@@ -405,9 +407,8 @@ def old_output(output: Output, scene: Scene, target: Path, chance: random.Random
 def changed_output(output: Output, scene: Scene, target: Path, chance: random.Random) -> Target:
     """An old output of which a file was changed since: that file is no longer the command's."""
     old_output(output, scene, target, chance)
-    files = [path for path in ([target, *target.rglob("*")]) if path.is_file()]
-    if output.ending == ".md":
-        files.append(target.with_suffix(".csv"))
+    places = [target, *target.rglob("*"), *output.written(target)]
+    files = [path for path in dict.fromkeys(places) if path.is_file()]
     path = chance.choice(files)
     content = bytearray(path.read_bytes())
     place = chance.randrange(len(content))

@@ -20,11 +20,11 @@ from moclip.data.splits import read_split
 from moclip.motion.extract import MotionOptions, read_grid
 from moclip.motion.fields import field_at
 from moclip.predict.bundle import open_model
-from moclip.predict.loading import load_clip, load_head, load_motion
+from moclip.predict.loading import field_features, load_clip, load_head, load_motion
 from moclip.search import ask
 from moclip.search.films import Film, compose
 from moclip.search.moments import chunk_scores, chunks, cosine, retrieve
-from moclip.search.timeline import Shelf, Timeline, field_features
+from moclip.search.timeline import Shelf, Timeline
 from moclip.video.decode import decoding, probe, read_frames
 from moclip.video.rate import constant_rate
 from moclip.video.write import encode as encode_as_the_demo

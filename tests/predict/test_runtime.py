@@ -1,5 +1,6 @@
 """A bundle asked by onnxruntime: PyTorch's answers without PyTorch, in a process that could not import it."""
 
+import base64
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from moclip.cli.main import main
 from moclip.heads.registry import servable
 from moclip.params.motion_net import MotionInput
 from moclip.params.section import validated
-from moclip.predict import loading, portable
+from moclip.predict import loading, portable, runtime
 from moclip.predict.bundle import ModelFiles, open_model, write_bundle
 from moclip.predict.predictor import Predictor, softmax
 from moclip.predict.runtime import META, Networks, parts_of, read_networks
@@ -83,6 +84,79 @@ def test_command_answers_where_pytorch_cannot_be_imported(bundle: Path, videos: 
     np.testing.assert_allclose([row["probability"] for row in answer["top"]], [p for _, p in expected], atol=1e-4)
     _, said = asked("predict", str(videos[0]), "--model", str(bundle), "--engine", "torch", status=1)
     assert "moclip[train]" in said
+
+
+WORDS = "a red ball that moves to the right"
+SERVED = """
+import json, sys
+import mlflow, pandas
+row = mlflow.pyfunc.load_model(sys.argv[1]).predict(pandas.DataFrame({"base64": [sys.stdin.read()]}))[0]
+print(json.dumps({one["class"]: one["probability"] for one in row["top"]}))
+"""
+
+
+def test_search_answers_where_pytorch_cannot_be_imported(
+    bundle: Path, videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words, a class and an example, with the scores and the stretches of PyTorch."""
+    blocked = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED}))\n"
+    (tmp_path / "sitecustomize.py").write_text(blocked)
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    name = open_model(bundle).classes[0]
+    like = [*videos[1:3], "--like", videos[0], "--by"]
+    for question in ([WORDS, *videos[:3]], [*videos[:3], "--class", name], [*like, "clip"], [*like, "motion"]):
+        words = ["search", *map(str, question), "--model", str(bundle), "--every", "0.16", "--chunk", "0.3", "--json"]
+        assert main([*words, "--engine", "torch", "--cache", str(tmp_path / "torch")]) == 0
+        expected = json.loads(capsys.readouterr().out)["moments"]
+        command = [sys.executable, "-m", "moclip", *words, "--cache", str(tmp_path / "onnx")]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)["moments"]
+        assert [(one["video"], one["start_s"], one["end_s"]) for one in found] == [
+            (one["video"], one["start_s"], one["end_s"]) for one in expected
+        ]
+        scores = [np.array([one["score"] for one in moments]) for moments in (found, expected)]
+        if "--class" in question:  # they are logarithms of probabilities
+            scores = [np.exp(values) for values in scores]
+        np.testing.assert_allclose(*scores, rtol=0, atol=1e-4)
+        assert [one["motion_px"] for one in found] == [one["motion_px"] for one in expected]
+
+
+def test_texts_have_the_features_that_pytorch_gives_them(files: ModelFiles) -> None:
+    ours, theirs = runtime.load_clip(files), loading.load_clip(files)
+    texts = [WORDS, "", "It's  &amp; caf\u00e9 123", "one long text " * 30]
+    np.testing.assert_allclose(ours.texts(texts), theirs.texts(texts), atol=1e-4)
+    assert [ours.read_part(text) for text in texts] == [theirs.read_part(text) for text in texts]
+
+
+def test_single_fields_have_the_features_that_pytorch_gives_them(files: ModelFiles) -> None:
+    fields = np.random.default_rng(0).normal(0, 5, (3, 2, 18, 24)).astype(np.float32)
+    ours, theirs = runtime.motion_of(files), loading.motion_of(files)
+    np.testing.assert_allclose(ours.single(fields), theirs.single(fields), atol=1e-4)
+
+
+def test_bundle_without_a_text_tower_says_so(files: ModelFiles, tmp_path: Path) -> None:
+    """As those of earlier releases, and of CLIPs with another tokenizer."""
+    known = Networks.model_validate({**read_json(files.onnx / META), "text": None, "missing": {"text": "a reason"}})
+    clip = runtime.OnnxClip(runtime.load_clip(files).network, runtime.load_clip(files).input, files.onnx, known)
+    with pytest.raises(StoreError, match=r"no text for onnxruntime \(a reason\); take --engine torch"):
+        clip.texts(["a ball"])
+
+
+def test_served_model_answers_where_pytorch_cannot_be_imported(
+    bundle: Path, videos: list[Path], tmp_path: Path
+) -> None:
+    """By MLflow's own way in, which `mlflow models serve` takes too."""
+    served = tmp_path / "served"
+    assert main(["bundle", "--model", str(bundle), "--out", str(tmp_path / "again"), "--mlflow", str(served)]) == 0
+    without = [name for name in BLOCKED if name not in ("mlflow", "pandas")]
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({without}))\n")
+    env = os.environ | {"PYTHONPATH": str(tmp_path), "MOCLIP_SERVE_ENGINE": "onnx"}
+    request = base64.b64encode(videos[0].read_bytes()).decode()
+    command = [sys.executable, "-c", SERVED, str(served)]
+    done = subprocess.run(command, env=env, cwd=tmp_path, input=request, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = dict(Predictor.load(bundle, engine="torch").predict(videos[0]).top())
+    assert json.loads(done.stdout) == pytest.approx(expected, abs=1e-4)
 
 
 def test_pictures_are_prepared_as_open_clip_does_to_the_bit() -> None:

@@ -58,7 +58,9 @@ def test_report_without_an_option_says_how_it_opens(capsys: pytest.CaptureFixtur
     assert "more" not in printed
 
 
-@pytest.mark.parametrize("words", [[], ["--html", "r.html"], ["--errors", "e.html"], ["--fiftyone", "f"]], ids="".join)
+@pytest.mark.parametrize(
+    "words", [[], ["--html", "r.html"], ["--systems", "s.md"], ["--errors", "e.html"], ["--fiftyone", "f"]], ids="".join
+)
 def test_elsewhere_than_in_a_repository_it_leads_to_one(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

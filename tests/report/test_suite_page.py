@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moclip.report.suite_page import as_markdown
+from moclip.report.suites.questions import as_markdown
 from moclip.results.suite import CSV_COLUMNS, Run, answer, csv_row
 from moclip.results.summary import SPREAD_FIGURES
 from tests.results.test_suite import GOOD, LEVEL, PARAMS, POOR, a_run, variant

@@ -111,7 +111,7 @@ def test_list_names_every_question_and_runs_nothing(repository: Suite) -> None:
     printed = repository.ablate("--list")
     assert "Is more better?" in printed
     assert repository.experiments() == []
-    assert "variant 'tall': not in the suite; it has narrow, wide, motion" in repository.ablate("tall", status=1)
+    assert "'tall': not in the suite; it has narrow, wide, motion" in repository.ablate("tall", status=1)
 
 
 def test_suite_runs_once_and_says_what_came_out(repository: Suite) -> None:

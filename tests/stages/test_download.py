@@ -2,7 +2,9 @@
 
 import io
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -20,9 +22,17 @@ from tests.support.servers import Site, serving
 
 
 def run_stage(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, splits: tuple[int, ...] | list[int] = (1, 2, 3), **data: Any
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    splits: tuple[int, ...] | list[int] = (1, 2, 3),
+    sections: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    heads: Sequence[str] = (),
+    **data: Any,
 ) -> None:
     params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    params["heads"] += heads
+    for name, values in sections.items():
+        params[name] |= values
     params["data"] |= {"source": "ucf101", "root": "videos", "duplicates": "warn"} | data
     params["splits"] = list(splits)
     YAML().dump(params, folder / "params.yaml")
@@ -143,6 +153,25 @@ def test_copies_empty_parts_and_damage_are_refused_before_anything_is_written(
         DataError, match=r"split 2: its test part is empty: ucfTrainTestlist/testlist02\.txt names no video.*`splits`"
     ):
         run_stage(uneven, monkeypatch, **UNEVEN, damaged="keep")
+
+
+def test_grids_that_a_network_cannot_take_are_refused_when_videos_are_listed(
+    uneven: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Extraction and CLIP's features of all videos come first; the network is built hours after they are listed."""
+    whole = {"motion_vit": {"input_px": 24}}
+    cut = r"grid of 8 x 8 cells, and motion_vit cuts it into patches of 3 x 3.*motion_vit\.input_px to a multiple"
+    with pytest.raises(DataError, match=cut):
+        run_stage(uneven, monkeypatch, **UNEVEN, heads=["motion_vit"])
+    with pytest.raises(ParamsError, match=r"patch: 3 does not divide input_px: 25"):
+        run_stage(uneven, monkeypatch, **UNEVEN, heads=["motion_vit"], sections={"motion_vit": {"input_px": 25}})
+    run_stage(uneven, monkeypatch, **UNEVEN, heads=["motion_vit"], sections=whole)
+    encode(uneven / "videos/Walk/v_Walk_g04_c01.avi", scrolling(12, 1, 0, 64, 48))
+    apart = r"v_Walk_g04_c01\.avi has a grid of \d+ x \d+ cells, .* one of 8 x 8, and motion_only takes"
+    with pytest.raises(DataError, match=rf"{apart} .*set motion_net\.input_px"):
+        run_stage(uneven, monkeypatch, **UNEVEN, heads=["motion_vit"], sections=whole)
+    run_stage(uneven, monkeypatch, **UNEVEN, sections={"motion_net": {"input_px": 32}})
+    run_stage(uneven, monkeypatch, **UNEVEN, sections={"motion": {"source": "reencoded"}})
 
 
 def test_folders_that_give_one_split_are_asked_for_that_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,8 @@ def ask(words):
     with open("params.yaml") as file:
         if "kernels: native" in file.read() or {name: os.environ.get(name) for name in PINS} != PINS:
             raise OSError("other kernels than the server's")
+    if words[0] == "stages.clip_model" and os.environ.get("HF_HOME") != HF_HOME:
+        raise OSError("the hub's library reads its settings once, at import")
     server = socket.socket(socket.AF_UNIX)
     server.connect(SOCKET)
     asked = {"words": words, "env": dict(os.environ), "cwd": os.getcwd(), "client": os.getpid()}
@@ -89,7 +91,12 @@ def programs(*libraries: str) -> Path | None:
     folder = Path(tempfile.mkdtemp(prefix="moclip-forks-"))
     address, client, python = folder / "socket", folder / "client.py", folder / "bin" / "python"
     python.parent.mkdir()
-    given = {"PINS": {name: os.environ.get(name) for name in PINS}, "SOCKET": str(address), "PYTHON": sys.executable}
+    given = {
+        "PINS": {name: os.environ.get(name) for name in PINS},
+        "HF_HOME": os.environ.get("HF_HOME"),
+        "SOCKET": str(address),
+        "PYTHON": sys.executable,
+    }
     client.write_text("\n".join(f"{name} = {value!r}" for name, value in given.items()) + CLIENT)
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(client))} "$@"\n')
     python.chmod(0o755)

@@ -10,7 +10,7 @@ from moclip.cli.places import PLACES
 
 SCRIPTS = {
     "compare": "hold DVC experiments side by side, with paired differences",
-    "ablate": "answer the questions of ablations.yaml by experiments",
+    "ablate": "answer the questions of ablations.yaml, or try encoders, by experiments",
     "verify": "hold the finished run against a recorded one",
 }
 """What each is for, in a line."""
@@ -30,12 +30,18 @@ def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
 
 
 def _ablate(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Answer the questions of a suite by experiments in DVC's queue or on a cluster, as a table."
-    parser.add_argument("names", nargs="*", metavar="NAME", help="variants to answer; all without one")
+    parser.description = (
+        "Answer the questions of a suite, or try its encoders, by experiments in DVC's queue or on a cluster."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="variants or encoders of the suite; all without one")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="experiments at once (1)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds of each, from `seed` on (1)")
-    parser.add_argument("--suite", type=Path, default=PLACES.suite, help="file of the variants")
-    parser.add_argument("--out", type=Path, default=PLACES.ablations, help="where tables go, as .md and .csv")
+    parser.add_argument(
+        "--suite", type=Path, default=PLACES.suite, help="file of variants, or of encoders (encoders.yaml)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help=f"where tables go, as .md and .csv ({PLACES.ablations} or {PLACES.encoders})"
+    )
     parser.add_argument("--list", action="store_true", help="list the variants and their questions, run nothing")
 
 

@@ -30,4 +30,6 @@ class MotionVitParams(Section):
             raise ValueError(f"heads: {self.heads} do not divide width: {self.width}")
         if self.segments % self.tube:
             raise ValueError(f"tube: {self.tube} does not divide segments: {self.segments}")
+        if self.input_px is not None and self.input_px % self.patch:
+            raise ValueError(f"patch: {self.patch} does not divide input_px: {self.input_px}")
         return self
