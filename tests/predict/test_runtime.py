@@ -142,6 +142,8 @@ def test_bundle_without_a_text_tower_says_so(files: ModelFiles, tmp_path: Path) 
         clip.texts(["a ball"])
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own types
 def test_served_model_answers_where_pytorch_cannot_be_imported(
     bundle: Path, videos: list[Path], tmp_path: Path
 ) -> None:
