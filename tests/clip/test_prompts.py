@@ -88,7 +88,7 @@ def test_every_set_of_templates_goes_with_every_file_of_phrases(phrases, templat
 
 def test_sets_of_templates_have_their_sizes():
     sizes = {name: len(read_prompts(PHRASES[0], path).templates) for name, path in TEMPLATES.items()}
-    assert sizes == {"name": 1, "demo": 3, "paper12": 12, "large": 40}
+    assert sizes == {"mteb": 1, "name": 1, "demo": 3, "paper12": 12, "large": 40}
     bare = read_prompts(ROOT / "prompts/names.yaml", TEMPLATES["name"])
     assert bare.of("YoYo") == ["yo yo"]
 
