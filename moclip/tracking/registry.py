@@ -10,6 +10,7 @@ A model consists of a bundle (`moclip.predict.bundle`: safetensors and JSON) and
 import base64
 import logging
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,15 +165,17 @@ def write_served(path: Path, bundle: Path, requirements: Sequence[str] = WITHOUT
         more: What MLflow's `save_model` takes beside.
     """
     versions = package_versions(requirements)
-    pyfunc.save_model(
-        path=str(path),
-        loader_module=LOADER,
-        data_path=str(bundle),
-        code_paths=[str(Path(moclip.__path__[0]))],
-        signature=signature(),
-        pip_requirements=[f"{name}=={versions[name]}" for name in requirements],
-        **more,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)  # the signature is stated
+        pyfunc.save_model(
+            path=str(path),
+            loader_module=LOADER,
+            data_path=str(bundle),
+            code_paths=[str(Path(moclip.__path__[0]))],
+            signature=signature(),
+            pip_requirements=[f"{name}=={versions[name]}" for name in requirements],
+            **more,
+        )
 
 
 def example_video(folder: Path) -> str:

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import open_clip
 import pytest
 from ruamel.yaml import YAML
 
 from moclip.base.errors import ParamsError
+from moclip.clip.tiny import CONFIG
 from moclip.heads.registry import check_params
 from moclip.params.flat import leaves
 from moclip.params.presets.apply import Applied, Change, apply_presets
@@ -77,6 +79,19 @@ def test_overlay_changes_its_own_keys_alone(base: str, name: str, params: Path) 
 
 def values_of(params: Path) -> dict[str, object]:
     return dict(leaves(YAML(typ="safe", pure=True).load(params)))
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_related_heads_fit_the_clip_of_every_base(base: str, params: Path) -> None:
+    """A run refuses what does not fit only where the head begins: after CLIP saw all frames."""
+    apply_presets([base, "related"], PRESETS, params, check_params)
+    values = values_of(params)
+    model = values["clip.model"]
+    config = CONFIG["model_cfg"] if model == "demo" else open_clip.get_model_config(model)
+    blocks = config["vision_cfg"]["layers"]
+    is_resnet = isinstance(blocks, list)
+    assert values["frames.cut"] <= (len(blocks) if is_resnet else blocks)
+    assert values["evl.layers"] <= values["frames.cut"] + is_resnet
 
 
 def test_what_cannot_be_set_back_is_named(tmp_path: Path, params: Path) -> None:
