@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moclip.base.errors import OutputError, ParamsError
-from moclip.base.files import atomic_path, read_json
+from moclip.base.errors import ParamsError
+from moclip.base.files import read_json
+from moclip.base.outputs import claim_directory, write_manifest, writing_directory
 from moclip.base.outside.terminal import say
 from moclip.cli.data import data_root
 from moclip.cli.options import model
@@ -15,6 +16,8 @@ from moclip.cli.places import PLACES
 
 if TYPE_CHECKING:
     from moclip.predict.bundle import Pipeline
+
+SERVED = "moclip.json"  # of a model for `mlflow models serve`
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Copy one model into a directory of its own."""
-    from moclip.base.outputs import claim_directory
     from moclip.predict.bundle import MANIFEST, open_model, write_bundle
     from moclip.predict.hub import CARD, hub_card, repository_of
 
@@ -70,15 +72,15 @@ def _claim_served(args: argparse.Namespace) -> None:
 
     if args.no_onnx:
         raise ParamsError("--mlflow: serves what onnxruntime asks, and --no-onnx leaves it out; take one of them")
-    if args.mlflow.exists():
-        raise OutputError(f"--mlflow {args.mlflow}: is there already; name a folder that is not")
+    claim_directory(args.mlflow, SERVED, [args.out])
 
 
 def _write_served(args: argparse.Namespace) -> None:
     from moclip.tracking.registry import write_served
 
-    with atomic_path(args.mlflow) as temporary:
-        write_served(temporary, args.out)
+    with writing_directory(args.mlflow, SERVED, [args.out]) as folder:
+        write_served(folder, args.out)
+        write_manifest(folder, SERVED, {"made_for": "mlflow models serve"})
     say(
         f"`MOCLIP_SERVE_ENGINE=onnx mlflow models serve -m {args.mlflow} --env-manager local` serves it "
         "by onnxruntime, with and without PyTorch"

@@ -26,10 +26,12 @@ from moclip.cli import report, search
 from moclip.cli.options.scripts import SCRIPTS, parser_of
 from moclip.data import audit
 from moclip.predict import onnx as exporting
+from moclip.predict import portable
 from moclip.predict.bundle import open_model, write_bundle
 from moclip.report.reader.systems import TABLE
 from moclip.results.verification import VERDICTS
 from moclip.search import ask, sheet
+from moclip.tracking import registry
 from moclip.video import container
 from moclip.video import decode as video
 from stages.commands import ablate, compare, verify
@@ -134,6 +136,11 @@ OUTPUTS: dict[tuple[str, str], Output] = {
         lambda s, t: ["preset", "micro", "--directory", s.preset.parent, "--params", t],
         lambda s: s.preset,
     ),
+    ("bundle", "--mlflow"): Output(
+        "",
+        lambda s, t: ["bundle", "--model", s.model, "--out", s.root / "made", "--mlflow", t],
+        lambda s: s.model,
+    ),
     ("data audit", "--csv"): Output(".csv", data_audit, lambda s: s.manifest, again=False),
     ("compare", "--out"): Output(
         ".md", lambda s, t: ["compare", "other", "--out", t], lambda s: s.manifest, page_and_table
@@ -166,7 +173,7 @@ CASES = OUTPUTS | FOLDERS
 # Options and arguments that take a value and name no output.
 OTHERS = {
     ("preset", "name"), ("preset", "--directory"),
-    ("predict", "--engine"), ("init", "directory"),
+    ("predict", "--engine"), ("search", "--engine"), ("init", "directory"),
     ("predict", "--limit"), ("motion", "--limit"), ("search", "--limit"), ("data audit", "--limit"),
     ("results", "summary"), ("results", "--report"), ("results", "--costs"),
     ("motion", "video"), ("motion", "--cell-px"), ("motion", "--reference"), ("motion", "--distance"),
@@ -234,6 +241,11 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(b"network")
         return 0.0
 
+    def write_networks(folder: Path, *given: Any) -> dict[str, str]:
+        folder.mkdir()
+        (folder / "networks.json").write_text("{}")
+        return {}
+
     numbers = itertools.count()  # so that no page is like the one before
     table = pd.DataFrame({"split": [1]})
     found = SimpleNamespace(
@@ -241,6 +253,8 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     fakes: dict[Any, dict[str, Any]] = {
         exporting: {"write_onnx": write_onnx, "check_extra": lambda: None},
+        portable: {"write_networks": write_networks},
+        registry: {"write_served": lambda folder, bundle: (folder / "MLmodel").write_text(f"{next(numbers)}")},
         container: {"read_containers": lambda paths: {}},
         audit: {"audit": lambda *given: found},
         search: {"_Search": Searched},
@@ -274,6 +288,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
         },
         ablate: {
             "level_of_params": lambda: None,
+            "read_encoders": lambda suite: None,
             "read_suite": lambda *given: [],
             "choose": lambda suite, names: [],
             "all_params": lambda: {"seed": 0},
@@ -284,7 +299,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
             "bring": lambda *given: {},
             "read_runs": lambda jobs: {},
             "baselines": dict,
-            "as_markdown": lambda *given: f"# {next(numbers)}\n",
+            "questions": SimpleNamespace(as_markdown=lambda *given: f"# {next(numbers)}\n"),
         },
     }
     for module, names in fakes.items():
