@@ -93,7 +93,7 @@ def command_paths(name: str) -> set[str]:
 def own_scripts(name: str) -> list[Path]:
     """The script of a stage, and what it reaches in stages/ that can move a number."""
     shown = {Path(*module.split(".")).with_suffix(".py") for module in NO_NUMBER}
-    return sorted(path for path in closure(script(name)) if path.parts[0] == "stages" and path not in shown)
+    return sorted(path for path in closure(script(name), shown) if path.parts[0] == "stages")
 
 
 def parameters(name: str) -> set[str]:

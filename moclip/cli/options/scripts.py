@@ -10,7 +10,7 @@ from moclip.cli.places import PLACES
 
 SCRIPTS = {
     "compare": "hold DVC experiments side by side, with paired differences",
-    "ablate": "answer the questions of ablations.yaml, or try encoders, by experiments",
+    "ablate": "answer questions, or try encoders, by experiments",
     "verify": "hold the finished run against a recorded one",
 }
 """What each is for, in a line."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from moclip.base.meter import Cost
-from moclip.heads.registry import CONTROL, MAIN
+from moclip.heads.registry import CLIP, CONTROL, HEADS, MAIN
 from moclip.params.encoders import Encoder
 from moclip.report.render import render
 from moclip.results.summary import Json, difference_name
 
-ASKED = ("zero_shot", "linear_probe", CONTROL, MAIN)
-"""Heads that answer for each encoder."""
+ASKED = (*(name for name, head in HEADS.items() if head.streams == (CLIP,) and head.related is None), MAIN)
+"""Heads that answer for each encoder: those on CLIP alone, and the one that motion is added to."""
 
 
 @dataclass(frozen=True)
