@@ -198,7 +198,9 @@ def test_words_of_ablations_follow_from_their_p_q_and_interval() -> None:
     page = (ROOT / "reports/ablations.md").read_text()
     for row in moving:
         leaves_out = not float(row["low_points"]) <= 0.0 <= float(row["high_points"])
-        assert (row["word"] == "different") == (leaves_out and float(row["q"]) <= 0.05), row["variant"]
+        on_these_videos = leaves_out and float(row["q"]) <= 0.05
+        by_seeds = row["top1_std_pct"] != "" and row["word"].startswith("undecided: ")  # trainings scatter more
+        assert on_these_videos == (row["word"] == "different" or by_seeds), row["variant"]
         assert f"| {row['variant']} | " in page
         if row["word"] == "different":
             side = "above" if float(row["delta_points"]) > 0 else "below"
