@@ -207,7 +207,7 @@ def extract(
     """
     _check_request(videos, jobs, pictures is not None)
     if pictures is None:
-        videos = [replace(item, keep=()) for item in videos]
+        videos = [replace(item, keep=()) if item.keep else item for item in videos]
     else:
         remove_left_overs(pictures)
     facts = made_by(options)
@@ -263,12 +263,15 @@ class Block:
 
     def known(self, journal: Journal, facts: Mapping[str, Any]) -> "MadeBlock | None":
         """What is known of it where it is finished, so that nobody reads it."""
+        if not self.file.exists() or any(item.sha256 is None for item in self.videos):
+            return None
         found = journal.digests(self.key(facts), self.files)
-        return MadeBlock(found, 0) if found and all(item.sha256 for item in self.videos) else None
+        return MadeBlock(found, 0) if found else None
 
     def key(self, facts: Mapping[str, Any]) -> str:
         """Stands for what its files are made of, as far as it is stated."""
-        return fingerprint(facts, [[item.id, item.sha256, item.keep] for item in self.videos])
+        videos = self.videos
+        return fingerprint(facts, self.ids, [item.sha256 for item in videos], [item.keep for item in videos])
 
     def pictures_stamp(self, sha256: Sequence[str | None]) -> str:
         """Of the file of frames: which they are, and of which bytes."""
@@ -337,8 +340,7 @@ def _made_by_nodes(
 ) -> list[MadeBlock]:
     facts = made_by(options)
     known = {number: found for number, block in enumerate(blocks) if (found := block.known(journal, facts))}
-    root = os.path.commonpath({item.path.parent for block in blocks for item in block.videos})
-    waiting = [_task(block, root, options) for number, block in enumerate(blocks) if number not in known]
+    waiting = _tasks([block for number, block in enumerate(blocks) if number not in known], options)
 
     def keep(task: BlockTask, made: MadeBlock) -> None:
         if made.sha256:
@@ -353,12 +355,20 @@ def _made_by_nodes(
     return [known.get(number) or next(rest) for number in range(len(blocks))]
 
 
-def _task(block: Block, root: str, options: MotionOptions) -> BlockTask:
-    rows = tuple(
-        (item.id, str(item.path).removeprefix(f"{root}/"), item.sha256, item.damaged, item.keep)
-        for item in block.videos
-    )
-    return BlockTask(block.file, block.pictures, Path(root), rows, options)
+def _tasks(blocks: Sequence[Block], options: MotionOptions) -> list[BlockTask]:
+    paths = [str(item.path) for block in blocks for item in block.videos]
+    if not paths:
+        return []
+    # What the first and the last name of all have in common, those between have too.
+    root = os.path.commonpath([Path(path).parent for path in (min(paths), max(paths))])
+    tasks = []
+    for block in blocks:
+        rows = tuple(
+            (item.id, str(item.path).removeprefix(f"{root}/"), item.sha256, item.damaged, item.keep)
+            for item in block.videos
+        )
+        tasks.append(BlockTask(block.file, block.pictures, Path(root), rows, options))
+    return tasks
 
 
 def make_block(task: BlockTask) -> MadeBlock:
