@@ -216,7 +216,6 @@ def extract(
         with cluster.hold(place, doing) as shelf:
             blocks = _blocks(videos, shelf, pictures)
             made = _made_by_nodes(blocks, options, cluster, cluster.journal(shelf))
-            cluster.seen([file for block in blocks for file in block.files])
             digests = list(zip(*(block.sha256 for block in made), strict=True))
             _join(out, blocks, facts, pictures, digests)
         return _summary(out, sum(block.decoded for block in made))
@@ -351,6 +350,7 @@ def _made_by_nodes(
     made = cluster.gather(waiting, make_block, progress, partial(made_by, options), on_result=keep)
     if bad := [message for block in made for message in block.bad]:
         raise BadVideosError(bad, sum(len(block.videos) for block in blocks))
+    cluster.seen([file for block in blocks for file in block.files])  # a share has not made them all, and ends here
     rest = iter(made)
     return [known.get(number) or next(rest) for number in range(len(blocks))]
 
