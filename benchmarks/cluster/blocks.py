@@ -122,6 +122,8 @@ class Bench:
         kept, began = _count(place), time.perf_counter()
         second = self.driver(place, planned)
         while _count(place) == kept:
+            if second.poll() is not None:
+                raise SystemExit("the second driver made no block")
             time.sleep(_POLL_S)
         resumed = time.perf_counter() - began
         made = _ended(second)["made"]
