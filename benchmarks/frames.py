@@ -65,7 +65,7 @@ def make(folder: Path, clip: Path, place: Path, array: Any) -> None:
     frames, batch_images = params_of()
     cache_frames(
         load_encoder(clip),
-        list(read_manifest(place.parent / MANIFEST).values()),
+        read_manifest(place.parent / MANIFEST).videos,
         folder,
         place / "work",
         place / "store",

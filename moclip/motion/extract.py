@@ -30,6 +30,7 @@ from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_cli
 from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
 from moclip.store.disks import scratch
 from moclip.store.spool import Spool, pieces
+from moclip.store.table import Rows
 from moclip.video import decode as video
 from moclip.video import reencode
 from moclip.video.bounded.worker import CRASHED, Held, stream
@@ -223,7 +224,7 @@ class BlockTask:
 
     file: Path
     root: Path
-    videos: tuple[tuple[str, str, str | None, bool], ...]
+    videos: Sequence[tuple[str, str, str | None, bool]]
     options: MotionOptions
 
 
@@ -247,17 +248,21 @@ class BadVideosError(VideoError):
 def _made_by_nodes(
     videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, cluster: Engine
 ) -> list[MadeBlock]:
-    root = Path(os.path.commonpath([item.path.parent for item in videos]))
-    tasks = []
-    for number, own in enumerate(_parts(len(videos))):
-        of_block = videos[own.start : own.stop]
-        rows = tuple((item.id, str(item.path.relative_to(root)), item.sha256, item.damaged) for item in of_block)
-        tasks.append(BlockTask(shelf / block_name(number), root, rows, options))
+    root = Path(os.path.commonpath({item.path.parent for item in videos}))
+    rows = Rows(lambda place: _below(root, videos[place]), range(len(videos)))
+    tasks = [
+        BlockTask(file, root, rows[own.start : own.stop], options)
+        for file, own in zip(_files(videos, shelf), _parts(len(videos)), strict=True)
+    ]
     progress = Work("motion", "video", size=lambda task: len(task.videos))
     made = cluster.gather(tasks, make_block, progress, partial(made_by, options))
     if bad := [message for block in made for message in block.bad]:
         raise BadVideosError(bad, len(videos))
     return made
+
+
+def _below(root: Path, item: VideoFile) -> tuple[str, str, str | None, bool]:
+    return item.id, str(item.path.relative_to(root)), item.sha256, item.damaged
 
 
 def make_block(task: BlockTask) -> MadeBlock:
