@@ -20,10 +20,12 @@ from moclip.params.compute import ComputeParams
 from moclip.params.data import DataParams
 from moclip.params.run import Seed
 from moclip.store.features import Features, write_features
+from moclip.store.pictures import PictureStore, pictures_in
 from moclip.training.device import Compute
 from moclip.video.crop import Box
 from stages._cluster import cluster
 from stages._entry import arguments, data_root, run, section, work_directory
+from stages._kept_frames import kept_in, kept_rule
 
 
 def main() -> None:
@@ -87,6 +89,7 @@ def encode(
             neighbours=neighbours,
             peaks=peaks_of(videos, store, clip.frame) if store else None,
             box_of=partial(box_of, store) if store and clip.crop == "motion" else None,
+            kept=PictureStore(pictures_in(kept_in(manifest, rule))) if (rule := kept_rule()) else None,
             cluster=nodes,
         )
     return Features("images", np.array(ids), images), texts, encoder.logit_scale

@@ -104,8 +104,8 @@ def _ask(alone: "subprocess.Popen[str]", place: Path) -> None:
 
 def message_bytes(folder: Path) -> int:
     """Of the task of a whole block of these videos."""
-    rows = tuple((v.id, str(v.path.relative_to(folder)), v.sha256, False) for v in videos_of(folder, BLOCK_VIDEOS))
-    task = BlockTask(Path("/shared/work/000000.block"), Path("/shared/videos"), rows, OPTIONS)
+    rows = tuple((v.id, str(v.path.relative_to(folder)), v.sha256, False, ()) for v in videos_of(folder, BLOCK_VIDEOS))
+    task = BlockTask(Path("/shared/work/000000.block"), None, Path("/shared/videos"), rows, OPTIONS)
     facts_of = partial(made_by, OPTIONS)
     job = Job(facts_of, all_facts(facts_of), pickle.dumps(make_block), current())
     return len(pickle.dumps((job, task)))

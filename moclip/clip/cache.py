@@ -22,6 +22,7 @@ from moclip.clip.top import Edges
 from moclip.cluster.engine import Engine
 from moclip.data.manifest import Video, checked_path
 from moclip.store.features import read_features, write_features
+from moclip.store.pictures import PictureStore
 from moclip.video.bounded.worker import call
 from moclip.video.crop import Box, cut_square
 from moclip.video.decode import read_frames
@@ -44,6 +45,7 @@ def image_features(
     neighbours: Edges | None = None,
     peaks: Mapping[str, np.ndarray] | None = None,
     box_of: BoxOf | None = None,
+    kept: PictureStore | None = None,
     cluster: Engine | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """One feature per video: of one frame as CLIP gives it, or the mean of the unit features of several.
@@ -62,6 +64,7 @@ def image_features(
         neighbours: None, each frame is seen alone; else what stands in at both ends where frames see those beside them.
         peaks: Frames of each video, where its motion chooses them and no rule does; as many of each.
         box_of: What CLIP is to see of a frame is a square round this; without it the preprocessing takes the middle.
+        kept: Has these frames of each video, so that none is decoded, or even there; a frame that it lacks is an error.
         cluster: Makes the chunks, by nodes that see the videos, the encoder's files and `work` at the same paths; where
             it is one share of several, that is all it does.
 
@@ -69,7 +72,7 @@ def image_features(
         Ids in the order of `videos`, and features (n, d) float32.
 
     Raises:
-        DataError: lists every video of a chunk that is missing, changed or unreadable.
+        DataError: lists every video of a chunk that is missing, changed or unreadable, or whose frames were not kept.
         SharedOutError: a share is done.
     """
     frames = peaks or {
@@ -78,7 +81,7 @@ def image_features(
     size = max(1, CHUNK_VIDEOS // max(map(len, frames.values()), default=1))  # a chunk's frames are held at once
     starts = range(0, len(videos), size)
     parts = [part_of(number, videos[start : start + size], frames) for number, start in enumerate(starts)]
-    encode = partial(_encode, encoder, root, batch_images, neighbours, box_of)
+    encode = partial(_encode, encoder, root, batch_images, neighbours, box_of, kept)
     with held_by(cluster, work) as shelf:
         chunks = finish_by(cluster, encoder, parts, _chunk_name, encode, shelf, Work("CLIP", "image", size=images))
     found = [
@@ -117,10 +120,11 @@ def _encode(
     batch_images: int,
     neighbours: Edges | None,
     box_of: BoxOf | None,
+    kept: PictureStore | None,
     part: Part,
     chunk: Path,
 ) -> None:
-    pictures = pictures_of(part.videos, part.frames, root, box_of)
+    pictures = pictures_of(part.videos, part.frames, root, box_of, kept)
     values = _encoded(encoder, pictures, batch_images, neighbours)
     write_features(chunk, [video.id for video in part.videos], _averaged(values, len(pictures[0])))
 
@@ -168,22 +172,32 @@ def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
 
 
 def pictures_of(
-    videos: Sequence[Video], frames: Mapping[str, np.ndarray], root: Path, box_of: BoxOf | None = None
+    videos: Sequence[Video],
+    frames: Mapping[str, np.ndarray],
+    root: Path,
+    box_of: BoxOf | None = None,
+    kept: PictureStore | None = None,
 ) -> list[list[np.ndarray]]:
-    """Frames (h, w, 3) of each video, or the square of each round its box; a file is decoded once."""
+    """Frames (h, w, 3) of each video, or the square of each round its box; a file is decoded once, or not at all."""
     with ThreadPoolExecutor(cores()) as pool:
-        outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root, box_of), videos))
+        outcomes = list(pool.map(lambda video: _frames(video, frames[video.id], root, box_of, kept), videos))
     if bad := [outcome for outcome in outcomes if isinstance(outcome, str)]:
         raise DataError(f"{len(bad)} videos cannot be used:\n" + "\n".join(bad))
     return [outcome for outcome in outcomes if not isinstance(outcome, str)]
 
 
-def _frames(video: Video, indices: np.ndarray, root: Path, box_of: BoxOf | None) -> list[np.ndarray] | str:
+def _frames(
+    video: Video, indices: np.ndarray, root: Path, box_of: BoxOf | None, kept: PictureStore | None
+) -> list[np.ndarray] | str:
     try:
-        path = checked_path(root, video)
-        pictures = list(call(path, read_frames, path, indices.tolist(), damaged=video.is_damaged))
+        pictures = list(kept.of(video.id, indices) if kept else _decoded(video, indices, root))
     except MoclipError as error:
         return str(error)
     if box_of is None:
         return pictures
     return [cut_square(picture, box_of(video.id, at)) for picture, at in zip(pictures, indices.tolist(), strict=True)]
+
+
+def _decoded(video: Video, indices: np.ndarray, root: Path) -> np.ndarray:
+    path = checked_path(root, video)
+    return call(path, read_frames, path, indices.tolist(), damaged=video.is_damaged)

@@ -1,14 +1,15 @@
 """The motion of many videos into one store: parallel over files, safe to kill and start again.
 
 Each video's grid is kept in the work directory as soon as it is done, so a later call takes it from there. Blocks of
-the store are written from these files, in the order of the videos, and joined at the end.
+the store are written from these files, in the order of the videos, and joined at the end. Frames that are asked for are
+kept by the same pass, in blocks of the same videos.
 """
 
 import logging
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,6 +30,7 @@ from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid,
 from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_clip, write_motion
 from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
 from moclip.store.disks import scratch
+from moclip.store.pictures import Pictures, join_pictures, pictures_in, read_pictures, write_pictures
 from moclip.store.spool import Spool, pieces
 from moclip.store.table import Rows
 from moclip.video import decode as video
@@ -46,13 +48,15 @@ SOURCES = ("original", REENCODED)
 class VideoFile:
     """A video to extract; `sha256` is what its bytes must hash to, None where nobody has said.
 
-    Of one that is `damaged`, as the manifest says, what decodes before the damage is taken.
+    Of one that is `damaged`, as the manifest says, what decodes before the damage is taken. `keep` are positions of the
+    frames that are kept beside its motion, ascending.
     """
 
     id: str
     path: Path
     sha256: str | None = None
     damaged: bool = False
+    keep: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def read_grid(
     path: Path,
     options: MotionOptions,
     scratch: Path | None = None,
-    middle: video.Middle | None = None,
+    middle: video.Watcher | None = None,
     *,
     damaged: bool = False,
 ) -> MotionGrid:
@@ -96,7 +100,7 @@ def read_grid(
         options: Grid, reference and source.
         scratch: Where a re-encoded video, and the grid of a long one, may lie for the time being; default is the
             system's place.
-        middle: Keeps the video's middle frame on the way.
+        middle: Keeps frames of the video on the way.
         damaged: Take what decodes before the first damage.
 
     Raises:
@@ -178,6 +182,7 @@ def extract(
     *,
     jobs: int,
     cluster: Engine | None = None,
+    pictures: Path | None = None,
 ) -> ExtractSummary:
     """Extract the motion of `videos` into a store at `out`.
 
@@ -190,6 +195,9 @@ def extract(
         jobs: Worker processes; 1 works in this process. The store does not depend on it.
         cluster: Makes the blocks, by all cores of each node, which see the videos and `work` at the same paths; where
             it is one share of several, that is all it does.
+        pictures: A directory that gets a store of the frames that each video is to `keep` (`PictureStore`), and has its
+            blocks, which later calls take from there, whatever their options; all see it at the same path. Without it
+            none are kept.
 
     Raises:
         NodeError: a node has another decoder, or the scheduler is gone.
@@ -197,25 +205,63 @@ def extract(
         VideoError: videos cannot be used; the message lists all of them. `out` is left as it was.
         ParamsError: no videos, an id twice, or `jobs` below 1.
     """
-    _check_request(videos, jobs)
+    _check_request(videos, jobs, pictures is not None)
+    if pictures:
+        remove_left_overs(pictures)
     facts = made_by(options)
     place, doing = work / fingerprint(facts, FORMAT_VERSION), "extracts the same"
     if cluster:
         with cluster.hold(place, doing) as shelf:
-            made = _made_by_nodes(videos, shelf, options, cluster)
-            files = cluster.seen(_files(videos, shelf))
-            join_motion(out, files, facts, [block.sha256 for block in made])
+            blocks = _blocks(videos, shelf, pictures)
+            made = _made_by_nodes(blocks, len(videos), options, cluster)
+            cluster.seen([file for block in blocks for file in block.files])
+            digests = list(zip(*(block.sha256 for block in made), strict=True))
+            _join(out, blocks, facts, pictures, digests)
         return _summary(out, sum(block.decoded for block in made))
     with alone_in(place, doing) as shelf:
-        files = _files(videos, shelf)
-        blocks = [(file, videos[own.start : own.stop]) for file, own in zip(files, _parts(len(videos)), strict=True)]
-        waiting = [(file, own) for file, own in blocks if not _is_made(file, own, facts)]
-        grids = _grids([item for _, own in waiting for item in own], len(videos), shelf, options, jobs)
+        blocks = _blocks(videos, shelf, pictures)
+        waiting = [left for block in blocks if (left := block.unfinished(facts))]
+        grids = _grids([item for block in waiting for item in block.videos], len(videos), shelf, options, jobs)
         kept = iter(grids.files)
-        for file, own in Progress(waiting, desc="store", unit="block"):
-            _write_block(file, own, list(islice(kept, len(own))), facts)
-        join_motion(out, files, facts)
+        for block in Progress(waiting, desc="store", unit="block"):
+            _write_block(block, list(islice(kept, len(block.videos))), facts)
+        _join(out, blocks, facts, pictures)
     return _summary(out, grids.made)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some videos in order: the file of their motion, and that of the frames that are kept of them, if any are."""
+
+    file: Path
+    pictures: Path | None
+    videos: Sequence[VideoFile]
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that there are when it is finished."""
+        return [self.file, *([self.pictures] if self.pictures else [])]
+
+    @property
+    def ids(self) -> list[str]:
+        """Of its videos."""
+        return [item.id for item in self.videos]
+
+    def unfinished(self, facts: Mapping[str, Any]) -> "Block | None":
+        """What is to do: the block, without frames where those are there already; None where all is there.
+
+        A file counts that was made of the bytes that the videos must have.
+        """
+        stated = [item.sha256 for item in self.videos]
+        if self.pictures and not _has_stamp(self.pictures, self.pictures_stamp(stated), self.ids):
+            return self
+        if _has_stamp(self.file, _stamp(facts, stated), self.ids):
+            return None
+        return Block(self.file, None, [replace(item, keep=()) for item in self.videos])
+
+    def pictures_stamp(self, sha256: Sequence[str | None]) -> str:
+        """Of the file of frames: which they are, and of which bytes."""
+        return _stamp(video.versions(), [sha256, [item.keep for item in self.videos]])
 
 
 @dataclass(frozen=True)
@@ -223,16 +269,25 @@ class BlockTask:
     """A block that a node is to make: `videos` without the folder `root`, so that the message is small."""
 
     file: Path
+    pictures: Path | None
     root: Path
-    videos: Sequence[tuple[str, str, str | None, bool]]
+    videos: Sequence[tuple[str, str, str | None, bool, tuple[int, ...]]]
     options: MotionOptions
+
+    @property
+    def block(self) -> Block:
+        """The block as this machine sees it."""
+        videos = [
+            VideoFile(id_, self.root / path, sha256, damaged, keep) for id_, path, sha256, damaged, keep in self.videos
+        ]
+        return Block(self.file, self.pictures, videos)
 
 
 @dataclass(frozen=True)
 class MadeBlock:
-    """What came of it: its digest and how many videos were decoded for it, or why it was not made."""
+    """What came of it: digests of its files and how many videos were decoded for it, or why it was not made."""
 
-    sha256: str
+    sha256: tuple[str, ...]
     decoded: int
     bad: tuple[str, ...] = ()
 
@@ -245,66 +300,69 @@ class BadVideosError(VideoError):
         self.messages = tuple(messages)
 
 
-def _made_by_nodes(
-    videos: Sequence[VideoFile], shelf: Path, options: MotionOptions, cluster: Engine
-) -> list[MadeBlock]:
-    root = Path(os.path.commonpath({item.path.parent for item in videos}))
-    rows = Rows(lambda place: _below(root, videos[place]), range(len(videos)))
-    tasks = [
-        BlockTask(file, root, rows[own.start : own.stop], options)
-        for file, own in zip(_files(videos, shelf), _parts(len(videos)), strict=True)
+def _blocks(videos: Sequence[VideoFile], shelf: Path, pictures: Path | None) -> list[Block]:
+    return [
+        Block(shelf / name, pictures / name if pictures else None, videos[own.start : own.stop])
+        for own, name in ((own, block_name(number)) for number, own in enumerate(parts(len(videos), BLOCK_VIDEOS)))
     ]
+
+
+def _join(
+    out: Path,
+    blocks: Sequence[Block],
+    facts: Mapping[str, Any],
+    pictures: Path | None,
+    digests: Sequence[Sequence[str] | None] = (None, None),
+) -> None:
+    """Make the stores of finished blocks; `digests` are those of the motion's blocks, and of the frames'."""
+    if pictures:
+        files = [block.pictures for block in blocks if block.pictures]
+        join_pictures(pictures_in(pictures), files, video.versions(), digests[1])
+    join_motion(out, [block.file for block in blocks], facts, digests[0])
+
+
+def _made_by_nodes(blocks: Sequence[Block], count: int, options: MotionOptions, cluster: Engine) -> list[MadeBlock]:
+    root = Path(os.path.commonpath({item.path.parent for block in blocks for item in block.videos}))
+    tasks = [_task(block, root, options) for block in blocks]
     progress = Work("motion", "video", size=lambda task: len(task.videos))
     made = cluster.gather(tasks, make_block, progress, partial(made_by, options))
     if bad := [message for block in made for message in block.bad]:
-        raise BadVideosError(bad, len(videos))
+        raise BadVideosError(bad, count)
     return made
 
 
-def _below(root: Path, item: VideoFile) -> tuple[str, str, str | None, bool]:
-    return item.id, str(item.path.relative_to(root)), item.sha256, item.damaged
+def _task(block: Block, root: Path, options: MotionOptions) -> BlockTask:
+    rows = Rows(lambda place: _below(root, block.videos[place]), range(len(block.videos)))
+    return BlockTask(block.file, block.pictures, root, rows, options)
+
+
+def _below(root: Path, item: VideoFile) -> tuple[str, str, str | None, bool, tuple[int, ...]]:
+    return item.id, str(item.path.relative_to(root)), item.sha256, item.damaged, item.keep
 
 
 def make_block(task: BlockTask) -> MadeBlock:
     """Make a block on this machine, unless it is there. Videos that cannot be used are an answer, not an error.
 
     Raises:
-        StoreError: the block is there and has other bytes: two machines do not decode alike.
+        StoreError: a file of it came meanwhile and has other bytes: two machines do not decode alike.
     """
-    videos = [VideoFile(id_, task.root / path, sha256, damaged) for id_, path, sha256, damaged in task.videos]
-    facts = made_by(task.options)
-    if _is_made(task.file, videos, facts):
-        return MadeBlock(sha256_file(task.file), 0)
-    remove_left_overs(scratch())
-    with tempfile.TemporaryDirectory(dir=scratch(), prefix=temporary_name("grids")) as shelf:
-        try:
-            grids = _grids(videos, len(videos), Path(shelf), task.options, cores())
-        except BadVideosError as error:
-            return MadeBlock("", 0, error.messages)
-        with atomic_path(task.file) as block:
-            _write_block(block, videos, grids.files, facts)
-            digest = sha256_file(block)
-            if _is_made(task.file, videos, facts) and sha256_file(task.file) != digest:
-                raise StoreError(f"{task.file}: another node made it of the same videos, with other bytes")
-        return MadeBlock(digest, grids.made)
+    whole, facts = task.block, made_by(task.options)
+    block, decoded = whole.unfinished(facts), 0
+    if block is not None:
+        remove_left_overs(scratch())
+        with tempfile.TemporaryDirectory(dir=scratch(), prefix=temporary_name("grids")) as shelf:
+            try:
+                grids = _grids(block.videos, len(block.videos), Path(shelf), task.options, cores())
+            except BadVideosError as error:
+                return MadeBlock((), 0, error.messages)
+            _write_block(block, grids.files, facts)
+            decoded = grids.made
+    return MadeBlock(tuple(map(sha256_file, whole.files)), decoded)
 
 
 def made_by(options: MotionOptions) -> dict[str, Any]:
     """What a store says of how it was made: the options, and versions of the decoder."""
     return {**asdict(options), **video.versions()}
-
-
-def _parts(count: int) -> list[range]:
-    return parts(count, BLOCK_VIDEOS)
-
-
-def _files(videos: Sequence[VideoFile], shelf: Path) -> list[Path]:
-    return [shelf / block_name(number) for number in range(len(_parts(len(videos))))]
-
-
-def _is_made(file: Path, videos: Sequence[VideoFile], facts: Mapping[str, Any]) -> bool:
-    """Whether a block is there that was made of the bytes that the videos must have."""
-    return _has_stamp(file, _stamp(facts, [item.sha256 for item in videos]), [item.id for item in videos])
 
 
 def _grids(videos: Sequence[VideoFile], count: int, shelf: Path, options: MotionOptions, jobs: int) -> Finished:
@@ -320,17 +378,35 @@ def _grids(videos: Sequence[VideoFile], count: int, shelf: Path, options: Motion
     return finish(videos, _file_name, keep, shelf, motion, jobs=jobs, is_finished=_is_finished)
 
 
-def _write_block(file: Path, videos: Sequence[VideoFile], grids: Sequence[Path], facts: Mapping[str, Any]) -> None:
-    """Write a block of finished grids, unless it is there."""
+def _write_block(block: Block, grids: Sequence[Path], facts: Mapping[str, Any]) -> None:
+    """Write a block of finished grids, and of the frames that were kept with them."""
     clips, digests = zip(*map(read_clip, grids), strict=True)
-    ids, stamp = [item.id for item in videos], _stamp(facts, digests)
-    if not _has_stamp(file, stamp, ids):
-        write_motion(file, list(zip(ids, clips, strict=True)), stamp)
+    if block.pictures:
+        kept = list(map(_pictures_file, block.videos, grids))
+        pictures = [found for found, _ in map(read_pictures, kept)]
+        _write_once(block.pictures, block.ids, pictures, block.pictures_stamp(digests), write_pictures)
+        for file in kept:
+            file.unlink()  # they are large, and the block has them
+    _write_once(block.file, block.ids, clips, _stamp(facts, digests), write_motion)
 
 
-def _stamp(facts: Mapping[str, Any], sha256: Sequence[str | None]) -> str:
+def _write_once(file: Path, ids: Sequence[str], values: Sequence[Any], stamp: str, write: Callable[..., None]) -> None:
+    """Write a file, unless it is there.
+
+    Raises:
+        StoreError: it came meanwhile and has other bytes: two machines do not decode alike.
+    """
+    if _has_stamp(file, stamp, ids):
+        return
+    with atomic_path(file) as temporary:
+        write(temporary, list(zip(ids, values, strict=True)), stamp, flush=False)
+        if _has_stamp(file, stamp, ids) and sha256_file(file) != sha256_file(temporary):
+            raise StoreError(f"{file}: another node made it of the same videos, with other bytes")
+
+
+def _stamp(facts: Mapping[str, Any], of: Any) -> str:
     """Of a block: how it was made, and of which bytes."""
-    return fingerprint(facts, sha256)
+    return fingerprint(facts, of)
 
 
 def _has_stamp(file: Path, stamp: str | None, ids: Sequence[str]) -> bool:
@@ -353,7 +429,7 @@ def _summary(out: Path, decoded: int) -> ExtractSummary:
     return ExtractSummary(len(store), decoded, int(store.column("count").sum()), int(store.column("clipped").sum()))
 
 
-def _check_request(videos: Sequence[VideoFile], jobs: int) -> None:
+def _check_request(videos: Sequence[VideoFile], jobs: int, keeps: bool) -> None:
     ids = [item.id for item in videos]
     if not ids:
         raise ParamsError("no videos to extract motion from")
@@ -362,14 +438,21 @@ def _check_request(videos: Sequence[VideoFile], jobs: int) -> None:
         raise ParamsError(f"id '{most_common}' comes {times} times; ids must be unique")
     if jobs < 1:
         raise ParamsError(f"jobs must be 1 or more, got {jobs}")
+    if keeps and (idle := next((item.id for item in videos if not item.keep), None)):
+        raise ParamsError(f"frames are to be kept, and none is named of '{idle}'")
 
 
 def _file_name(item: VideoFile) -> str:
     return f"{fingerprint(item.id)}.grid"
 
 
+def _pictures_file(item: VideoFile, grid: Path) -> Path:
+    """What is kept of a video beside the file of its grid."""
+    return grid.with_name(f"{fingerprint(item.id, item.keep)}.pictures")
+
+
 def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
-    """Decode a video and keep its grid; returns its number of frames."""
+    """Decode a video, keep its grid and the frames that it is to keep; returns its number of frames."""
     if not item.path.is_file():
         raise VideoError(
             f"{item.path}: no such file. `dvc repro -f download` brings the videos, which DVC's cache never holds."
@@ -380,7 +463,11 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
             f"{item.path}: its bytes are not those of the manifest (SHA-256 {sha256[:12]}..., "
             f"stated {item.sha256[:12]}...). Restore it, or prepare the manifest again."
         )
-    grid = read_grid(item.path, options, file.parent, damaged=item.damaged)
+    chosen = video.Chosen(item.keep) if item.keep else None
+    grid = read_grid(item.path, options, file.parent, chosen, damaged=item.damaged)
+    if chosen:
+        pictures = Pictures(np.array(item.keep), chosen.pictures(item.path))
+        write_pictures(_pictures_file(item, file), [(item.id, pictures)], sha256, flush=False)
     # Flushing to disk one by one would cost a fifth of the time; `_is_finished` finds what a power failure tore.
     write_motion(file, [(item.id, grid)], sha256, flush=False)
     return len(grid.mv)
@@ -390,4 +477,5 @@ def _is_finished(item: VideoFile, file: Path) -> bool:
     stated = item.sha256
     if stated is None and file.is_file() and item.path.is_file():
         stated = sha256_file(item.path)
-    return _has_stamp(file, stated, [item.id])
+    files = [file, *([_pictures_file(item, file)] if item.keep else [])]
+    return all(_has_stamp(one, stated, [item.id]) for one in files)

@@ -41,6 +41,10 @@ class ClipParams(Section):
     edges: Literal["repeat", "zeros"] = Field(
         description="What the first and last frame have for the one that they lack: themselves, or keys of zeros."
     )
+    keep_frames: str | None = Field(
+        pattern=r"^(middle|random|uniform:([1-9]|[1-5]\d|6[0-4])|motion:([1-9]|[1-5]\d|6[0-4]))$",
+        description="The rule of `frame`, whose frames the motion pass then keeps; null where CLIP's stage decodes.",
+    )
     batch_images: int = Field(ge=1, le=4096)
 
     @property
@@ -70,6 +74,23 @@ class ClipParams(Section):
     def _patch_and_share(self) -> "ClipParams":
         if (self.patch is None) != (self.patch_share is None):
             raise ValueError("patch and patch_share go together: a file and a share from 0 to 1, or null and null")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_what_can_be_known(self) -> "ClipParams":
+        rule = self.keep_frames
+        if rule is None:
+            return self
+        if rule.startswith("motion:"):
+            raise ValueError(f"keep_frames: {rule} follows the motion, which is known after its pass alone; set null")
+        if rule == "random":
+            raise ValueError(
+                "keep_frames: random would follow `seed`, and motion be extracted again for each; set null"
+            )
+        if self.precomputed is not None:
+            raise ValueError("precomputed features need no frames: keep_frames must be null")
+        if rule != self.frame:
+            raise ValueError(f"keep_frames is {rule}, and frame is {self.frame}: give both one rule, or set null")
         return self
 
     @model_validator(mode="after")

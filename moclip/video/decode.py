@@ -67,6 +67,7 @@ _PADDED, _SMALL_PX = 2, 1 << 18
 _SLIMMEST = 64  # a picture is fitted to a network's square by its shorter side
 _USUAL_BITS = 12  # of a pixel, 4:2:0, where a format does not say
 _CONVERT = "Convert it once, for example with `ffmpeg -i IN OUT.avi`, and use the result"
+_PREPARE = "Prepare the manifest again"
 _TOO_SHORT = (
     "Two frames are needed: name another video, or take it out of the data set, by hand or by data.short_videos: drop"
 )
@@ -128,8 +129,8 @@ def glance(path: Path) -> tuple[str, float]:
 class Watcher(Protocol):
     """Sees the frames of a pass that is made for something else, so that a video decodes once."""
 
-    def expect(self, frames: int) -> None:
-        """Told before the pass how many frames are stated."""
+    def expect(self, stated: Callable[[], int]) -> None:
+        """Told before the pass how to learn the number of frames that are stated; it may take a look at all packets."""
 
     def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
         """Told of every frame of the pass: how to get its picture, and PyAV's `VideoFrame`, which must not be held."""
@@ -146,8 +147,9 @@ class Middle:
         self._likely: set[int] = set()
         self._kept: dict[int, np.ndarray] = {}
 
-    def expect(self, frames: int) -> None:
-        """Told before the pass how many frames are stated."""
+    def expect(self, stated: Callable[[], int]) -> None:
+        """Told before the pass how to learn the number of frames that are stated."""
+        frames = stated()
         self._likely = {middle_frame(max(1, count)) for count in (frames - 1, frames, frames + 1)}
 
     def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
@@ -159,6 +161,34 @@ class Middle:
         """The middle one of the `frames` that were seen, uint8 (h, w, 3), as `read_frames` gives it."""
         index = middle_frame(frames)
         return self._kept[index] if index in self._kept else read_frames(path, [index])[0]
+
+
+class Chosen:
+    """Frames of a video by their positions, kept during a pass that is made for something else."""
+
+    def __init__(self, indices: Collection[int]) -> None:
+        self._wanted = sorted(set(indices))
+        self._pictures: list[np.ndarray] = []
+        self._count = 0
+
+    def expect(self, stated: Callable[[], int]) -> None:
+        """Nothing hangs on how many frames are stated."""
+
+    def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:
+        """Told of every frame of the pass, and how to get its picture."""
+        self._count = index + 1
+        if index in self._wanted:
+            self._pictures.append(picture())
+
+    def pictures(self, path: Path) -> np.ndarray:
+        """The frames in ascending order, uint8 (t, h, w, 3), as `read_frames` gives them.
+
+        Raises:
+            VideoError: the pass ended before one of them came.
+        """
+        if len(self._pictures) < len(self._wanted):
+            raise VideoError(f"{path}: {_asked(self._wanted[-1], self._count)}. {_PREPARE}.")
+        return np.stack(self._pictures)
 
 
 def stream_motion(
@@ -244,7 +274,7 @@ def read_frames(path: Path, indices: Sequence[int], *, damaged: bool = False) ->
             if count > last:
                 break
         else:
-            video.refuse(f"frame {last} was asked for, of {count}", "Prepare the manifest again")
+            video.refuse(_asked(last, count), _PREPARE)
     return np.stack([found[int(index)] for index in indices])
 
 
@@ -343,7 +373,7 @@ class _Video:
         context.options = limit | {k: v for k, v in options.items() if k not in skipped}
         self.unsaid = wholeness.unsaid(container, self.stream, self.extent)
         if middle is not None:
-            middle.expect(wholeness.stated_frames(self.stream) or _count_packets(path))
+            middle.expect(lambda: wholeness.stated_frames(self.stream) or _count_packets(path))
 
     def _check_size(self) -> None:
         """Hold what the headers state against the limits, before anything is decoded."""
@@ -531,6 +561,10 @@ class _Video:
             return None if matrix is None else turn_of(bytes(matrix))
         except ValueError as error:
             self.refuse(f"it is to be shown {error}, but only quarter turns and mirrors are followed", _CONVERT)
+
+
+def _asked(frame: int, frames: int) -> str:
+    return f"frame {frame} was asked for, of {frames}"
 
 
 def _collect(turn: int) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moclip.base.errors import DataError
+from moclip.base.errors import DataError, ParamsError
 
 
 def segment_points(frames: int, segments: int, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -37,13 +37,15 @@ def middle_frame(frames: int) -> int:
     return int(segment_points(frames, 1)[0])
 
 
-def evaluation_frames(rule: str, frames: int, rng: np.random.Generator) -> np.ndarray:
+def evaluation_frames(rule: str, frames: int, rng: np.random.Generator | None = None) -> np.ndarray:
     """Frames that CLIP sees of a video: `middle`, `random` (one of all), or `uniform:K` (K segment centres).
 
-    Only `random` draws from the generator. With more segments than frames, frames come twice.
+    Only `random` draws from the generator, and needs one. With more segments than frames, frames come twice.
 
-    >>> evaluation_frames("uniform:3", 10, np.random.default_rng(0)).tolist()
+    >>> evaluation_frames("uniform:3", 10).tolist()
     [1, 4, 8]
     """
     name, _, count = rule.partition(":")
+    if name == "random" and rng is None:
+        raise ParamsError("a random frame needs a generator")
     return segment_points(frames, int(count or 1), rng if name == "random" else None)

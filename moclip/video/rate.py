@@ -67,7 +67,7 @@ class ConstantRate:
         self._time = -math.inf
         self._steps: list[int] = []
 
-    def expect(self, frames: int) -> None:
+    def expect(self, stated: Callable[[], int]) -> None:
         """Nothing hangs on how many frames are stated."""
 
     def see(self, index: int, picture: Callable[[], np.ndarray], frame: Any) -> None:

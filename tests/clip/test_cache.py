@@ -12,6 +12,7 @@ from moclip.clip.cache import image_features
 from moclip.data.manifest import Video
 from moclip.data.measure import measure
 from moclip.data.ucf101 import find_ucf101
+from moclip.store.pictures import Pictures, PictureStore, join_pictures, write_pictures
 from moclip.video.bounded.worker import call
 from moclip.video.crop import Box, cut_square
 from moclip.video.decode import read_frames
@@ -75,6 +76,33 @@ def test_several_frames_count_alike_and_a_file_is_decoded_once(videos, demo_fold
         colours = [mean_colour(video, demo_folder, index) for index in (2, 6, 10)]
         expected = np.mean([colour / np.sqrt((colour**2).sum()) for colour in colours], axis=0)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("box", [None, Box(0.0, 0.0, 0.2, 0.2)])
+def test_kept_frames_give_the_features_of_decoded_ones_and_need_no_video(videos, demo_folder, tmp_path, box):
+    more: Any = {"batch_images": 2, "box_of": lambda video, frame: box}
+    for rule, points in (("middle", [6]), ("uniform:3", [2, 6, 10])):
+        pictures = [
+            (video.id, Pictures(np.array(points), read_frames(demo_folder / video.path, points))) for video in videos
+        ]
+        blocks = [tmp_path / rule / f"{number}.block" for number in range(2)]
+        for block, own in zip(blocks, (pictures[:5], pictures[5:]), strict=True):
+            write_pictures(block, own, "")
+        join_pictures(tmp_path / rule / "store", blocks, {})
+        decoded = image_features(MeanColour(), videos, demo_folder, tmp_path / rule / "a", frame=rule, **more)
+        kept = PictureStore(tmp_path / rule / "store")
+        found = image_features(
+            MeanColour(), videos, tmp_path / "none", tmp_path / rule / "b", frame=rule, kept=kept, **more
+        )
+        assert found[0] == decoded[0]
+        assert found[1].tobytes() == decoded[1].tobytes()
+    other = [*videos[:1], replace(videos[1], id="other"), replace(videos[2], frames=4)]
+    with pytest.raises(
+        DataError, match=r"2 videos cannot be used(.|\n)*lacks other(.|\n)*not \[2\]; `dvc repro -f extract"
+    ):
+        image_features(
+            MeanColour(), other, demo_folder, tmp_path / "c", kept=PictureStore(tmp_path / "middle/store"), **more
+        )
 
 
 def test_random_frame_follows_from_seed_and_video_alone(videos, demo_folder, tmp_path):

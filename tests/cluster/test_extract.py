@@ -143,6 +143,20 @@ def test_nodes_make_the_bytes_of_one_machine_with_two_blocks_in_flight_each(node
     assert not list(nodes.folder.glob(".grids*"))
 
 
+def test_nodes_keep_the_frames_that_one_machine_keeps(nodes, videos, alone, tmp_path):
+    keeping = [replace(item, keep=(2, 6)) for item in videos]
+    given: Any = (keeping, tmp_path / "store", tmp_path / "work", OPTIONS)
+    extract(*given, jobs=1, pictures=tmp_path / "kept")
+    expected = content(tmp_path / "kept" / "store")
+    for number, decoded in enumerate((len(videos), 0)):
+        with connected(nodes.address) as cluster:
+            given = (keeping, tmp_path / "by nodes", tmp_path / "shelf", OPTIONS)
+            summary = extract(*given, jobs=1, cluster=cluster, pictures=tmp_path / "shelf" / "kept")
+        assert summary.decoded == decoded, number
+        assert content(tmp_path / "shelf" / "kept" / "store") == expected
+        assert content(tmp_path / "by nodes") == alone
+
+
 def test_nodes_that_are_killed_change_no_byte_and_no_finished_block_is_made_again(
     nodes, videos, alone, tmp_path, caplog
 ):
@@ -235,11 +249,13 @@ def test_a_node_with_another_decoder_is_refused_by_its_host_before_it_writes(nod
 
 
 def test_a_block_that_two_nodes_make_with_other_bytes_is_named(videos, tmp_path, monkeypatch):
-    rows = tuple((item.id, item.path.name, item.sha256, False) for item in videos[:2])
+    rows = tuple((item.id, item.path.name, item.sha256, False, ()) for item in videos[:2])
     root = videos[0].path.parent
-    task = module.BlockTask(tmp_path / "000000.block", root, tuple(r for r in rows if (root / r[1]).is_file()), OPTIONS)
+    task = module.BlockTask(
+        tmp_path / "000000.block", None, root, tuple(r for r in rows if (root / r[1]).is_file()), OPTIONS
+    )
     made = module.make_block(task)
-    assert made.sha256 == sha256_file(task.file)
+    assert made.sha256 == (sha256_file(task.file),)
     stamp = read_block(task.file)[0].stamp
     answers = iter([False, False, True])
     monkeypatch.setattr(module, "_has_stamp", lambda file, wanted, ids: wanted == stamp and next(answers))

@@ -131,6 +131,10 @@ REFUSALS = [
         "neighbours",
         r"parameter 'clip': .*needs frames in order, frame: uniform:K, and frame is middle",
     ),
+    ("clip.keep_frames", "all", r"parameter 'clip\.keep_frames': String should match pattern"),
+    ("clip.keep_frames", "motion:2", r"parameter 'clip': .*keep_frames: motion:2 follows the motion, .*; set null"),
+    ("clip.keep_frames", "random", r"parameter 'clip': .*keep_frames: random would follow `seed`, .*; set null"),
+    ("clip.keep_frames", "uniform:3", r"parameter 'clip': .*keep_frames is uniform:3, and frame is middle: give both"),
     ("clip.edges", "mirror", r"parameter 'clip\.edges': Input should be 'repeat' or 'zeros'"),
     ("clip.text_mean", "mean", r"parameter 'clip\.text_mean': Input should be 'unit' or 'raw' \(value 'mean'\)"),
     ("clip.text_order", "sorted", r"parameter 'clip\.text_order': Input should be 'index' or 'folders'"),
@@ -257,6 +261,18 @@ def test_all_faults_of_a_file_are_named_at_once():
 )
 def test_rules_for_frames(rule):
     assert validated("clip", MODELS["clip"], changed("clip.frame", rule)["clip"]).frame == rule
+
+
+@pytest.mark.parametrize("rule", ["middle", "uniform:1", "uniform:64"])
+def test_frames_of_fixed_positions_can_be_kept(rule):
+    clip = changed("clip.frame", rule)["clip"] | {"keep_frames": rule}
+    assert validated("clip", MODELS["clip"], clip).keep_frames == rule
+
+
+def test_precomputed_features_need_no_frames():
+    features = {"model": "ViT-B-32", "precomputed": "features.npz", "keep_frames": "middle"}
+    with pytest.raises(ParamsError, match="precomputed features need no frames: keep_frames must be null"):
+        validated("clip", MODELS["clip"], PARAMS["clip"] | features)
 
 
 def test_whole_numbers_do_for_floats():

@@ -98,7 +98,7 @@ def test_one_pass_gives_the_vectors_and_the_middle_frame(
 def test_middle_frame_is_right_where_the_container_is_wrong(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.avi", scrolling(12, 3, -2))
     middle = video.Middle()
-    middle.expect(40)
+    middle.expect(lambda: 40)
     np.testing.assert_array_equal(middle.picture(path, 12), video.read_frames(path, [6])[0])
 
 
