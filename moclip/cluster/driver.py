@@ -22,6 +22,7 @@ from moclip.base.progress import Progress
 from moclip.base.work import Work, alone_in
 from moclip.cluster.address import VARIABLE, address_of
 from moclip.cluster.engine import Engine, FactsOf
+from moclip.cluster.journal import Journal
 from moclip.cluster.node import Answer, Job, NodeError, all_facts, work
 from moclip.video.bounded.limits import current
 
@@ -56,8 +57,19 @@ class Cluster(Engine):
         """All files, each once this host sees it; OSError where it does not."""
         return list(map(await_file, files))
 
+    def journal(self, directory: Path) -> Journal:
+        """Of the drivers that held the directory, one after the other."""
+        return Journal(directory / "digests.jsonl")
+
     def _gather(
-        self, tasks: Sequence[T], do: Callable[[T], R], progress: Work, facts_of: FactsOf, on_gpu: bool, at_once: int
+        self,
+        tasks: Sequence[T],
+        do: Callable[[T], R],
+        progress: Work,
+        facts_of: FactsOf,
+        on_gpu: bool,
+        at_once: int,
+        on_result: Callable[[T, R], None],
     ) -> list[R]:
         job = Job(facts_of, all_facts(facts_of), pickle.dumps(do), current())
         found: dict[int, R] = {}
@@ -66,6 +78,7 @@ class Cluster(Engine):
         with Progress(total=total, desc=progress.name, unit=progress.unit, disable=not tasks) as bar:
             for number, answer in self._each(tasks, job, {_GPU: 1} if on_gpu else {}, at_once):
                 found[number] = answer.result
+                on_result(tasks[number], answer.result)
                 _name_straggler(answer, seconds)
                 bar.update(progress.size(tasks[number]))
         return [found[number] for number in range(len(tasks))]

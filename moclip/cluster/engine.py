@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moclip.base.work import Finished, Work
+from moclip.cluster.journal import Journal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,8 +36,19 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def journal(self, directory: Path) -> Journal:
+        """What is known of finished files of the work in a directory that is held."""
+
+    @abstractmethod
     def _gather(
-        self, tasks: Sequence[T], do: Callable[[T], R], progress: Work, facts_of: FactsOf, on_gpu: bool, at_once: int
+        self,
+        tasks: Sequence[T],
+        do: Callable[[T], R],
+        progress: Work,
+        facts_of: FactsOf,
+        on_gpu: bool,
+        at_once: int,
+        on_result: Callable[[T, R], None],
     ) -> list[R]: ...
 
     def gather(
@@ -48,6 +60,7 @@ class Engine(ABC):
         *,
         on_gpu: bool = False,
         at_once: int = IN_FLIGHT,
+        on_result: Callable[[T, R], None] = lambda task, result: None,
     ) -> list[R]:
         """Results of `do` in the order of this engine's own tasks, as `moclip.base.work.gather` gives them.
 
@@ -59,11 +72,12 @@ class Engine(ABC):
             on_gpu: Take nodes that were started with a resource GPU alone.
             at_once: Tasks that a node is given at once: two, so that it never waits for the next; one where they are so
                 long that no node should keep a second from the others.
+            on_result: Told of each result as it comes.
 
         Raises:
             MoclipError: what the first task raises that fails; NodeError: the scheduler is gone, or a node is refused.
         """
-        return self._gather(self.own(tasks), do, progress, facts_of, on_gpu, at_once)
+        return self._gather(self.own(tasks), do, progress, facts_of, on_gpu, at_once, on_result)
 
     def finish(
         self,
@@ -81,7 +95,7 @@ class Engine(ABC):
         own = self.own(list(zip(items, files, strict=True)))
         waiting = [(item, file) for item, file in own if not file.exists()]
         size = Work(progress.name, progress.unit, size=lambda task: progress.size(task[0]))
-        self._gather(waiting, partial(_make, do), size, facts_of, on_gpu, IN_FLIGHT)
+        self._gather(waiting, partial(_make, do), size, facts_of, on_gpu, IN_FLIGHT, lambda task, result: None)
         return Finished(self.seen(files), len(waiting))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -11,6 +12,7 @@ from moclip.base.errors import MoclipError, ParamsError
 from moclip.base.parallel import keep_pools
 from moclip.base.work import Work, gather
 from moclip.cluster.engine import Engine, FactsOf
+from moclip.cluster.journal import Journal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,8 +59,25 @@ class Share(Engine):
         there = sum(file.exists() for file in files)
         raise SharedOutError(f"share {self.number}/{self.count} is done: {there} of {len(files)} files are there")
 
+    def journal(self, directory: Path) -> Journal:
+        """Nothing: many shares work there at once, and each is to know the same tasks."""
+        return Journal(None)
+
     def _gather(
-        self, tasks: Sequence[T], do: Callable[[T], R], progress: Work, facts_of: FactsOf, on_gpu: bool, at_once: int
+        self,
+        tasks: Sequence[T],
+        do: Callable[[T], R],
+        progress: Work,
+        facts_of: FactsOf,
+        on_gpu: bool,
+        at_once: int,
+        on_result: Callable[[T, R], None],
     ) -> list[R]:
         keep_pools()
-        return gather(tasks, do, progress)
+        return gather(tasks, partial(_told, do, on_result), progress)
+
+
+def _told(do: Callable[[T], R], on_result: Callable[[T, R], None], task: T) -> R:
+    result = do(task)
+    on_result(task, result)
+    return result

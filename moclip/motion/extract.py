@@ -26,6 +26,7 @@ from moclip.base.parallel import cores
 from moclip.base.progress import Progress
 from moclip.base.work import Finished, Work, alone_in, finish
 from moclip.cluster.engine import Engine
+from moclip.cluster.journal import Journal
 from moclip.motion.grid import CELL_SIZES_PX, DISTANCES, REFERENCES, MotionGrid, check_choice, rasterise
 from moclip.motion.store import BLOCK_VIDEOS, MotionStore, join_motion, read_clip, write_motion
 from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
@@ -213,7 +214,7 @@ def extract(
     if cluster:
         with cluster.hold(place, doing) as shelf:
             blocks = _blocks(videos, shelf, pictures)
-            made = _made_by_nodes(blocks, len(videos), options, cluster)
+            made = _made_by_nodes(blocks, options, cluster, cluster.journal(shelf))
             cluster.seen([file for block in blocks for file in block.files])
             digests = list(zip(*(block.sha256 for block in made), strict=True))
             _join(out, blocks, facts, pictures, digests)
@@ -258,6 +259,15 @@ class Block:
         if _has_stamp(self.file, _stamp(facts, stated), self.ids):
             return None
         return Block(self.file, None, [replace(item, keep=()) for item in self.videos])
+
+    def known(self, journal: Journal, facts: Mapping[str, Any]) -> "MadeBlock | None":
+        """What is known of it where it is finished, so that nobody reads it."""
+        found = journal.digests(self.key(facts), self.files)
+        return MadeBlock(found, 0) if found and all(item.sha256 for item in self.videos) else None
+
+    def key(self, facts: Mapping[str, Any]) -> str:
+        """Stands for what its files are made of, as far as it is stated."""
+        return fingerprint(facts, [[item.id, item.sha256, item.keep] for item in self.videos])
 
     def pictures_stamp(self, sha256: Sequence[str | None]) -> str:
         """Of the file of frames: which they are, and of which bytes."""
@@ -321,23 +331,34 @@ def _join(
     join_motion(out, [block.file for block in blocks], facts, digests[0])
 
 
-def _made_by_nodes(blocks: Sequence[Block], count: int, options: MotionOptions, cluster: Engine) -> list[MadeBlock]:
-    root = Path(os.path.commonpath({item.path.parent for block in blocks for item in block.videos}))
-    tasks = [_task(block, root, options) for block in blocks]
+def _made_by_nodes(
+    blocks: Sequence[Block], options: MotionOptions, cluster: Engine, journal: Journal
+) -> list[MadeBlock]:
+    facts = made_by(options)
+    known = {number: found for number, block in enumerate(blocks) if (found := block.known(journal, facts))}
+    root = os.path.commonpath({item.path.parent for block in blocks for item in block.videos})
+    waiting = [_task(block, root, options) for number, block in enumerate(blocks) if number not in known]
+
+    def keep(task: BlockTask, made: MadeBlock) -> None:
+        if made.sha256:
+            block = task.block
+            journal.add(block.key(facts), block.files, made.sha256)
+
     progress = Work("motion", "video", size=lambda task: len(task.videos))
-    made = cluster.gather(tasks, make_block, progress, partial(made_by, options))
+    made = cluster.gather(waiting, make_block, progress, partial(made_by, options), on_result=keep)
     if bad := [message for block in made for message in block.bad]:
-        raise BadVideosError(bad, count)
-    return made
+        raise BadVideosError(bad, sum(len(block.videos) for block in blocks))
+    rest = iter(made)
+    return [known.get(number) or next(rest) for number in range(len(blocks))]
 
 
-def _task(block: Block, root: Path, options: MotionOptions) -> BlockTask:
+def _task(block: Block, root: str, options: MotionOptions) -> BlockTask:
     rows = Rows(lambda place: _below(root, block.videos[place]), range(len(block.videos)))
-    return BlockTask(block.file, block.pictures, root, rows, options)
+    return BlockTask(block.file, block.pictures, Path(root), rows, options)
 
 
-def _below(root: Path, item: VideoFile) -> tuple[str, str, str | None, bool, tuple[int, ...]]:
-    return item.id, str(item.path.relative_to(root)), item.sha256, item.damaged, item.keep
+def _below(root: str, item: VideoFile) -> tuple[str, str, str | None, bool, tuple[int, ...]]:
+    return item.id, str(item.path).removeprefix(f"{root}/"), item.sha256, item.damaged, item.keep
 
 
 def make_block(task: BlockTask) -> MadeBlock:

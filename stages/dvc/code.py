@@ -32,6 +32,7 @@ NO_NUMBER = frozenset(
             "moclip.cluster.address",
             "moclip.cluster.driver",
             "moclip.cluster.engine",
+            "moclip.cluster.journal",
             "moclip.cluster.node",
             "moclip.cluster.share",
             "stages._sections",

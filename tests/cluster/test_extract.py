@@ -176,6 +176,33 @@ def test_nodes_that_are_killed_change_no_byte_and_no_finished_block_is_made_agai
     assert not list((tmp_path / "work").glob("*/.*")), "the next run removes what a node was writing when it was killed"
 
 
+def test_a_block_that_was_finished_before_is_no_task_unless_its_file_changed(nodes, videos, alone, tmp_path):
+    def tasks() -> int:
+        handed_out: list[int] = []
+        run(nodes, videos, tmp_path, dict.fromkeys(range(len(videos)), lambda: handed_out.append(1)))
+        assert content(tmp_path / "store") == alone
+        return len(handed_out)
+
+    whole = -(-len(videos) // BLOCK)
+    assert tasks() == whole
+    assert tasks() == 0
+    first, second, third, *_ = sorted(times(tmp_path / "work"))
+    (journal,) = tmp_path.glob("work/*/digests.jsonl")
+    os.utime(first)
+    second.unlink()
+    torn = third.read_bytes()
+    third.unlink()  # it is linked into the store
+    third.write_bytes(torn[:-1])
+    assert tasks() == 3
+    assert tasks() == 0
+    journal.write_bytes(journal.read_bytes()[:-1])
+    assert tasks() == 1, "a torn line is none"
+    journal.unlink()
+    assert tasks() == whole
+    asked = [replace(videos[0], sha256=None), *videos[1:]]
+    assert run(nodes, asked, tmp_path).decoded == BLOCK, "whose bytes are not stated is looked at"
+
+
 @contextmanager
 def driven(nodes: Nodes, folder: Path, place: Path, results: int) -> Iterator["subprocess.Popen[str]"]:
     """A driver that is a process of its own and has so many results; it goes on where a line comes, or an end."""
