@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
+import torch
 
 from moclip.base.files import write_text
 from moclip.clip.cache import image_features
@@ -129,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("videos", type=Path)
     root = parser.parse_args().videos.resolve()
+    torch.set_num_threads(1)  # as stages have it; threads that wait for each other take time too
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         encoder = resnet_encoder(place)

@@ -262,12 +262,15 @@ class Block:
 
     def known(self, journal: Journal, facts: Mapping[str, Any]) -> "MadeBlock | None":
         """What is known of it where it is finished, so that nobody reads it."""
+        if not self.file.exists() or any(item.sha256 is None for item in self.videos):
+            return None
         found = journal.digests(self.key(facts), self.files)
-        return MadeBlock(found, 0) if found and all(item.sha256 for item in self.videos) else None
+        return MadeBlock(found, 0) if found else None
 
     def key(self, facts: Mapping[str, Any]) -> str:
         """Stands for what its files are made of, as far as it is stated."""
-        return fingerprint(facts, [[item.id, item.sha256, item.keep] for item in self.videos])
+        videos = self.videos
+        return fingerprint(facts, self.ids, [item.sha256 for item in videos], [item.keep for item in videos])
 
     def pictures_stamp(self, sha256: Sequence[str | None]) -> str:
         """Of the file of frames: which they are, and of which bytes."""
@@ -336,8 +339,7 @@ def _made_by_nodes(
 ) -> list[MadeBlock]:
     facts = made_by(options)
     known = {number: found for number, block in enumerate(blocks) if (found := block.known(journal, facts))}
-    root = os.path.commonpath({item.path.parent for block in blocks for item in block.videos})
-    waiting = [_task(block, root, options) for number, block in enumerate(blocks) if number not in known]
+    waiting = _tasks([block for number, block in enumerate(blocks) if number not in known], options)
 
     def keep(task: BlockTask, made: MadeBlock) -> None:
         if made.sha256:
@@ -352,12 +354,29 @@ def _made_by_nodes(
     return [known.get(number) or next(rest) for number in range(len(blocks))]
 
 
-def _task(block: Block, root: str, options: MotionOptions) -> BlockTask:
-    rows = Rows(lambda place: _below(root, block.videos[place]), range(len(block.videos)))
-    return BlockTask(block.file, block.pictures, Path(root), rows, options)
+def _tasks(blocks: Sequence[Block], options: MotionOptions) -> list[BlockTask]:
+    root = _root(blocks) if blocks else ""
+    return [
+        BlockTask(
+            block.file,
+            block.pictures,
+            Path(root),
+            Rows(partial(_row, root, block.videos), range(len(block.videos))),
+            options,
+        )
+        for block in blocks
+    ]
 
 
-def _below(root: str, item: VideoFile) -> tuple[str, str, str | None, bool, tuple[int, ...]]:
+def _root(blocks: Sequence[Block]) -> str:
+    """The folder of all videos: what the first and the last name have in common, those between have too."""
+    names = ([str(item.path) for item in block.videos] for block in blocks)
+    ends = [end for own in names for end in (min(own), max(own))]
+    return os.path.commonpath([Path(path).parent for path in (min(ends), max(ends))])
+
+
+def _row(root: str, videos: Sequence[VideoFile], place: int) -> tuple[str, str, str | None, bool, tuple[int, ...]]:
+    item = videos[place]
     return item.id, str(item.path).removeprefix(f"{root}/"), item.sha256, item.damaged, item.keep
 
 
