@@ -109,7 +109,7 @@ docs: ## build the docs site into .work/docs/site; a link that leads nowhere is 
 	@[ -f $(DOCS)/.installed ] && [ ! pyproject.toml -nt $(DOCS)/.installed ] || { $(PYTHON) -m venv --clear $(DOCS) && \
 	  $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' && touch $(DOCS)/.installed; }
 	$(DOCS)/bin/python -m tools.pages .work/docs/pages
-	$(DOCS)/bin/mkdocs build --strict --quiet --config-file mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet --config-file mkdocs.yml
 
 lock: $(INSTALLED) ## pin every package anew, with its digests, for all platforms
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --generate-hashes \

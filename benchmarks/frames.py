@@ -65,7 +65,7 @@ def make(folder: Path, clip: Path, place: Path, array: Any) -> None:
     frames, batch_images = params_of()
     cache_frames(
         load_encoder(clip),
-        list(read_manifest(place.parent / MANIFEST).values()),
+        read_manifest(place.parent / MANIFEST).videos,
         folder,
         place / "work",
         place / "store",
@@ -134,13 +134,18 @@ def table(clip: str, found: dict[str, dict[str, float]]) -> str:
         "# The store of frames at full size",
         "",
         f"Written by `python -m benchmarks.frames`: CLIP is {clip}, in portable arithmetic, one process of one thread. "
-        "Decoding is part of each figure. A network of another size costs its own forward pass.",
+        "Decoding is part of each figure; many names stood for few files, so that disks had little to do. A network of "
+        "another size costs its own forward pass.",
         "",
         f"| figure | {' | '.join(found)} |",
         f"| --- | {' | '.join('---:' for _ in found)} |",
     ]
-    lines += [f"| {name} | {' | '.join(f'{values[name]:.2f}' for values in found.values())} |" for name in names]
+    lines += [f"| {name} | {' | '.join(_shown(values[name]) for values in found.values())} |" for name in names]
     return "\n".join(lines) + "\n"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.2f}".removesuffix(".00")
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from moclip.heads.mlp import Head
 from moclip.motion.net import MotionNet
 from moclip.params.motion_net import MotionInput
 from moclip.predict.bundle import ModelFiles, write_bundle
+from moclip.predict.portable import write_networks
 from moclip.predict.predictor import Predictor
 from moclip.training.weights import save_model
 
@@ -77,7 +78,9 @@ def make_bundle(folder: Path, arch: str) -> Path:
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     classes = [f"class{i}" for i in range(CLASSES)]
     files = ModelFiles(SPLIT, classes, clip, motion, heads, ClassTexts(texts, 100.0), "middle", "")
-    write_bundle(folder / f"bundle-{arch}", files)
+    write_bundle(
+        folder / f"bundle-{arch}", files, lambda place: write_networks(place, files) if arch == "small" else None
+    )
     return folder / f"bundle-{arch}"
 
 
@@ -120,9 +123,14 @@ def shares(bundle: Path, videos: list[Path], rounds: int) -> dict[str, float]:
 
 
 def first_answer(bundle: Path, video: Path, rounds: int) -> dict[str, float]:
-    """Seconds of whole processes, the best of `rounds` in turn: imports alone, and a first answer."""
-    answer = f"from moclip.cli.main import main; main(['predict', {str(video)!r}, '--model', {str(bundle)!r}])"
-    programs = {"imports_s": "import torch, open_clip", "first_answer_s": answer}
+    """Seconds of whole processes, the best of `rounds` in turn: imports alone, and a first answer by both engines."""
+    words = ["predict", str(video), "--model", str(bundle), "--engine"]
+    programs = {
+        "torch_import_s": "import torch",
+        "imports_s": "import torch, open_clip",
+        "first_answer_s": f"from moclip.cli.main import main; main({[*words, 'torch']})",
+        "first_answer_by_onnxruntime_s": f"from moclip.cli.main import main; main({[*words, 'onnx']})",
+    }
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, program in programs.items():
@@ -130,7 +138,10 @@ def first_answer(bundle: Path, video: Path, rounds: int) -> dict[str, float]:
             subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
             seconds[name].append(time.perf_counter() - start)
     best = {name: min(found) for name, found in seconds.items()}
-    return best | {"first_answer_vs_imports": best["first_answer_s"] / best["imports_s"]}
+    return best | {
+        "first_answer_vs_imports": best["first_answer_s"] / best["imports_s"],
+        "first_answer_by_onnxruntime_vs_torch_import": best["first_answer_by_onnxruntime_s"] / best["torch_import_s"],
+    }
 
 
 def table(videos: int, figures: dict[str, dict[str, float]]) -> str:

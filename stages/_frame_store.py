@@ -51,7 +51,7 @@ class Caching:
         of_network = {"clip": read_json(model / META)["sha256"], "arithmetic": [hardware.amp, hardware.kernels]}
         return cls(
             load_encoder(model, Compute.of(hardware)),
-            list(read_manifest(manifest).values()),
+            read_manifest(manifest).videos,
             data_root(section("data", DataParams).root),
             clip.batch_images,
             {"manifest": sha256_file(manifest), **of_network},

@@ -72,7 +72,7 @@ def encode(
     seed: int = section("seed", Seed) if clip.frame == "random" else 0  # the other rules draw nothing
     arithmetic = (encoder.compute.key, hardware.kernels)
     neighbours = None if clip.attention == "alone" else clip.edges
-    videos = list(read_manifest(manifest).values())
+    videos = read_manifest(manifest).videos
     store = MotionStore.open(motion) if clip.follows_motion else None
     by_motion = (clip.crop, store.digest) if store else ()
     made_by = (read_json(model / META), sha256_file(manifest), clip.frame, seed, arithmetic, neighbours)

@@ -44,7 +44,7 @@ def main() -> None:
     )
     heads: list[str] = section("heads", Heads)
     splits: list[int] = list(section("splits", Splits))
-    shown, params, videos = main_head(heads), all_params(), list(read_manifest(args.manifest).values())
+    shown, params, videos = main_head(heads), all_params(), read_manifest(args.manifest).videos
     summary, audit, dataset = read_json(args.summary), read_json(args.audit), read_json(args.dataset)
     accounting = {"papers": read_json(args.paper_costs), "run": run_costs(read_costs(args.results, heads), videos)}
     search = read_json(args.results / SEARCH) if params["related"] else None

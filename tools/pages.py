@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 # What pages are, and what they link to or show.
-KINDS = ("*.md", "LICENSE", "docs/*.ipynb", "docs/cluster/*", "docs/pictures/*", "papers/*.yaml", "reports/*")
+KINDS = (
+    "*.md",
+    "LICENSE",
+    "docs/*.ipynb",
+    "docs/*.css",
+    "docs/cluster/*",
+    "docs/pictures/*",
+    "papers/*.yaml",
+    "reports/*",
+)
 
 
 def main() -> None:

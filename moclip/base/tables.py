@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
+from itertools import islice
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args
@@ -12,6 +13,8 @@ from moclip.base.errors import StoreError
 from moclip.base.files import write_text
 
 T = TypeVar("T")
+_FIRST_LINE = 2  # of a row, behind the header
+_ROWS_AT_ONCE = 1024  # a row of a dozen cells takes a kilobyte as texts
 _READERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     str: (str, "text"),
     int: (int, "a whole number"),
@@ -53,20 +56,39 @@ def read_rows(path: Path, kind: type[T], *, may_be_empty: bool = False, exactly:
     Raises:
         StoreError: as `read_csv`, or a cell is not of its field's type; names line, column and value.
     """
-    of_field = dict(zip(columns_of(kind), fields(kind), strict=True))  # type: ignore[arg-type]
+    return [
+        kind(**dict(zip(some, row, strict=True)))
+        for some in read_columns(path, kind, may_be_empty=may_be_empty, exactly=exactly)
+        for row in zip(*some.values(), strict=True)
+    ]
+
+
+def read_columns(
+    path: Path, kind: type, *, may_be_empty: bool = False, exactly: bool = False
+) -> Iterator[dict[str, list[Any]]]:
+    """Read what `read_rows` reads as values by field, of some rows at a time, so that no more of them are in memory.
+
+    A field with a default is left out where it has no column.
+
+    Raises:
+        StoreError: as `read_rows`, once the rows that it names are asked for.
+    """
+    of_field = dict(zip(columns_of(kind), fields(kind), strict=True))
     optional = [column for column, field in of_field.items() if field.default is not MISSING]
-    rows = read_csv(path, columns_of(kind), may_be_empty=may_be_empty, exactly=exactly, optional=optional)
-    found = [column for column in of_field if not rows or column in rows[0]]
-    columns = [_values(path, column, of_field[column], [row[column] for row in rows]) for column in found]
-    names = [of_field[column].name for column in found]
-    return [kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+    found, rows = _open(path, columns_of(kind), may_be_empty=may_be_empty, exactly=exactly, optional=optional)
+    line = _FIRST_LINE
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        cells = dict(zip(found, zip(*some, strict=True), strict=True))
+        read = [column for column in of_field if column in cells]
+        yield {of_field[column].name: _values(path, column, of_field[column], cells[column], line) for column in read}
+        line += len(some)
 
 
-def _values(path: Path, column: str, field: Field[Any], cells: Sequence[str]) -> list[Any]:
+def _values(path: Path, column: str, field: Field[Any], cells: Sequence[str], first_line: int) -> list[Any]:
     kinds = get_args(field.type) or (field.type,)
     read, rule = _READERS[kinds[0]]
     values = []
-    for line, cell in enumerate(cells, start=2):
+    for line, cell in enumerate(cells, start=first_line):
         try:
             values.append(None if NoneType in kinds and not cell else read(cell))
         except (ValueError, KeyError) as error:
@@ -98,22 +120,44 @@ def read_csv(
     Raises:
         StoreError: the file is missing or torn, lacks a column, or has no row and may not be empty.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            rows, found = list(reader), list(reader.fieldnames or ())
-    except FileNotFoundError as error:
-        raise StoreError(f"{path}: there is no such file") from error
-    except (OSError, ValueError, csv.Error) as error:
-        raise StoreError(f"{path}: cannot be read as CSV ({error})") from error
+    found, rows = _open(path, columns, may_be_empty=may_be_empty, exactly=exactly, optional=optional)
+    return [dict(zip(found, row, strict=True)) for row in rows]
+
+
+def _open(
+    path: Path, columns: Sequence[str], *, may_be_empty: bool, exactly: bool, optional: Collection[str]
+) -> tuple[list[str], Iterator[list[str]]]:
+    """The names of a table's columns, and its rows as they are asked for; raises as `read_csv`."""
+    lines = _lines(path)
+    found = next(lines)
     if exactly and found != [name for name in columns if name in found or name not in optional]:
         raise StoreError(f"{path}: columns must be {list(columns)}, are {found}")
     if absent := [name for name in columns if name not in found and name not in optional]:
         raise StoreError(f"{path}: lacks the column '{absent[0]}'")
-    if not rows and not may_be_empty:
+    return found, _whole(path, found, lines, may_be_empty)
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    """The cells of each line that has any; those of the first one, whatever it has."""
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            reader = csv.reader(handle, strict=True)
+            yield next(reader, [])
+            yield from filter(None, reader)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no such file") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise StoreError(f"{path}: cannot be read as CSV ({error})") from error
+
+
+def _whole(path: Path, found: Sequence[str], lines: Iterator[list[str]], may_be_empty: bool) -> Iterator[list[str]]:
+    """The rows, each with a cell for each column."""
+    line = 1
+    for line, row in enumerate(lines, start=_FIRST_LINE):
+        if len(row) < len(found):
+            raise StoreError(f"{path}, line {line}: no value for column '{found[len(row)]}'")
+        if len(row) > len(found):
+            raise StoreError(f"{path}, line {line}: {len(row)} values for {len(found)} columns")
+        yield row
+    if line < _FIRST_LINE and not may_be_empty:
         raise StoreError(f"{path}: has no rows")
-    for number, row in enumerate(rows, start=2):
-        # DictReader fills a short row with None and files a long one's surplus under the key None.
-        if absent := [name for name in found if row.get(name) is None]:
-            raise StoreError(f"{path}, line {number}: no value for column '{absent[0]}'")
-    return rows

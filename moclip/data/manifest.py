@@ -1,14 +1,17 @@
 """The manifest: what each video is, by measurement, so that whoever opens one can check it."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from moclip.base.errors import DataError, StoreError
 from moclip.base.files import sha256_file
-from moclip.base.tables import read_csv, read_rows, write_csv, write_rows
+from moclip.base.tables import read_columns, read_csv, write_csv, write_rows
+from moclip.store.table import Column, Paths, Table, Texts, Words, digests, numbers, reals
 
 _CLASSES = ("index", "name")
 
@@ -41,21 +44,82 @@ class Video:
         return bool(self.damage)
 
 
+_COLUMNS: Mapping[str, Callable[[Any], Column[Any]]] = {
+    **{"id": Texts, "path": Paths, "sha256": digests, "fps": reals},
+    **dict.fromkeys(("class_name", "group", "codec", "damage", "note"), Words),
+    **dict.fromkeys(("bytes", "width", "height", "frames"), numbers),
+}
+
+
 def write_manifest(path: Path, videos: Iterable[Video]) -> None:
     """Write the manifest as CSV, sorted by id."""
     write_rows(path, Video, sorted(videos, key=lambda video: video.id))
 
 
-def read_manifest(path: Path) -> dict[str, Video]:
+class Manifest(Mapping[str, Video]):
+    """Videos by id, in the order of the file. A video is made when it is asked for; `videos` has all, as a sequence.
+
+    Raises:
+        StoreError: as `read_manifest`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            table = Table(Video, _COLUMNS, read_columns(path, Video, exactly=True, may_be_empty=True))
+        except OverflowError as error:
+            raise StoreError(f"{path}: a whole number has more than 64 bits") from error
+        self.videos: Sequence[Video] = table.rows
+        self._ids: Sequence[str] = table.column("id")
+        self._in_order: Sequence[int] = range(len(self))
+        if not all(one < other for one, other in pairwise(self)):
+            self._in_order = array("q", sorted(self._in_order, key=self._ids.__getitem__))
+        if repeated := [one for one, other in pairwise(map(self._ids.__getitem__, self._in_order)) if one == other]:
+            raise StoreError(f"{path}: id {repeated[0]} stands twice")
+
+    def __getitem__(self, video: str) -> Video:
+        at = bisect_left(self._in_order, video, key=self._ids.__getitem__)
+        if at == len(self) or self._ids[self._in_order[at]] != video:
+            raise KeyError(video)
+        return self.videos[self._in_order[at]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def values(self) -> ValuesView[Video]:
+        """As of a dict."""
+        return _InOrder(self)
+
+    def items(self) -> ItemsView[str, Video]:
+        """As of a dict."""
+        return _PairsInOrder(self)
+
+
+class _InOrder(ValuesView[Video]):
+    """The videos of a manifest without a search for each."""
+
+    _mapping: Manifest
+
+    def __iter__(self) -> Iterator[Video]:
+        return iter(self._mapping.videos)
+
+
+class _PairsInOrder(ItemsView[str, Video]):
+    _mapping: Manifest
+
+    def __iter__(self) -> Iterator[tuple[str, Video]]:
+        return ((video.id, video) for video in self._mapping.videos)
+
+
+def read_manifest(path: Path) -> Manifest:
     """Videos by id.
 
     Raises:
         StoreError: as `moclip.base.tables.read_rows`, or an id stands twice.
     """
-    rows = read_rows(path, Video, exactly=True, may_be_empty=True)
-    if repeated := [stem for stem, count in Counter(video.id for video in rows).items() if count > 1]:
-        raise StoreError(f"{path}: id {repeated[0]} stands twice")
-    return {video.id: video for video in rows}
+    return Manifest(path)
 
 
 def checked_path(root: Path, video: Video) -> Path:

@@ -33,6 +33,7 @@ from moclip.store.blocks import FORMAT_VERSION, block_name, parts, read_block
 from moclip.store.disks import scratch
 from moclip.store.pictures import Pictures, join_pictures, pictures_in, read_pictures, write_pictures
 from moclip.store.spool import Spool, pieces
+from moclip.store.table import Rows
 from moclip.video import decode as video
 from moclip.video import reencode
 from moclip.video.bounded.worker import CRASHED, Held, stream
@@ -206,9 +207,7 @@ def extract(
         ParamsError: no videos, an id twice, or `jobs` below 1.
     """
     _check_request(videos, jobs, pictures is not None)
-    if pictures is None:
-        videos = [replace(item, keep=()) if item.keep else item for item in videos]
-    else:
+    if pictures:
         remove_left_overs(pictures)
     facts = made_by(options)
     place, doing = work / fingerprint(facts, FORMAT_VERSION), "extracts the same"
@@ -284,7 +283,7 @@ class BlockTask:
     file: Path
     pictures: Path | None
     root: Path
-    videos: tuple[tuple[str, str, str | None, bool, tuple[int, ...]], ...]
+    videos: Sequence[tuple[str, str, str | None, bool, tuple[int, ...]]]
     options: MotionOptions
 
     @property
@@ -356,19 +355,29 @@ def _made_by_nodes(
 
 
 def _tasks(blocks: Sequence[Block], options: MotionOptions) -> list[BlockTask]:
-    paths = [str(item.path) for block in blocks for item in block.videos]
-    if not paths:
-        return []
-    # What the first and the last name of all have in common, those between have too.
-    root = os.path.commonpath([Path(path).parent for path in (min(paths), max(paths))])
-    tasks = []
-    for block in blocks:
-        rows = tuple(
-            (item.id, str(item.path).removeprefix(f"{root}/"), item.sha256, item.damaged, item.keep)
-            for item in block.videos
+    root = _root(blocks) if blocks else ""
+    return [
+        BlockTask(
+            block.file,
+            block.pictures,
+            Path(root),
+            Rows(partial(_row, root, block.videos), range(len(block.videos))),
+            options,
         )
-        tasks.append(BlockTask(block.file, block.pictures, Path(root), rows, options))
-    return tasks
+        for block in blocks
+    ]
+
+
+def _root(blocks: Sequence[Block]) -> str:
+    """The folder of all videos: what the first and the last name have in common, those between have too."""
+    names = ([str(item.path) for item in block.videos] for block in blocks)
+    ends = [end for own in names for end in (min(own), max(own))]
+    return os.path.commonpath([Path(path).parent for path in (min(ends), max(ends))])
+
+
+def _row(root: str, videos: Sequence[VideoFile], place: int) -> tuple[str, str, str | None, bool, tuple[int, ...]]:
+    item = videos[place]
+    return item.id, str(item.path).removeprefix(f"{root}/"), item.sha256, item.damaged, item.keep
 
 
 def make_block(task: BlockTask) -> MadeBlock:

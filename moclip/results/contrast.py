@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr
+import scipy
 
 from moclip.results.estimate import BySplit, Design, Estimate, Units, estimate
 from moclip.results.limits import PRIOR_UNITS, Limits, at_most_pct, detectable_points, mean_limits, rounded
@@ -224,4 +224,4 @@ def fewest_that_stand_out(units: Sequence[int], rate: float) -> int | None:
 
 def sign_test_p(up: int, down: int) -> float:
     """Two-sided p of so many signs one way and so many the other, if both were as likely."""
-    return min(2.0 * float(bdtr(min(up, down), up + down, 0.5)), 1.0)
+    return min(2.0 * float(scipy.special.bdtr(min(up, down), up + down, 0.5)), 1.0)

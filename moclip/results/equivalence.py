@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 REPRODUCED, BELOW, ABOVE, UNDECIDED = "reproduced", "below the claim", "above the claim", "undecided"
 SEEDS_NEEDED = 5
@@ -93,7 +93,7 @@ class _Error:
         if not whole:
             return self.rounding
         df = whole**2 / sum(square**2 / own for square, own in parts)
-        return float(stdtrit(df, ONE_SIDED)) * float(np.sqrt(whole)) + self.rounding
+        return float(scipy.special.stdtrit(df, ONE_SIDED)) * float(np.sqrt(whole)) + self.rounding
 
 
 def _decided(gap: float, half: float, margin: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from scipy.special import fdtrc
+import scipy
 
 from moclip.base.tables import plain_cell, read_rows, write_rows
 from moclip.results.contrast import Contrast, contrast, fewest_that_stand_out, q_values, sign_test_p
@@ -159,7 +159,7 @@ def _unlike_p(of_groups: Sequence[np.ndarray]) -> float | None:
     if not between or not within or inside <= 0.0:
         return None
     across = float(sum(len(own) * (own.mean() - every.mean()) ** 2 for own in of_groups))
-    return round(float(fdtrc(between, within, across / between / (inside / within))), 6)
+    return round(float(scipy.special.fdtrc(between, within, across / between / (inside / within))), 6)
 
 
 def write_class_gains(path: Path, rows: Sequence[ClassGain]) -> None:

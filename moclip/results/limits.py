@@ -1,11 +1,12 @@
 """From an estimate to the limits of an interval: Korn and Graubard's for an accuracy, Student's t for the rest.
 
 Which method covers a known truth how often is measured by `benchmarks/intervals.py`. Limits are in the unit of the
-figure times 100, of shares in percent and of their differences in points, unless a scale says otherwise.
+figure times 100, of shares in percent and of their differences in points, unless a scale says otherwise. SciPy brings
+its functions when the first of them is asked for: who only reads figures does not wait for them.
 """
 
 import numpy as np
-from scipy.special import betaincinv, stdtrit
+import scipy
 
 from moclip.results.estimate import Estimate
 
@@ -35,8 +36,8 @@ def accuracy_limits(found: Estimate, confidence_pct: float) -> Limits:
     tail, share = (100.0 - confidence_pct) / 200.0, min(max(found.value, 0.0), 1.0)
     worth = effective_videos(found) * (_t(found.n - 1, tail) / _t(found.df, tail)) ** 2
     hits = worth * share
-    low = 0.0 if share <= 0.0 else float(betaincinv(hits, worth - hits + 1.0, tail))
-    high = 1.0 if share >= 1.0 else float(betaincinv(hits + 1.0, worth - hits, 1.0 - tail))
+    low = 0.0 if share <= 0.0 else float(scipy.special.betaincinv(hits, worth - hits + 1.0, tail))
+    high = 1.0 if share >= 1.0 else float(scipy.special.betaincinv(hits + 1.0, worth - hits, 1.0 - tail))
     return rounded(100.0 * min(low, share), 100.0 * max(high, share))
 
 
@@ -59,7 +60,11 @@ def mean_limits(found: Estimate, confidence_pct: float, scale: float = 100.0) ->
 
 def at_most_pct(seen: int, groups: int, tail: float) -> float:
     """Up to how many recordings in percent may do what `seen` of `groups` did: Clopper and Pearson's upper limit."""
-    return 100.0 if seen >= groups else 100.0 * float(betaincinv(seen + 1.0, float(groups - seen), 1.0 - tail))
+    return (
+        100.0
+        if seen >= groups
+        else 100.0 * float(scipy.special.betaincinv(seen + 1.0, float(groups - seen), 1.0 - tail))
+    )
 
 
 def detectable_points(found: Estimate, confidence_pct: float, power_pct: float = 80.0) -> float:
@@ -74,4 +79,4 @@ def rounded(low: float, high: float) -> Limits:
 
 def _t(df: float, tail: float) -> float:
     """Student's t that is passed in a share `tail` of cases."""
-    return float(stdtrit(max(df, 1.0), 1.0 - tail)) if np.isfinite(df) else 0.0
+    return float(scipy.special.stdtrit(max(df, 1.0), 1.0 - tail)) if np.isfinite(df) else 0.0

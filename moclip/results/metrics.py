@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax, ndtri
+import scipy
 
 from moclip.results.estimate import Design
 from moclip.results.intervals import Level, is_constant
@@ -118,7 +118,7 @@ def calibration_error_pct(logits: np.ndarray, labels: np.ndarray, bins: int = EC
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, equations 2, 3 and 5.
     """
-    confidence = np.exp(log_softmax(logits.astype(np.float64), axis=1).max(axis=1))
+    confidence = np.exp(scipy.special.log_softmax(logits.astype(np.float64), axis=1).max(axis=1))
     return binned_gap_pct(confidence, label_ranks(logits, labels) == 0, bins)
 
 
@@ -148,7 +148,7 @@ def calibrated_gaps_pct(confidence: np.ndarray, groups: np.ndarray, bins: int = 
     shared = rng.standard_normal((CALIBRATED_DRAWS, of_video.max() + 1))[:, of_video]
     own = rng.standard_normal((CALIBRATED_DRAWS, len(confidence)))
     latent = np.sqrt(CLIP_CORRELATION) * shared + np.sqrt(1.0 - CLIP_CORRELATION) * own
-    gaps = (latent < ndtri(confidence)) - confidence  # (draw, n)
+    gaps = (latent < scipy.special.ndtri(confidence)) - confidence  # (draw, n)
     return 100.0 * np.abs(gaps @ in_bin).sum(axis=1) / len(confidence)
 
 
@@ -173,7 +173,7 @@ def calibration(outcomes: Sequence[Outcomes]) -> dict[str, float] | None:
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean over videos of -ln of the true class's softmax probability, in nats; ln c for a uniform guess."""
-    own = np.take_along_axis(log_softmax(logits.astype(np.float64), axis=1), labels[:, None], axis=1)
+    own = np.take_along_axis(scipy.special.log_softmax(logits.astype(np.float64), axis=1), labels[:, None], axis=1)
     return -float(own.mean())
 
 
@@ -185,7 +185,7 @@ def outcomes_of(p: Predictions) -> Outcomes:
 
 def scores_of(p: Predictions) -> Scores:
     """Rank of the actual class, confidence, negative log-likelihood and Brier score of each video."""
-    log_p = log_softmax(p.logits.astype(np.float64), axis=1)
+    log_p = scipy.special.log_softmax(p.logits.astype(np.float64), axis=1)
     probabilities = np.exp(log_p)
     own = np.take_along_axis(log_p, p.labels[:, None], axis=1)[:, 0]
     brier = (probabilities**2).sum(axis=1) - 2.0 * np.exp(own) + 1.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from moclip.base.errors import StoreError
 from moclip.base.files import read_npz, write_npz
@@ -248,7 +248,7 @@ def as_kept(predictions: Predictions) -> Predictions:
     Figures are counted from these, so that what Git holds gives each of them to its last digit.
     """
     order = np.argsort(predictions.ids, kind="stable")
-    exact = log_softmax(predictions.logits[order].astype(np.float64), axis=1)
+    exact = scipy.special.log_softmax(predictions.logits[order].astype(np.float64), axis=1)
     half = np.maximum(exact, LEAST).astype(np.float16)
     rows, said = np.arange(len(order)), predictions.logits[order].argmax(axis=1)
     moved = half.argmax(axis=1) != said

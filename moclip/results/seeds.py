@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from moclip.results.estimate import BySplit, Design, estimate
 from moclip.results.predictions import Outcomes
@@ -253,7 +253,7 @@ def differences_of(
 
 def _t(confidence_pct: float, df: float) -> float:
     """Student's t to either side; that of a normal where degrees of freedom are without end."""
-    return float(stdtrit(min(max(df, 1.0), 1e9), (100.0 + confidence_pct) / 200.0))
+    return float(scipy.special.stdtrit(min(max(df, 1.0), 1e9), (100.0 + confidence_pct) / 200.0))
 
 
 def _seeds(count: int) -> str:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from moclip.heads.registry import MAIN
 from moclip.tracking import tags
 from moclip.tracking.result import Result, verdicts_in
@@ -51,7 +49,7 @@ def shown_run(result: Result, store: Store) -> str | None:
     """The parent run of a result of which nothing is left to do; None where something may be."""
     try:
         found = (_look_into_file if store.is_file else _ask_server)(result, store)
-    except (sqlite3.Error, requests.RequestException, LookupError, ValueError, TypeError, OSError):
+    except (sqlite3.Error, LookupError, ValueError, TypeError, OSError):  # OSError: those of requests are of its kind
         return None
     experiment, needs_model = result.dvc_experiment or "", any(child.head == MAIN for child in result.children)
     for own in found.runs.values():
@@ -104,6 +102,8 @@ def _has(place: str, names: Any) -> bool:
 
 
 def _ask_server(result: Result, store: Store) -> Found:
+    import requests
+
     api = f"{store.uri.rstrip('/')}/api/2.0/mlflow"
 
     def search(what: str, **body: Any) -> Any:

@@ -15,6 +15,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 _SERVERS, _DATABASES = ("http", "https"), ("postgresql", "mysql", "mssql")
 _FORMS = "http://HOST:PORT, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 _USER = re.compile(r"//(?!/)[^\s]*@")
+_PLAIN_FILE = re.compile(r"sqlite:///([\w./-]+)", re.ASCII)  # nothing in it is escaped
 _PASSWORD = re.compile(r"(?i)\b(\w*(?:password|passwd|pwd|token|secret))=[^&\s]+")
 
 
@@ -92,6 +93,9 @@ def store_at(root: Path, uri: str | None = None) -> Store:
 
 def _sqlite(root: Path, uri: str) -> str:
     """The address of a database file, whose path may hold any character."""
+    plain = f"sqlite:///{root / 'mlflow.db'}"
+    if not uri and _PLAIN_FILE.fullmatch(plain):
+        return plain
     from sqlalchemy import URL, make_url
 
     given = make_url(uri or "sqlite:///mlflow.db")
@@ -122,6 +126,8 @@ def _as_it_stands(path: str) -> bool:
 
 
 def _database(uri: str) -> str:
+    if plain := _PLAIN_FILE.fullmatch(uri):
+        return plain[1]
     from sqlalchemy import make_url
 
     return make_url(uri).database or ""

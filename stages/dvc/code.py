@@ -32,6 +32,7 @@ NO_NUMBER = frozenset(
             "moclip.cluster.address",
             "moclip.cluster.driver",
             "moclip.cluster.engine",
+            "moclip.cluster.journal",
             "moclip.cluster.node",
             "moclip.cluster.share",
             "stages._sections",
@@ -153,20 +154,26 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _digest(path: Path) -> str:
-    return hashlib.sha256(_canonical(_tree(path)).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(_tree(path)).encode()).hexdigest()[:16]
 
 
 def _bytes_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _canonical(node: Any) -> str:
-    """A syntax tree as text, alike in all releases of Python: empty fields and docstrings are left out."""
+def canonical(node: Any) -> str:
+    """A syntax tree as text, alike in all releases of Python: empty fields and docstrings are left out.
+
+    So is the empty text that Python 3.12 puts at the end of a format such as `{share:.{digits}}`.
+    """
+    if isinstance(node, ast.JoinedStr):
+        parts = [part for part in node.values if getattr(part, "value", None) != ""]
+        return f"JoinedStr(values={canonical(parts)})"
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        return f"{type(node).__name__}({', '.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+        return f"{type(node).__name__}({', '.join(f'{name}={canonical(value)}' for name, value in fields)})"
     if isinstance(node, list):
-        return f"[{', '.join(_canonical(item) for item in node if not _is_docstring(item))}]"
+        return f"[{', '.join(canonical(item) for item in node if not _is_docstring(item))}]"
     return repr(node)
 
 

@@ -4,6 +4,7 @@ A record names what the stage wrote, by content. So it is found again wherever t
 also when DVC restored them from its run cache, and it is never taken for another variant's.
 """
 
+import functools
 import os
 import time
 from collections.abc import Mapping
@@ -72,6 +73,7 @@ def _key(stage: str, outs: Mapping[str, str]) -> str:
     return fingerprint(stage, dict(outs))
 
 
+@functools.cache
 def dvc_command() -> str:
     """The `dvc` process above this one, as a tag of `moclip.tracking.process`: what shares it ran in one go.
 

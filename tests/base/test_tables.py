@@ -64,6 +64,7 @@ def test_a_foreign_cell_is_refused_by_line_and_column(tmp_path: Path, row: str, 
         ("id,group\n", "has no rows"),
         ("id\nv_1\n", "lacks the column 'group'"),
         ("id,group\nv_1,g\nv_2\n", "line 3: no value for column 'group'"),
+        ("id,group\nv_1,g\nv_2,g,h\n", "line 3: 3 values for 2 columns"),
         ('id,group\n"v_1,g\n', "cannot be read as CSV"),
     ],
 )

@@ -1,5 +1,6 @@
 """What stands for a stage's code: a word moves nothing, a value moves exactly the stages that reach it."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moclip.heads.registry import HEADS
-from stages.dvc.code import NO_NUMBER
+from stages.dvc.code import NO_NUMBER, canonical
 from tests.graph.test_pipeline import Repository
 from tests.support.imports import ROOT, closure
 
@@ -137,3 +138,15 @@ def test_dvc_runs_what_an_edit_reaches(finished: Repository, tmp_path: Path) -> 
     repository.run("dvc", "repro", "-q", "code")
     waiting = set(json.loads(repository.run("dvc", "status", "--json"))) - {"track"}
     assert {name.rpartition(":")[2] for name in waiting} == {"linear_probe", "metadata_only"}
+
+
+def test_releases_of_python_read_one_tree_alike() -> None:
+    """The same text on 3.11, 3.12 and 3.13, of which two end a nested format with an empty text."""
+    of_format = "JoinedStr(values=[Constant(value='.'), FormattedValue(value=Name(id='n', ctx=Load()), conversion=-1)])"
+    assert canonical(ast.parse("f'{x:.{n}} %' ''")) == (
+        "Module(body=[Expr(value=JoinedStr(values=[FormattedValue(value=Name(id='x', ctx=Load()), conversion=-1, "
+        f"format_spec={of_format}), Constant(value=' %')]))])"
+    )
+    assert canonical(ast.parse("def f(): return ''")) == (
+        "Module(body=[FunctionDef(name='f', args=arguments(), body=[Return(value=Constant(value=''))])])"
+    )

@@ -22,7 +22,14 @@ def test_pages_lie_where_they_lie_in_the_repository(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/old.md").write_text("gone")
     subprocess.run([sys.executable, "-m", "tools.pages", str(tmp_path / "pages")], cwd=ROOT, check=True)
-    for name in [*PAGES, "README.md", "papers/README.md", "papers/moclip_lite.yaml", "reports/summary.json"]:
+    for name in [
+        *PAGES,
+        "docs/site.css",
+        "README.md",
+        "papers/README.md",
+        "papers/moclip_lite.yaml",
+        "reports/summary.json",
+    ]:
         assert (tmp_path / "pages" / name).read_bytes() == (ROOT / name).read_bytes()
     assert not (tmp_path / "pages/old.md").exists()
 

@@ -102,7 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._resolve()
 
     def _resolve(self) -> None:
-        repository, _, name = self.path.lstrip("/").partition("/resolve/main/")
+        # A listing is of a folder, and no repository here has the one that transformers looks for.
+        listed = self.path.startswith("/api/models/") and "/tree/" in self.path
+        between = "/tree/main/" if listed else "/resolve/main/"
+        repository, _, name = self.path.removeprefix("/api/models" if listed else "").lstrip("/").partition(between)
         key = f"{repository}/{name}"
         if not any(known.startswith(f"{repository}/") for known in self.server.files):
             self._send(404, {"X-Error-Code": "RepoNotFound"})
