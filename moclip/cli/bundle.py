@@ -99,6 +99,8 @@ def _test_videos(source: "Path | Pipeline", split: int) -> list[Path]:
     """Test videos of a pipeline that are here; of a bundle nobody knows them."""
     if isinstance(source, Path) or source.record is None:
         return []
+    from moclip.video.file.shard import find
+
     params = source.models.parent / PLACES.params
     videos = source.record.test_videos(split, data_root(params)) if params.is_file() else []
-    return [video for video in videos if video.is_file()]
+    return [video for video in videos if find(video)]

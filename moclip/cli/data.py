@@ -104,14 +104,18 @@ def compare(ours: Mapping[str, "Video"], theirs: Mapping[str, "Video"]) -> None:
 
 
 def _fault(root: Path, video: "Video") -> str | None:
-    from moclip.base.files import sha256_file
+    from moclip.video.file.shard import find
 
     path = root / video.path
-    if not path.is_file():
+    try:
+        place = find(path)
+    except DataError as error:
+        return f"{video.id}: {error}"
+    if place is None:
         return f"{video.id}: {path} is missing"
-    if path.stat().st_size != video.bytes:
-        return f"{video.id}: {path} has {path.stat().st_size} bytes, not {video.bytes}"
-    return None if sha256_file(path) == video.sha256 else f"{video.id}: {path} has other contents (sha256)"
+    if place.size != video.bytes:
+        return f"{video.id}: {path} has {place.size} bytes, not {video.bytes}"
+    return None if place.sha256() == video.sha256 else f"{video.id}: {path} has other contents (sha256)"
 
 
 def _refuse(faults: list[str], summary: str) -> None:

@@ -413,13 +413,19 @@ def _videos(places: Places) -> Finding:
     with places.manifest.open(encoding="utf-8", newline="") as rows:
         listed = [(row["path"], row.get("class", "")) for row in csv.DictReader(rows)]
     paths = [path for path, _ in listed]
-    absent = [path for path in paths if not (root / path).is_file()]
+    from moclip.base.errors import DataError
+    from moclip.data.added import REMEDY, added_videos
+    from moclip.video.file.shard import find
+
+    try:
+        absent = [path for path in paths if find(root / path) is None]
+        new = [] if absent else added_videos(root, listed, data)
+    except DataError as error:  # of a tar
+        return Finding("videos", "missing", str(error), REMEDY)
     if absent:
         found = f"{len(absent)} of {len(paths)} videos of {places.manifest} are not in {root}, first {absent[0]}"
-        return Finding("videos", "missing", found, "dvc repro -f download")
-    from moclip.data.added import REMEDY, added_videos
-
-    if new := added_videos(root, listed, data):
+        return Finding("videos", "missing", found, REMEDY)
+    if new:
         found = f"{len(new)} of those in {root} are not in {places.manifest}, first {new[0]}"
         return Finding("videos", "missing", found, REMEDY)
     return Finding("videos", "ok", f"{len(paths)} in {root}, as {places.manifest} lists them")

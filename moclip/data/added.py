@@ -7,6 +7,7 @@ from typing import Any
 from moclip.data.hmdb51 import HMDB51_LISTS
 from moclip.data.ucf101 import LISTS
 from moclip.data.walk import walk
+from moclip.video.file.shard import is_tar, tar_of
 
 REMEDY = "dvc repro -f download"
 """What takes them in: DVC knows the manifest, not the folder."""
@@ -28,14 +29,20 @@ def added_videos(root: Path, listed: Iterable[tuple[str, str]], data: Mapping[st
         return []
     known, classes = {path for path, _ in rows}, {name for _, name in rows}
     new = set()
-    for base in sorted({_base(path, name) for path, name in rows}):
-        folder = root / base
+    for folder in _bases(root, {_base(path, name) for path, name in rows}):
         closed = data.get("classes") is not None or _has_lists(folder)
-        for path in walk(folder).videos if folder.is_dir() else ():
+        for path in walk(folder).videos if folder.is_dir() or tar_of(folder) else ():
             way = path.relative_to(folder).parts
             if len(way) > 1 and (not closed or way[0] in classes):
                 new.add(path.relative_to(root).as_posix())
     return sorted(new - known)
+
+
+def _bases(root: Path, known: Iterable[PurePosixPath]) -> list[Path]:
+    """Folders and tars in which videos are looked for: new tars may lie beside those that are known."""
+    folders = {root / base for base in known}
+    beside = {place for folder in folders if tar_of(folder) for place in folder.parent.iterdir()}
+    return sorted(folders | set(filter(is_tar, beside)))
 
 
 def _base(path: str, class_name: str) -> PurePosixPath:

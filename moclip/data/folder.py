@@ -14,7 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from moclip.base.errors import DataError
 from moclip.data.dataset import SPLITS, Clip, Dataset, chosen_classes, spread
 from moclip.data.ucf101 import LISTS, Lists, by_lists
-from moclip.data.walk import Found, class_folders, files_by_class, no_folder
+from moclip.data.walk import Found, class_folders, files_by_class, no_folder, walk
+from moclip.video.file.shard import is_tar, tar_of, without_tar
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +56,15 @@ def find_folder(
     folders, beside = class_folders(base)
     if parts := _parts(base, folders):
         return _given_split(base, name, parts, classes, clips_per_class, group_pattern, beside)
-    if len(folders) < 2:
+    names = list(dict.fromkeys(folder.name for folder in folders))
+    if len(names) < 2:
         place = "" if base.is_dir() else f" {no_folder(base)};"
         raise DataError(
             f"{base}:{place} needs one folder of videos per class, two at least; has "
-            f"{[folder.name for folder in folders]}; data.root must name the folder that holds these"
+            f"{names}; data.root must name the folder that holds these"
         )
-    chosen = chosen_classes([folder.name for folder in folders], classes)
-    found, rest = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
+    chosen = chosen_classes(names, classes)
+    found, rest = files_by_class(folder for folder in folders if folder.name in chosen)
     beside.add(rest)
     beside.tell()
     rows = [(class_name, path) for class_name, paths in found.items() for path in paths]
@@ -89,8 +91,10 @@ def _parts(base: Path, folders: Iterable[Path]) -> dict[str, Path]:
     others = []
     for folder in folders:
         part = _PARTS.get(folder.name.lower())
-        if part is None or not any(path.is_dir() for path in folder.iterdir() if not path.name.startswith(".")):
+        if part is None or not _has_folders(folder):
             others.append(folder)
+        elif tar := tar_of(folder):
+            raise DataError(f"{tar}: has parts of a split in it; put tars with folders of classes into {folder.name}/")
         elif part in parts:
             raise DataError(f"{folder} and {parts[part]} both stand for the part {part}; rename or join them")
         else:
@@ -109,6 +113,13 @@ def _parts(base: Path, folders: Iterable[Path]) -> dict[str, Path]:
             f"data.root name {base.name}/{named} to have tests drawn"
         )
     return parts
+
+
+def _has_folders(folder: Path) -> bool:
+    """Whether folders of classes may lie in it, or tars that have them."""
+    if tar_of(folder):
+        return any(len(path.relative_to(folder).parts) > 1 for path in walk(folder).videos)
+    return any(path.is_dir() or is_tar(path) for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _given_split(
@@ -136,7 +147,7 @@ def _given_split(
     for part, folders in inner.items():
         if unknown := [folder for folder in folders if folder.name not in index]:
             raise DataError(f"{unknown[0]}: a class that is not in {parts['train']}; bring it there, or remove it here")
-        found, beside = files_by_class({folder.name: folder for folder in folders if folder.name in chosen})
+        found, beside = files_by_class(folder for folder in folders if folder.name in chosen)
         rows += [(part, class_name, path) for class_name, paths in found.items() for path in paths]
         rest.add(beside)
     rest.tell()
@@ -159,7 +170,7 @@ def _ids(base: Path, paths: Sequence[Path]) -> dict[Path, str]:
     times = Counter(path.stem for path in paths)
 
     def id_of(path: Path) -> str:
-        way = path.relative_to(base).with_suffix("").parts
+        way = without_tar(path).relative_to(base).with_suffix("").parts
         return path.stem if times[path.stem] == 1 else "-".join(way)
 
     ids = {path: id_of(path) for path in paths}

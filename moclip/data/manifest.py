@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from moclip.base.errors import DataError, StoreError
-from moclip.base.files import sha256_file
 from moclip.base.tables import read_columns, read_csv, write_csv, write_rows
 from moclip.store.table import Column, Paths, Table, Texts, Words, digests, numbers, reals
+from moclip.video.file.shard import find
 
 _CLASSES = ("index", "name")
 
@@ -129,9 +129,10 @@ def checked_path(root: Path, video: Video) -> Path:
         DataError: the file is missing, or is not the one that the manifest describes.
     """
     path = root / video.path
-    if not path.is_file():
+    place = find(path)
+    if place is None:
         raise DataError(f"video {video.id}: {path} is missing; bring it back or run `dvc repro -f download`")
-    if sha256_file(path) != video.sha256:
+    if place.sha256() != video.sha256:
         raise DataError(
             f"video {video.id}: {path} has changed since the manifest was written (sha256 differs); "
             "restore the file, or run `dvc repro -f download` to accept it"

@@ -6,12 +6,12 @@ from operator import attrgetter
 from pathlib import Path
 
 from moclip.base.errors import DataError
-from moclip.base.files import sha256_file
 from moclip.base.work import Work, gather
 from moclip.data.dataset import Clip
 from moclip.data.manifest import Video
 from moclip.video.bounded.worker import CRASHED, Held
 from moclip.video.decode import probe
+from moclip.video.file.shard import find
 
 
 def measure(clips: Iterable[Clip], root: Path, *, damaged: bool = False, jobs: int | None = None) -> list[Video]:
@@ -34,14 +34,15 @@ def measure(clips: Iterable[Clip], root: Path, *, damaged: bool = False, jobs: i
 
 
 def _measure(clip: Clip, root: Path, damaged: bool) -> Video:
-    info = probe(clip.path, damaged=damaged)
+    info, place = probe(clip.path, damaged=damaged), find(clip.path)
+    assert place is not None, "it was read"
     return Video(
         id=clip.id,
         class_name=clip.class_name,
         group=clip.group,
         path=clip.path.relative_to(root).as_posix(),
-        bytes=clip.path.stat().st_size,
-        sha256=sha256_file(clip.path),
+        bytes=place.size,
+        sha256=place.sha256(),
         codec=info.codec,
         fps=round(info.fps, 6),
         width=info.width,

@@ -37,6 +37,7 @@ from moclip.store.table import Rows
 from moclip.video import decode as video
 from moclip.video import reencode
 from moclip.video.bounded.worker import CRASHED, Held, stream
+from moclip.video.file.shard import find
 from moclip.video.vectors import MotionVectors
 
 log = logging.getLogger(__name__)
@@ -493,11 +494,12 @@ def _pictures_file(item: VideoFile, grid: Path) -> Path:
 
 def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
     """Decode a video, keep its grid and the frames that it is to keep; returns its number of frames."""
-    if not item.path.is_file():
+    place = find(item.path)
+    if place is None:
         raise VideoError(
             f"{item.path}: no such file. `dvc repro -f download` brings the videos, which DVC's cache never holds."
         )
-    sha256 = sha256_file(item.path)
+    sha256 = place.sha256()
     if item.sha256 not in (None, sha256):
         raise VideoError(
             f"{item.path}: its bytes are not those of the manifest (SHA-256 {sha256[:12]}..., "
@@ -515,7 +517,7 @@ def _keep_grid(item: VideoFile, file: Path, options: MotionOptions) -> int:
 
 def _is_finished(item: VideoFile, file: Path) -> bool:
     stated = item.sha256
-    if stated is None and file.is_file() and item.path.is_file():
-        stated = sha256_file(item.path)
+    if stated is None and file.is_file() and (place := find(item.path)):
+        stated = place.sha256()
     files = [file, *([_pictures_file(item, file)] if item.keep else [])]
     return all(_has_stamp(one, stated, [item.id]) for one in files)

@@ -28,6 +28,7 @@ from moclip.predict.engine import Engine, loader_of
 from moclip.predict.origin import Kind, Origin, introduction
 from moclip.predict.parts import Motion, Pictures
 from moclip.video.bounded.worker import start_early
+from moclip.video.file.shard import find
 from moclip.video.reencode import HEIGHT, WIDTH
 
 SECONDS_TO_MS = 1000.0
@@ -181,7 +182,7 @@ class Predictor:
         Raises:
             VideoError: as `predict`.
         """
-        if not path.is_file():
+        if find(path) is None:
             raise VideoError(f"{path}: no such file. Check the name and the folder.")
         return look(path, self._options(reencode), middle=self.encoder is not None)
 

@@ -22,7 +22,7 @@ from moclip.base.errors import VideoError
 from moclip.video.bounded.limits import GIB, Clock, current, out_of_time
 from moclip.video.bounded.system import opening
 from moclip.video.coded import READERS, Reader
-from moclip.video.file import streams, transport
+from moclip.video.file import shard, streams, transport
 from moclip.video.file import whole as wholeness
 from moclip.video.file.extent import extent
 from moclip.video.frames import middle_frame
@@ -334,8 +334,10 @@ class _Video:
         self.codec = "no video"
         self.count = self.frame_bytes = 0
         self.losses: bool | None = None
-        self.extent = extent(path, container.format.name)
-        self.file_bytes = path.stat().st_size
+        place = shard.find(path)
+        assert place is not None, "it is open"
+        self.place = place
+        self.extent = extent(place, container.format.name)
         chosen = streams.choose(container.streams)
         if chosen is None and self.extent.lacks:
             self.refuse(f"cut off: {self.extent.lacks}", _COPY_AGAIN)
@@ -407,8 +409,8 @@ class _Video:
             self._hold_promise(sum(entry.size for entry in self.stream.index_entries))
 
     def _hold_promise(self, pictures_bytes: int) -> None:
-        if pictures_bytes > self.file_bytes:
-            found = f"its table promises {pictures_bytes} bytes of pictures, the whole file has {self.file_bytes}"
+        if pictures_bytes > self.place.size:
+            found = f"its table promises {pictures_bytes} bytes of pictures, the whole file has {self.place.size}"
             self.refuse(found, _CONVERT)
 
     def _check_bytes(self, frames: int) -> None:
@@ -492,7 +494,7 @@ class _Video:
         if self.count == 0:
             raise _DamageError("no frame decodes")
         if reason := reason or wholeness.shortage(
-            self.path, self.container, self.stream, packets, self.extent, self._reopen
+            self.place, self.container, self.stream, packets, self.extent, self._reopen
         ):
             raise _DamageError(reason)
 
@@ -500,7 +502,7 @@ class _Video:
         """A packet that FFmpeg calls corrupt, without that mark: files laid end to end count their packets anew."""
         is_transport = self.container.format.name == "mpegts"
         if self.losses is None:
-            self.losses = not is_transport or transport.has_losses(self.path, self.stream.id)
+            self.losses = not is_transport or transport.has_losses(self.place, self.stream.id)
         if self.losses:
             raise _DamageError(f"damaged or cut off after {self.count} frames")
         whole_packet = av.Packet(bytes(packet))
@@ -616,13 +618,14 @@ def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})
             limit.
     """
     try:
-        if not path.is_file():
+        place = shard.find(path)
+        if place is None:
             fault = "is no regular file" if path.exists() else "no such file"
             raise VideoError(f"{path}: {fault}. Check the name, or data.root and the lists of a data set.")
-        if path.stat().st_size == 0:
+        if place.size == 0:
             raise VideoError(f"{path}: the file is empty. {_COPY_AGAIN}.")
         with opening():
-            return _opened(path, options)
+            return _opened(place, options)
     except PermissionError as error:  # FFmpeg's is one too
         raise VideoError(f"{path}: permission denied; check who may read it.") from error
     except (av.error.MemoryError, MemoryError) as error:
@@ -633,10 +636,11 @@ def open_container(path: Path, options: Mapping[str, str] = MappingProxyType({})
         raise VideoError(f"{path}: {reason}. {_COPY_AGAIN}, or convert it.") from error
 
 
-def _opened(path: Path, options: Mapping[str, str]) -> Any:
+def _opened(place: shard.Place, options: Mapping[str, str]) -> Any:
     # "file:" keeps a name such as "concat:a|b" a name; metadata need not be UTF-8 to decode the pictures.
+    # Of a tar FFmpeg gets the bytes of the one member, by no protocol, so that none is allowed for it.
     return av.open(
-        f"file:{path}",
+        place.open() if place.is_member else f"file:{place.file}",
         metadata_errors="ignore",
         options={"max_pixels": str(_LOOKED_AT * current().pixels)},
         container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **options},

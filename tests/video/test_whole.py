@@ -13,6 +13,7 @@ from moclip.video import decode as video
 from moclip.video.bounded.limits import Limits, using
 from moclip.video.container import read_container
 from moclip.video.file.extent import extent
+from moclip.video.file.shard import find
 from tests.support.clips import encode, scrolling
 from tests.support.containers import cut, joined, remux, streamed, trimmed, with_cover, with_second_video
 
@@ -43,7 +44,9 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path: Path, ending: str) -> 
     path = clip(tmp_path, ending)
     size = path.stat().st_size
     assert video.probe(path).frames == 24
-    assert extent(path, CONTAINERS[ending][1]).lacks == ""
+    place = find(path)
+    assert place is not None
+    assert extent(place, CONTAINERS[ending][1]).lacks == ""
     for share in range(4, 30):
         place = size * share // 30
         if ending in ("ts", "m2ts") and place % (188 if ending == "ts" else 192) == 0:

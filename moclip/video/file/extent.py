@@ -4,13 +4,12 @@ Containers state their length in other ways: bytes of the whole, sizes of parts 
 streams do that were written to a pipe. What states nothing can only be held against its last part, which may be torn.
 """
 
-import os
 import struct
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from moclip.video.file.shard import Place
 from moclip.video.file.transport import packet_size
 
 _TAIL = 1 << 18  # bytes at the end in which the last pack or page of a stream begins
@@ -55,11 +54,11 @@ class _File(NamedTuple):
         return f"{end - self.size} of {end} bytes are missing" if end > self.size else ""
 
 
-def extent(path: Path, container: str) -> Extent:
+def extent(place: Place, container: str) -> Extent:
     """What is known of a file's end.
 
     Args:
-        path: The file.
+        place: Of the file.
         container: FFmpeg's name of its format, such as `matroska,webm`.
 
     Raises:
@@ -68,8 +67,8 @@ def extent(path: Path, container: str) -> Extent:
     look = _LOOKS.get(container.split(",")[0])
     if look is None:
         return _OPEN
-    with path.open("rb") as handle:
-        return look(_File(handle, os.fstat(handle.fileno()).st_size))
+    with place.open() as handle:
+        return look(_File(handle, place.size))
 
 
 def _riff(file: _File) -> Extent:

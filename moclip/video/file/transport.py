@@ -1,8 +1,8 @@
 """MPEG-TS by its packets: which breaks of their count are joints of files laid end to end, and which are losses."""
 
-from pathlib import Path
-
 import numpy as np
+
+from moclip.video.file.shard import Place
 
 PACKET_SIZES = {188: 0, 192: 4, 204: 0}
 """Bytes of a packet, and where its sync byte is: plain, with a time before it (Blu-ray, cameras), with check bytes."""
@@ -20,18 +20,18 @@ def packet_size(head: bytes) -> int | None:
     return None
 
 
-def has_losses(path: Path, pid: int) -> bool:
+def has_losses(place: Place, pid: int) -> bool:
     """Whether packets of a stream are missing, other than where one file ends and the next begins.
 
     A joint is a break of the count between two pictures, across the table that a file begins with. Counts of packets
     run modulo 16, and a packet may come twice (ISO/IEC 13818-1, 2.4.3.3).
     """
-    with path.open("rb") as file:
+    with place.open() as file:
         size = packet_size(file.read(_PROBED * max(PACKET_SIZES)))
     if size is None:
         return True
-    count = path.stat().st_size // size
-    packets = np.memmap(path, dtype=np.uint8, mode="r", shape=(count, size))[:, PACKET_SIZES[size] :]
+    count = place.size // size
+    packets = np.memmap(place.file, np.uint8, "r", place.start, (count, size))[:, PACKET_SIZES[size] :]
     if (packets[:, 0] != SYNC).any():
         return True
     pids = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from moclip.video.file.extent import Extent
+from moclip.video.file.shard import Place
 
 STATED_SLACK = 1  # AVI headers of sound UCF101 clips state one frame too many
 _LEAST_SLACK_S = Fraction(1, 10)  # durations are rounded, and the last picture's is guessed
@@ -32,11 +32,11 @@ def torn(extent: Extent, reopen: Reopen) -> str:
     return f"cut off: it states {stated / 1e6:.2f} s, {float(found):.2f} s are there; {extent.lacks}"
 
 
-def shortage(path: Path, container: Any, stream: Any, packets: int, extent: Extent, reopen: Reopen) -> str:
+def shortage(place: Place, container: Any, stream: Any, packets: int, extent: Extent, reopen: Reopen) -> str:
     """Why a file that was read to its end lacks pictures; empty where it does not.
 
     Args:
-        path: The file.
+        place: Of the file.
         container: The open file.
         stream: The stream that was read.
         packets: Those of the stream that were found.
@@ -46,7 +46,7 @@ def shortage(path: Path, container: Any, stream: Any, packets: int, extent: Exte
     kind = _kind(container)
     frames = stated_frames(stream)
     if packets < frames - STATED_SLACK:
-        found = max(packets, _slots(kind, path, stream, reopen))
+        found = max(packets, _slots(kind, place, stream, reopen))
         if found < frames - STATED_SLACK:
             return f"cut off: its header states {frames} frames, {found} are there"
     elif kind in _STATING and not extent.stated and container.duration:
@@ -101,30 +101,30 @@ def _end_s(container: Any) -> Fraction:
     return end
 
 
-def _slots(kind: str, path: Path, stream: Any, reopen: Reopen) -> int:
+def _slots(kind: str, place: Place, stream: Any, reopen: Reopen) -> int:
     """What the header counts: in AVI also pictures that are not sent, in MP4 also those that an edit list hides."""
     if kind == "ivf":  # maybe no frames: held against its bytes before
         return stated_frames(stream)
     if kind == "avi":
-        return _avi_slots(path, stream.index)
+        return _avi_slots(place, stream.index)
     if kind != "mov":
         return 0
     with reopen({"ignore_editlist": "1"}) as container:
         return sum(packet.size > 0 for packet in container.demux(container.streams[stream.index]))
 
 
-def _avi_slots(path: Path, index: int) -> int:
+def _avi_slots(place: Place, index: int) -> int:
     """Chunks of an AVI stream; an empty one stands for a tick without a picture."""
     names = {b"%02d" % index + kind for kind in _CHUNKS}
-    count, place, end = 0, 12, path.stat().st_size
-    with path.open("rb") as file:
-        while place + 8 <= end:
-            file.seek(place)
+    count, at, end = 0, 12, place.size
+    with place.open() as file:
+        while at + 8 <= end:
+            file.seek(at)
             head = file.read(12)
             size = int.from_bytes(head[4:8], "little")
             if head[:4] == b"RIFF" or (head[:4] == b"LIST" and head[8:] in (b"movi", b"rec ")):
-                place += 12
+                at += 12
                 continue
             count += head[:4] in names
-            place += 8 + size + size % 2
+            at += 8 + size + size % 2
     return count
