@@ -59,7 +59,8 @@ def write_results(
     if given.halves.is_file():
         write_half_rows(made.halves, half_rows(predictions, read_halves(given.halves)))
     found = f"top-1 {metrics.top1_pct:.2f} % ({metrics.correct} of {metrics.n_test} videos)"
-    log.info("%s, split %d: %s", head, split, found)
+    of_many = f", by the first of {len(repeats) + 1} trainings" if repeats else ""
+    log.info("%s, split %d: %s%s", head, split, found, of_many)
 
 
 def publish(source: Path, target: Path) -> None:

@@ -85,7 +85,8 @@ def check_classes(prompts: Prompts, classes: Sequence[str], place: Path) -> None
         near = difflib.get_close_matches(unknown[0], without, n=1, cutoff=0.0)
         raise ParamsError(
             f"{place}: has phrases of {unknown[0]!r}, which is no class here, and none of {(near or without)[0]!r}; "
-            f"mend the name, or give {len(without)} classes without phrases one (their names in words do)"
+            f"mend the name, or give {len(without)} classes without phrases one (their names in words do), or set "
+            "clip.prompts to prompts/names.yaml, which takes all names in words"
         )
 
 

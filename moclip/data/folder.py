@@ -186,7 +186,7 @@ def _groups(pattern: str, stems: Mapping[str, str]) -> dict[str, str]:
     if any(re.search(pattern, stem) for stem in stems.values()):
         return {named: _group_by(pattern, stem) for named, stem in stems.items()}
     log.warning(
-        "data.group_pattern %r finds no group in any of %d names, so each video counts as a recording of its own; what "
+        "data.group_pattern %s finds no group in any of %d names, so each video counts as a recording of its own; what "
         "is drawn for validation may be of a recording that trains",
         pattern,
         len(stems),
@@ -198,7 +198,7 @@ def _group_by(pattern: str, stem: str) -> str:
     match = re.search(pattern, stem)
     if not match or not match[1]:
         raise DataError(
-            f"{stem}: data.group_pattern {pattern!r} finds no group in this name; clips without a "
+            f"{stem}: data.group_pattern {pattern} finds no group in this name; clips without a "
             "group could leak from train to test. Set it to what in your names tells one recording from another; "
             "data.group_pattern: (.*) takes each video as a recording of its own"
         )

@@ -139,7 +139,7 @@ class Predictor:
             MoclipError: what computes is not installed.
         """
         if head not in servable():
-            raise ParamsError(f"head must be one of {servable()}, which need no more than a video; got '{head}'")
+            raise ParamsError(f"head must be one of {servable()}, which answer for a single video; got '{head}'")
         start_early()
         files = open_model(Path(source) if isinstance(source, str) else source, split)
         if CLIP in HEADS[head].streams and files.frame != "middle":

@@ -59,6 +59,8 @@ def cost_line(summary: Mapping[str, Any]) -> str:
     known = len(summary["stages"]) - unknown
     if not known:
         return f"cost: not known; none of the {unknown} stages behind this result was run here"
-    least = f" (at least: {unknown} more were not run here)" if unknown else ""
+    least = (
+        f" (at least: {unknown} more {'stage was' if unknown == 1 else 'stages were'} not run here)" if unknown else ""
+    )
     total, now = summary["total_wall_s"], summary["now_wall_s"]
     return f"cost: {total:.0f} s over {known} stages{least}, {now:.0f} s in the last run"

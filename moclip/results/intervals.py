@@ -12,7 +12,7 @@ import numpy as np
 from moclip.base.errors import DataError
 from moclip.results.contrast import Contrast, contrast
 from moclip.results.estimate import BySplit, Design, estimate, influence, of_influence
-from moclip.results.limits import Limits, accuracy_limits, mean_limits
+from moclip.results.limits import Limits, accuracy_limits, mean_limits, of_share
 from moclip.results.predictions import Outcomes
 
 
@@ -31,7 +31,9 @@ class Level:
         found = estimate(values, design)
         if found is None:
             return None
-        return mean_limits(found, self.confidence_pct) if constant else accuracy_limits(found, self.confidence_pct)
+        if constant:
+            return of_share(mean_limits(found, self.confidence_pct))
+        return accuracy_limits(found, self.confidence_pct)
 
     def mean_interval(self, values: BySplit, design: Design) -> Limits | None:
         """Interval of the mean of a score, in its own unit; None where no spread can be estimated."""
@@ -56,7 +58,7 @@ class Level:
             for i, (own, (_, design)) in enumerate(zip(linear, parts, strict=True))
         ]
         found = of_influence(value, np.concatenate(scaled), joined)
-        return None if found is None else mean_limits(found, self.confidence_pct)
+        return None if found is None else of_share(mean_limits(found, self.confidence_pct))
 
     def contrast(self, differences: BySplit, design: Design) -> Contrast:
         """A paired difference with its interval and its word."""

@@ -58,6 +58,11 @@ def mean_limits(found: Estimate, confidence_pct: float, scale: float = 100.0) ->
     return rounded(scale * (found.value - half), scale * (found.value + half))
 
 
+def of_share(limits: Limits) -> Limits:
+    """Limits of an accuracy in percent, no wider than an accuracy can be."""
+    return {"low": max(limits["low"], 0.0), "high": min(limits["high"], 100.0)}
+
+
 def at_most_pct(seen: int, groups: int, tail: float) -> float:
     """Up to how many recordings in percent may do what `seen` of `groups` did: Clopper and Pearson's upper limit."""
     return (

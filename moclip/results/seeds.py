@@ -47,6 +47,7 @@ class Noise:
         seed: Standard deviation of a training as a whole, beyond what the sampling error holds; None with one training.
         independent: Trainings that share nothing, by which `seed` averages out.
         is_fixed: Whether nothing is drawn, so that every training is the same.
+        lowest: What the figure cannot be below: 0 for an accuracy, -100 for a difference; it cannot be above 100.
     """
 
     per_split: Mapping[int, tuple[float, ...]]
@@ -56,6 +57,7 @@ class Noise:
     seed: float | None
     independent: int
     is_fixed: bool
+    lowest: float = -100.0
 
     @property
     def per_training(self) -> tuple[float, ...]:
@@ -93,11 +95,11 @@ class Noise:
 
     @property
     def interval(self) -> dict[str, float] | None:
-        """Limits by the total error."""
+        """Limits by the total error, no wider than the figure's range."""
         if self.total is None:
             return None
         half = _t(self.confidence_pct, self.df) * self.total
-        return {"low": round(self.mean - half, 4), "high": round(self.mean + half, 4)}
+        return {"low": round(max(self.mean - half, self.lowest), 4), "high": round(min(self.mean + half, 100.0), 4)}
 
     @property
     def new_training(self) -> float | None:
@@ -184,10 +186,12 @@ class Seeds:
         known = [one.independent for one in (self, other) if one.independent is not None]
         return Seeds(min(known, default=None), self.is_fixed and other.is_fixed, self.shared or other.shared)
 
-    def noise(self, trainings: Sequence[BySplit], design: Design, confidence_pct: float) -> Noise:
+    def noise(
+        self, trainings: Sequence[BySplit], design: Design, confidence_pct: float, lowest: float = -100.0
+    ) -> Noise:
         """Parts of the error of a mean over these trainings, as of the function `noise`."""
         independent = self.independent if self.independent and self.independent < len(trainings) else None
-        return noise(trainings, design, confidence_pct, independent=independent, is_fixed=self.is_fixed)
+        return noise(trainings, design, confidence_pct, independent=independent, is_fixed=self.is_fixed, lowest=lowest)
 
 
 def noise(
@@ -197,6 +201,7 @@ def noise(
     *,
     independent: int | None = None,
     is_fixed: bool = False,
+    lowest: float = -100.0,
 ) -> Noise:
     """Parts of the error of a mean over trainings.
 
@@ -207,6 +212,7 @@ def noise(
         independent: How many of the trainings share no network; None for all. Where some do, their spread counts as
             that of so many, which is rather too much than too little.
         is_fixed: Whether nothing is drawn, so that one training stands for all.
+        lowest: As of `Noise`.
 
     Raises:
         DataError: as of `moclip.results.estimate.estimate`.
@@ -222,7 +228,7 @@ def noise(
             trainings, design, None if found is None else found.variance, float(np.var(figures, ddof=1))
         )
     sampling, df = (None, 0.0) if found is None else (100.0 * found.se, found.df)
-    return Noise(per_split, confidence_pct, sampling, df, seed, independent or count, is_fixed)
+    return Noise(per_split, confidence_pct, sampling, df, seed, independent or count, is_fixed, lowest)
 
 
 def _beyond_videos(trainings: Sequence[BySplit], design: Design, of_mean: float | None, spread: float) -> float:

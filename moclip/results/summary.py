@@ -266,7 +266,7 @@ def _trainings(
     hits = {head: hits_of(outcomes) for head, outcomes in sorted_by_id.items()}
     design = Design.of(next(iter(sorted_by_id.values())))
     of = {head: seeds.get(head, Seeds()) for head in results}
-    found = {head: of[head].noise(hits[head], design, level.confidence_pct) for head in results}
+    found = {head: of[head].noise(hits[head], design, level.confidence_pct, lowest=0.0) for head in results}
     both = {difference_name(a, b): (of[a].beside(of[b]), differences_of(hits[a], hits[b])) for a, b in contrasts}
     pairs = {name: own.noise(moved, design, level.confidence_pct) for name, (own, moved) in both.items()}
     return {

@@ -37,7 +37,7 @@ def main() -> None:
     _claim(args.port)  # after the store: a tracking server may well be what has the port
     address = f"http://{HOST}:{args.port}"
     page = address + _page(store)
-    log.info("%s shows %s; stop with Ctrl-C", page, store.shown)
+    log.info("%s shows %s, in half a minute, when MLflow has started; stop with Ctrl-C", page, store.shown)
     if has_desktop():
         subprocess.Popen([sys.executable, "-c", _OPEN, address, page], stderr=subprocess.DEVNULL)
     os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri  # as an option, every user of the machine could read a password

@@ -96,7 +96,9 @@ def test_totals_count_what_is_known_and_say_what_is_not() -> None:
     assert (summary["total_wall_s"], summary["now_wall_s"], summary["unknown"]) == (5.0, 2.5, ["d"])
     nothing = cost_summary([StageCost(name, None, now=False) for name in ("a", "b")], "0" * 64)
     assert cost_line(nothing) == "cost: not known; none of the 2 stages behind this result was run here"
-    assert cost_line(summary) == "cost: 5 s over 2 stages (at least: 1 more were not run here), 2 s in the last run"
+    assert (
+        cost_line(summary) == "cost: 5 s over 2 stages (at least: 1 more stage was not run here), 2 s in the last run"
+    )
     page = cost_page(summary)
     assert "at least **5.0 s**" in page
     assert "| a | 2.5 | 4.0 | 300 | ran now |" in page

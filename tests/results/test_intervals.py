@@ -12,7 +12,7 @@ from benchmarks.intervals import paired as simulated_pairs
 from moclip.base.errors import DataError
 from moclip.results.estimate import Design, Estimate, estimate
 from moclip.results.intervals import Level, is_constant, paired_hits
-from moclip.results.limits import PRIOR_UNITS, accuracy_limits, at_most_pct, detectable_points, mean_limits
+from moclip.results.limits import PRIOR_UNITS, accuracy_limits, at_most_pct, detectable_points, mean_limits, of_share
 from moclip.results.predictions import Outcomes
 from tests.results.test_estimate import design
 
@@ -166,3 +166,8 @@ def test_equal_shares_of_every_video_have_a_finite_interval(count: int) -> None:
     made = Design({1: classes}, {1: classes})
     found = Level(95.0, 5.0).accuracy_interval({1: np.full(count, 0.3)}, made)
     assert found is None or (0.0 <= found["low"] < 30.0 < found["high"] <= 100.0)
+
+
+def test_limits_of_an_accuracy_end_where_accuracies_do() -> None:
+    assert of_share({"low": -13.8, "high": 80.4}) == {"low": 0.0, "high": 80.4}
+    assert of_share({"low": 13.8, "high": 100.1}) == {"low": 13.8, "high": 100.0}

@@ -132,3 +132,17 @@ def test_hits_of_trainings_keep_their_order_and_meet_in_turn() -> None:
     picked = own.only(np.array([2, 0]))
     assert picked.repeats.tolist() == [["b", "b"]]
     assert picked.hits.tolist() == [0.5, 0.5]
+
+
+def test_no_limit_is_beyond_what_a_figure_can_be() -> None:
+    """Of a dozen videos in a few recordings, t standard errors reach far beyond."""
+    few = Design({1: np.repeat(["a", "b"], 6)}, {1: np.repeat(["g0", "g1", "g2", "g3"], 3)})
+    rare, usual = ({1: np.array(hits, float)} for hits in ([1, 1, 1, *9 * [0]], [0, 0, 0, *9 * [1]]))
+    for hits, side, limit in ((rare, "low", 0.0), (usual, "high", 100.0)):
+        difference, accuracy = (
+            noise([hits], few, 95.0, is_fixed=True, lowest=lowest).interval for lowest in (-100.0, 0.0)
+        )
+        assert accuracy is not None
+        assert accuracy[side] == limit
+        assert difference is not None
+        assert -100.0 <= difference["low"] < difference["high"] <= 100.0
