@@ -1,6 +1,7 @@
 """What every section of the parameters shares: strict types, no unknown keys, errors that a person can act on."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -52,4 +53,15 @@ def _describe(name: str, detail: Any) -> str:
     value = repr(shown_address(given)) if isinstance(given, str) and "://" in given else without_secrets(repr(given))
     if detail["type"] == "extra_forbidden":
         return f"parameter '{key}': no such parameter (value {value}); check its spelling"
-    return f"parameter '{key}': {detail['msg']} (value {value})"
+    told = "" if is_of_keys(detail) else f" (value {value})"
+    return f"parameter '{key}': {broken_rule(detail)}{told}"
+
+
+def is_of_keys(fault: Mapping[str, Any]) -> bool:
+    """Whether an error is of keys that do not go together, which the rule names: their whole mapping tells no more."""
+    return fault["type"] == "value_error" and isinstance(fault["input"], Mapping)
+
+
+def broken_rule(fault: Mapping[str, Any]) -> str:
+    """What one of the errors of a `ValidationError` says, without the library's name of its kind."""
+    return str(fault["msg"]).removeprefix("Value error, ")

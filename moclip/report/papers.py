@@ -14,7 +14,7 @@ from ruamel.yaml import YAMLError
 from moclip.base.errors import PaperError
 from moclip.base.outside import yaml
 from moclip.heads.registry import HEADS, sections
-from moclip.params.section import Section
+from moclip.params.section import Section, broken_rule, is_of_keys
 
 Text = Annotated[str, Field(min_length=1)]
 Pair = Annotated[tuple[int, int], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
@@ -316,7 +316,8 @@ def _faults(file: Path, error: ValidationError) -> Iterator[str]:
         elif fault["type"] == "extra_forbidden":
             yield f"{file}: key '{key}': no such key; check its spelling"
         else:
-            yield f"{file}: key '{key}': {fault['msg']} (value {fault['input']!r})"
+            value = "" if is_of_keys(fault) else f" (value {fault['input']!r})"
+            yield f"{file}: key '{key}': {broken_rule(fault)}{value}"
 
 
 def _unknown(paper: Paper) -> Iterator[tuple[str, str]]:

@@ -140,6 +140,32 @@ def test_dvc_runs_what_an_edit_reaches(finished: Repository, tmp_path: Path) -> 
     assert {name.rpartition(":")[2] for name in waiting} == {"linear_probe", "metadata_only"}
 
 
+@pytest.mark.parametrize(
+    ("head", "row", "message"),
+    [
+        ("fusoin", "", "parameter 'heads': 'fusoin' is no head; known: zero_shot, "),
+        (
+            "toy",
+            '    "toy": HeadSpec(title="toy", words="toy", colour=GREY, module="moclip.heads.zero_shot"),\n',
+            "parameter 'heads': heads/dvc.yaml has no stage that writes preds/toy; add it, by moclip/heads/README.md",
+        ),
+    ],
+)
+def test_a_head_that_nobody_fits_is_refused_before_dvc_misses_what_it_says(
+    copy: Path, head: str, row: str, message: str
+) -> None:
+    (copy / "heads").mkdir()
+    for name in ("dvc.yaml", "heads/dvc.yaml"):
+        shutil.copy(ROOT / name, copy / name)
+    edit(copy, "moclip/heads/registry.py", '    "zero_shot": HeadSpec(\n', row + '    "zero_shot": HeadSpec(\n')
+    edit(copy, "params.yaml", "- zero_shot\n", f"- zero_shot\n- {head}\n")
+    words = [sys.executable, "-m", "stages.code", "--out", "code"]
+    done = subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}"), done.stderr
+    assert not (copy / "code").exists()
+
+
 def test_releases_of_python_read_one_tree_alike() -> None:
     """The same text on 3.11, 3.12 and 3.13, of which two end a nested format with an empty text."""
     of_format = "JoinedStr(values=[Constant(value='.'), FormattedValue(value=Name(id='n', ctx=Load()), conversion=-1)])"

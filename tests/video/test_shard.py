@@ -136,6 +136,14 @@ def written(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda tar: tar.write_bytes(change(tar.read_bytes()))
 
 
+def long_header(tar: Path) -> None:
+    """More said of a member than a process wants to hold."""
+    with tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("One/a.avi")
+        member.pax_headers = {"comment": "x" * (3 << 20)}
+        archive.addfile(member)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -146,6 +154,7 @@ def written(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
         (lambda tar: again(tar, "/One/x.avi"), r"its member /One/x\.avi has a name that leads out"),
         (lambda tar: again(tar, "One/../../x.avi"), r"its member One/\.\./\.\./x\.avi has a name that leads out"),
         (lambda tar: again(tar, "./One/a.avi"), r"its member One/a\.avi stands there twice"),
+        (long_header, r"is no tar, or a torn one \(a member's header has more than 2097152 bytes"),
         (written(lambda content: content[:700]), "torn"),
         (written(lambda content: content[:1024]), "no end mark at byte 1024 of 1024"),
         (written(lambda content: content[:1024] + b"x" * 512 + content[1024:]), "no end mark at byte 1024"),

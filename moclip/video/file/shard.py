@@ -19,6 +19,7 @@ _SUFFIX = ".tar"
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 _MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # of gzip, bzip2, xz and Zstandard
 _INDEXES = 256  # that a process holds at once; one of a thousand members takes 0.3 MB
+_MOST_HEADER = 1 << 21  # bytes of a member's own header, with a long name and whatever else is said of it
 _MOST_FILLING = 1 << 20  # bytes behind the end mark: tar fills up to a block of 10 kB, or of what `-b` says
 _REMEDY = "write the tar again, or remove it"
 
@@ -78,6 +79,15 @@ class _Part(io.RawIOBase):
         super().close()
 
 
+class _Headers(io.FileIO):
+    """A tar whose members are only listed, so that whatever is read whole is a header."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MOST_HEADER:
+            raise tarfile.ReadError(f"a member's header has more than {_MOST_HEADER} bytes")
+        return super().read(size) or b""
+
+
 def find(path: Path) -> Place | None:
     """The place of a video; None where there is none.
 
@@ -127,7 +137,7 @@ def members(tar: Path) -> Mapping[str, tuple[int, int]]:
 @lru_cache(maxsize=_INDEXES)
 def _members(tar: Path, size: int, mtime_ns: int) -> Mapping[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
-    with tar.open("rb") as file:
+    with _Headers(tar) as file:
         if file.read(max(map(len, _MAGICS))).startswith(_MAGICS):
             raise _packed(tar)
         file.seek(0)
