@@ -66,6 +66,7 @@ ROW = """
         settings="moclip.heads.nearest_mean:NearestMeanParams",
         streams=(CLIP,),
         is_servable=True,
+        draws_nothing=True,
     ),
 """
 STAGE = """
@@ -78,6 +79,7 @@ STAGE = """
       --classes data/classes.csv
       --splits data/splits
       --clip data/clip/images.npz
+      --encoder data/clip/encoder.json
       --model models/nearest_mean
       --preds preds/nearest_mean
     deps:
@@ -85,9 +87,11 @@ STAGE = """
       - data/classes.csv
       - data/splits
       - data/clip/images.npz
+      - data/clip/encoder.json
     params:
       - compute.kernels
       - seed
+      - seeds.heads
       - splits
       - nearest_mean
     outs:
@@ -128,6 +132,8 @@ def test_pages_and_figures_show_it(extended: Repository) -> None:
     assert "nearest mean" in (extended.path / "reports/report.md").read_text()
     assert "nearest mean" in (extended.path / "reports/figures/accuracy.svg").read_text()
     assert "nearest_mean" in moclip(extended, "results")
+    costs = json.loads((extended.path / "reports/accounting.json").read_text())["run"]["heads"]
+    assert costs["nearest_mean"]["gmac_per_video"] > 0  # CLIP's, which the stage's --encoder tells, and its own
 
 
 def test_it_answers_for_a_video_and_goes_into_a_bundle(extended: Repository) -> None:
