@@ -26,7 +26,8 @@ def as_text(comparison: Comparison) -> str:
 def _heading(comparison: Comparison) -> str:
     differ = "" if comparison.params else "; no parameter differs"
     level = comparison.level.confidence_pct
-    return f"against {comparison.baseline}, in points of top-1, {level:g} % intervals over groups{differ}"
+    figures = f"in points of top-1 of first trainings, {level:g} % intervals over groups"
+    return f"against {comparison.baseline}, {figures}{differ}"
 
 
 def elsewhere(baseline: str) -> str:
