@@ -3,6 +3,7 @@
 The first training of a split is what the head is: its model is kept. Of the others it is what they say that counts.
 """
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,6 +34,7 @@ from stages.dvc.code import HEAD_SCRIPT, running_code
 
 VIDEOS_AT_ONCE = 64  # whose features are made in one pass
 WORTH_PROCESSES_S = 15.0  # of a processor's work; less is done sooner than processes have imported what they need
+log = logging.getLogger(__name__)
 PREDS, MODEL, FEATURES, CHOICE = "preds", "model", "features", "choice.json"
 
 
@@ -212,8 +214,18 @@ def write_features_of(fitted: Fitted, videos: Videos, directory: Path, split: in
 
 
 def account_of(fitted: Fitted, sources: Sources, split: int) -> Any:
-    """What a head costs with its streams; None where no network runs, or one is unknown."""
+    """What a head costs with its streams; None where no network runs, or one is unknown.
+
+    A stage that was not told what a stream costs leaves out the head's cost with a warning.
+    """
     own, accounts = fitted.cost(), sources.accounts(split)
+    if own is not None and (untold := [stream for stream in fitted.streams if stream not in accounts]):
+        log.warning(
+            "split %d: the head's cost is left out, for the stage is not told what stream %s costs: of clip, hand it "
+            "`--encoder data/clip/encoder.json` (moclip/heads/README.md)",
+            split,
+            untold[0],
+        )
     below = [accounts.get(stream) for stream in fitted.streams]
     return None if own is None or None in below else total(own, _each_once(one for one in below if one))
 

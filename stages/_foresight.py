@@ -110,8 +110,11 @@ def _why(split: int, part: str, data: DataParams) -> str:
         )
         if narrows
     ]
-    name = f"<class>_test_split{split}.txt" if data.source == "hmdb51" else f"{LISTS}/{part}list{split:02d}.txt"
-    left = f"{name} names no video that is taken"
+    lists = {
+        "hmdb51": f"<class>_test_split{split}.txt",
+        **dict.fromkeys(("demo", "folder", "ucf101"), f"{LISTS}/{part}list{split:02d}.txt"),
+    }
+    left = f"{lists.get(data.source, f'the list of {part} {split}')} names no video that is taken"
     if chosen:
         return f"{left}, by {' and '.join(chosen)}; widen that, or take {split} out of `splits`"
     return f"{left}; mend the list, or take {split} out of `splits`"

@@ -47,7 +47,8 @@ RULES = (
     "question is *is it true*; *do we get their number* is answered by a run that chooses as they did.",
     "A **difference** of two heads on the same videos is judged likewise. Where its direction is claimed and no size, "
     "it is *reproduced* if our whole interval lies on the claimed side of the bound, *not reproduced* if it lies on "
-    "the other side, and *undecided* if it holds the bound.",
+    "the other side, and *undecided* if it holds the bound. Where heads build on a motion network, as many of these "
+    "have to be trained (`seeds.motion`).",
     "The accuracy on **seen or unseen classes** is judged likewise, where the head was fitted on some classes alone.",
     "The **number of parameters** is *reproduced* if the networks as built have the claimed number to its last digit.",
     f"The **cost** is *reproduced* if a test protocol of the published code costs the claimed number of multiply-adds "

@@ -17,8 +17,10 @@ from moclip.data.manifest import Video, write_classes, write_manifest
 from moclip.data.splits import Member, write_split
 from moclip.heads import clip_probe
 from moclip.heads.fitted import Fitted
+from moclip.heads.mlp import Head
 from moclip.heads.motion_permuted import permuted
 from moclip.heads.registry import HEADS, module_of
+from moclip.heads.train import Mlp
 from moclip.params.run import repeat_seed
 from moclip.results.halves import read_half_rows, read_halves
 from moclip.results.intervals import Level
@@ -323,3 +325,14 @@ def test_head_that_saw_some_classes_leaves_its_halves_and_others_none(place: Pat
     }
     assert all(row.predicted == row.actual for row in rows), "one class a half"
     assert not predicted(place / "preds/zero_shot", 1).halves.exists()
+
+
+@pytest.mark.parametrize(("told", "warned"), [({}, True), ({"clip": None}, False)])
+def test_a_cost_that_a_stage_is_not_told_is_left_out_with_a_warning(
+    told: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody knows, as of features that somebody brought, is left out without one."""
+    monkeypatch.setattr(Sources, "accounts", lambda self, split: told)
+    probe = Mlp(Head({"clip": 4}, 0, 2))
+    assert _fits.account_of(probe, Sources.__new__(Sources), 1) is None
+    assert ("not told what stream clip costs" in caplog.text) == warned
