@@ -52,9 +52,9 @@ def test_a_scheduler_is_named_by_address_or_by_its_file(tmp_path):
 
 
 def test_the_message_of_a_block_is_small():
-    rows = tuple((f"v_PlayingDhol_g{i:03d}_c01", f"PlayingDhol/v_PlayingDhol_g{i:03d}_c01.avi", f"{i:064x}", False)
+    rows = tuple((f"v_PlayingDhol_g{i:03d}_c01", f"PlayingDhol/v_PlayingDhol_g{i:03d}_c01.avi", f"{i:064x}", False, ())
                  for i in range(BLOCK_VIDEOS))  # fmt: skip
-    task = BlockTask(Path("/shared/work/000000.block"), Path("/shared/data/videos"), rows, MotionOptions())
+    task = BlockTask(Path("/shared/work/000000.block"), None, Path("/shared/data/videos"), rows, MotionOptions())
     facts_of = partial(made_by, MotionOptions())
     job = Job(facts_of, facts_of(), pickle.dumps(make_block), DEFAULTS)
     assert len(pickle.dumps((job, task))) < LARGEST_MESSAGE_BYTES

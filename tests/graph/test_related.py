@@ -47,7 +47,8 @@ def test_heads_on_frames_bring_their_stages_and_no_other_runs_again(run: tuple[R
     chosen = {name for name in run[1] if name.startswith("choose_frames@")}
     assert len(chosen) == 1
     heads = {f"{head}@frames" for head in NEW}
-    assert run[1] - chosen == {*heads, *(f"evaluate@{head}" for head in NEW), *OWN, "summarize", "report", "track"}
+    reached = {*heads, *(f"evaluate@{head}" for head in NEW), *OWN, "summarize", "report", "track"}
+    assert run[1] - chosen == {"code", *reached}, "`code` looks whether a stage fits each head"
 
 
 def test_every_head_has_answers_intervals_costs_and_a_place_in_the_report(related: Path) -> None:
